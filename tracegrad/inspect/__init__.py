@@ -1,0 +1,1 @@
+"""Shows what each stage made of a function: graphs, sources, explanations, statistics."""

@@ -1,0 +1,1 @@
+"""The closed basis of ops, each declared once with its shape rule, eager code, derivative rules and lowering."""

@@ -1,0 +1,1 @@
+"""Simplifies graphs by re-emitting them through rules that are data."""

@@ -1,0 +1,1 @@
+"""Stores, compiles, loads and runs generated kernels."""
