@@ -1,0 +1,201 @@
+"""Settings that say where and how work is done, never what the result is.
+
+No environment variable changes a result. ``TRACEGRAD_CACHE_DIR`` only says where compiled kernels are kept.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import platformdirs
+
+__all__ = ["Config", "Settings", "config"]
+
+
+def _default_cache_dir() -> Path:
+    named = os.environ.get("TRACEGRAD_CACHE_DIR")
+    return _path("cache_dir", named or platformdirs.user_cache_dir("tracegrad", appauthor=False))
+
+
+def _path(name: str, value: object) -> Path:
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"config.{name} takes a path, not {value!r}")
+    return Path(os.fspath(value)).expanduser().absolute()
+
+
+def _count(name: str, value: object, least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"config.{name} takes an int, not {value!r}")
+    if value < least:
+        raise ValueError(f"config.{name} must be at least {least}, not {value}")
+    return value
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"config.{name} takes True or False, not {value!r}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One consistent set of settings; hashable, so it can be part of a key."""
+
+    cache_dir: Path
+    cache_limit_bytes: int
+    threads: int | None
+    verify: bool
+
+    def changed(self, changes: Mapping[str, Any]) -> Settings:
+        """Return a copy with some settings replaced by checked values.
+
+        Raises
+        ------
+        AttributeError
+            A name that is no setting.
+        TypeError, ValueError
+            A value the setting cannot take.
+        """
+        checked: dict[str, Any] = {}
+        for name, value in changes.items():
+            match name:
+                case "cache_dir":
+                    checked[name] = _path(name, value)
+                case "cache_limit_bytes":
+                    checked[name] = _count(name, value, 0)
+                case "threads":
+                    checked[name] = None if value is None else _count(name, value, 1)
+                case "verify":
+                    checked[name] = _flag(name, value)
+                case _:
+                    known = ", ".join(Settings.__dataclass_fields__)
+                    raise AttributeError(f"tracegrad has no setting {name!r}; the settings are {known}")
+        return replace(self, **checked)
+
+
+_NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
+
+
+class Config:
+    """The settings of this process, changed by attribute or, for a while, with :meth:`override`.
+
+    An assignment holds for the whole process. An override holds in the running thread or async task only and wins
+    over assignments until it ends. Reads take no lock.
+
+    Attributes
+    ----------
+    cache_dir : Path
+        Where compiled kernels are kept; a folder of the user's own cache by default.
+    cache_limit_bytes : int
+        Above this size the kernels not used for longest are removed; 2 GiB by default.
+    threads : int or None
+        How many threads a kernel may use; None means all the processor's.
+    verify : bool
+        Check the graph after every stage; off by default, as it only finds faults of tracegrad itself.
+
+    Examples
+    --------
+    >>> settings = Config()
+    >>> settings.threads = 2
+    >>> with settings.override(threads=1, verify=True):
+    ...     settings.threads, settings.verify
+    (1, True)
+    >>> settings.threads, settings.verify
+    (2, False)
+    >>> settings.threads = 0
+    Traceback (most recent call last):
+    ValueError: config.threads must be at least 1, not 0
+    """
+
+    __slots__ = ("_lock", "_process", "_scoped")
+
+    def __init__(self) -> None:
+        put = object.__setattr__
+        put(self, "_lock", threading.Lock())
+        put(self, "_process", Settings(_default_cache_dir(), 2 << 30, None, False))
+        put(self, "_scoped", ContextVar[Mapping[str, Any]]("tracegrad_config", default=_NO_CHANGES))
+
+    _lock: threading.Lock
+    _process: Settings
+    _scoped: ContextVar[Mapping[str, Any]]
+
+    def snapshot(self) -> Settings:
+        """Return all settings as they stand here and now.
+
+        Examples
+        --------
+        >>> Config().snapshot() == Config().snapshot()
+        True
+        """
+        scoped = self._scoped.get()
+        return replace(self._process, **scoped) if scoped else self._process
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where compiled kernels are kept."""
+        return self.snapshot().cache_dir
+
+    @property
+    def cache_limit_bytes(self) -> int:
+        """Above this size the kernels not used for longest are removed."""
+        return self.snapshot().cache_limit_bytes
+
+    @property
+    def threads(self) -> int | None:
+        """How many threads a kernel may use; None means all the processor's."""
+        return self.snapshot().threads
+
+    @property
+    def verify(self) -> bool:
+        """Whether the graph is checked after every stage."""
+        return self.snapshot().verify
+
+    def __setattr__(self, name: str, value: object) -> None:
+        with self._lock:
+            # One reference is replaced, so a reader sees the settings before or after, never between.
+            object.__setattr__(self, "_process", self._process.changed({name: value}))
+
+    @contextmanager
+    def override(self, **changes: Any) -> Iterator[Config]:
+        """Change settings in this thread or async task until the ``with`` block ends.
+
+        Parameters
+        ----------
+        changes
+            Settings by name.
+
+        Raises
+        ------
+        AttributeError, TypeError, ValueError
+            As for an assignment; nothing has changed then.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> with config.override(cache_dir=Path("/somewhere")):
+        ...     config.cache_dir.name
+        'somewhere'
+        """
+        checked = self._process.changed(changes)
+        scoped = {**self._scoped.get(), **{name: getattr(checked, name) for name in changes}}
+        token = self._scoped.set(scoped)
+        try:
+            yield self
+        finally:
+            self._scoped.reset(token)
+
+    def __repr__(self) -> str:
+        now = self.snapshot()
+        return f"Config({', '.join(f'{name}={getattr(now, name)!r}' for name in Settings.__dataclass_fields__)})"
+
+
+config = Config()
+"""The settings of this process."""
