@@ -21,7 +21,8 @@ from numba import types
 from numba.extending import lower_builtin, type_callable
 
 from tracegrad.codegen import mathlib_basic as basic
-from tracegrad.codegen.mathlib_lane import Lane, copy_sign, select
+from tracegrad.codegen import mathlib_exp as exponential
+from tracegrad.codegen.mathlib_lane import Lane, copy_sign
 
 Formula = Callable[..., Lane]
 
@@ -104,12 +105,12 @@ def _quiet(function: Any) -> Any:
     return twin
 
 
-@library(math.exp)
+@native(exponential.exp)
 def exp(x: Any) -> Any:
     return np.exp(x)
 
 
-@library(math.expm1)
+@native(exponential.expm1)
 def expm1(x: Any) -> Any:
     return np.expm1(x)
 
@@ -134,12 +135,12 @@ def log10(x: Any) -> Any:
     return np.log10(x)
 
 
-@native(lambda x: x.call('llvm.exp2'))
+@native(exponential.exp2)
 def exp2(x: Any) -> Any:
     return np.exp2(x)
 
 
-@library(math.tanh)
+@native(exponential.tanh)
 def tanh(x: Any) -> Any:
     return np.tanh(x)
 
@@ -174,12 +175,12 @@ def arccos(x: Any) -> Any:
     return np.arccos(x)
 
 
-@library(math.sinh)
+@native(exponential.sinh)
 def sinh(x: Any) -> Any:
     return np.sinh(x)
 
 
-@library(math.cosh)
+@native(exponential.cosh)
 def cosh(x: Any) -> Any:
     return np.cosh(x)
 
@@ -194,12 +195,7 @@ def arctan2(y: Any, x: Any) -> Any:
     return np.arctan2(y, x)
 
 
-def _sigmoid(x: Lane) -> Lane:
-    small = (-abs(x)).call("llvm.exp")
-    return select(x < 0.0, small, 1.0) / (1.0 + small)
-
-
-@native(_sigmoid)
+@native(exponential.sigmoid)
 def sigmoid(x: Any) -> Any:
     """1 / (1 + exp(-x)) without overflow."""
     small = np.exp(-abs(x))
