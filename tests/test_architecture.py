@@ -1,0 +1,224 @@
+"""Imports go downward only, numba stays where it belongs, and no op is named outside its tables.
+
+The order is the data below: a line is a level, lowest first, and a name may import what stands to its left or below.
+Imports for the type checker alone may also go to the right within a level.
+"""
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import tracegrad
+
+LEVELS = (
+    "errors config",
+    "core.aval core.tree core.expr core.source core.bind core.op core.graph core.interpret core.verify core.draw",
+    "ops functional symbolic optim namespaces",
+    "trace autodiff rewrite eager",
+    "schedule",
+    "codegen",
+    "runtime",
+    "pipeline inspect interop",
+    "compiled transforms",
+    "numpy bridge compat testing cli",
+)
+ORDER = {room: (level, place) for level, line in enumerate(LEVELS) for place, room in enumerate(line.split())}
+TOP = (len(LEVELS), 0)  # tracegrad/__init__.py: the public names
+
+# Only these may import numba, and only runtime.load and they themselves may import them.
+NUMBA_SIDE = ("runtime.native", "runtime.abi", "codegen.mathlib*", "codegen.microkernels*")
+LOADER = "runtime.load"
+
+# Where an op may be called by its name.
+OP_NAMES_ALLOWED = (
+    "ops",
+    "functional",
+    "rewrite.rules",
+    "namespaces",
+    "eager",
+    "numpy",
+    "compat",
+    "codegen.mathlib*",
+)
+
+PACKAGE = Path(tracegrad.__file__).parent
+
+
+def inside(module, *rooms):
+    """Say whether a module is one of the rooms or in one; a room with a star stands for all that begin like it."""
+    return any(fnmatch(module, room) or module.startswith(room + ".") for room in rooms)
+
+
+def room_of(module):
+    """Return the entry of the order that a module belongs to, e.g. ops for ops.maps."""
+    if module == "":
+        return None
+    for parts in (2, 1):
+        room = ".".join(module.split(".")[:parts])
+        if room in ORDER:
+            return room
+    if module in {"core", "core.__init__"}:
+        return None
+    raise AssertionError(f"tracegrad.{module} has no place in the order; add it to LEVELS")
+
+
+def rank(module):
+    room = room_of(module)
+    if room is None:
+        return TOP if module == "" else (1, -1)
+    return ORDER[room]
+
+
+@cache
+def modules():
+    """Return name (without the leading tracegrad) and syntax tree of every module."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return found
+
+
+def imports(name):
+    """Yield (line, dotted target, for types only) of every import, relative ones made absolute."""
+    is_package = (PACKAGE / Path(*name.split("."), "__init__.py")).exists() if name else True
+    package = ["tracegrad", *name.split(".")] if name else ["tracegrad"]
+    tree = modules()[name]
+    for_types = {
+        id(node)
+        for test in ast.walk(tree)
+        if isinstance(test, ast.If) and ast.unparse(test.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+        for statement in test.body
+        for node in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name, id(node) in for_types
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                up = node.level - is_package
+                base = ".".join([*package[: len(package) - up], *([base] if base else [])])
+            for alias in node.names:
+                yield node.lineno, f"{base}.{alias.name}", id(node) in for_types
+
+
+def own_imports(name):
+    """Yield (line, module, for types only) of tracegrad's modules, each the longest prefix that is a module."""
+    for line, target, types_only in imports(name):
+        if target != "tracegrad" and not target.startswith("tracegrad."):
+            continue
+        parts = target.split(".")[1:]
+        while parts and ".".join(parts) not in modules():
+            parts.pop()
+        yield line, ".".join(parts), types_only
+
+
+EVERY = sorted(modules())
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_imports_go_downward_or_left(name):
+    for line, target, types_only in own_imports(name):
+        if name and room_of(name) is not None and room_of(name) == room_of(target):
+            continue  # inside one room
+        above = rank(target)[0] > rank(name)[0] if types_only else rank(target) >= rank(name)
+        assert not above, f"tracegrad.{name}:{line} imports tracegrad.{target or '__init__'}"
+
+
+def test_no_cycles_inside_a_room():
+    edges = {
+        name: {target for _, target, types_only in own_imports(name) if target != name and not types_only}
+        for name in EVERY
+    }
+    done, running = set(), []
+
+    def visit(name):
+        assert name not in running, " imports ".join([*running[running.index(name) :], name])
+        if name not in done:
+            running.append(name)
+            for target in sorted(edges[name]):
+                visit(target)
+            done.add(running.pop())
+
+    for name in EVERY:
+        visit(name)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_numba_stays_on_its_side(name):
+    for line, target, _ in imports(name):
+        if target.split(".")[0] in {"numba", "llvmlite"}:
+            assert inside(name, *NUMBA_SIDE), f"tracegrad.{name}:{line} imports {target}"
+    for line, target, _ in own_imports(name):
+        if inside(target, *NUMBA_SIDE):
+            # The loader imports by name when the first kernel is compiled.
+            assert inside(name, *NUMBA_SIDE), f"tracegrad.{name}:{line} imports tracegrad.{target}"
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_imports_stand_at_the_top(name):
+    if name == LOADER:
+        pytest.skip("loads numba when it is first needed")
+    for function in ast.walk(modules()[name]):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    # Numba's private parts may be gone in another version, which is found out when they are used.
+                    assert inside(name, *NUMBA_SIDE), f"tracegrad.{name}:{node.lineno} imports inside a function"
+                if isinstance(node, ast.Call) and ast.unparse(node.func) in {
+                    "importlib.import_module",
+                    "import_module",
+                    "__import__",
+                }:
+                    raise AssertionError(f"tracegrad.{name}:{node.lineno} imports by name")
+
+
+def test_importing_tracegrad_imports_no_numba():
+    code = "import sys, tracegrad; print([m for m in ('numba', 'llvmlite') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def op_names():
+    """Return the names of all ops declared in tracegrad.ops, found among its modules' attributes."""
+    if "core.op" not in modules():
+        return set()
+    op_class = importlib.import_module("tracegrad.core.op").Op
+    package = importlib.import_module("tracegrad.ops")
+    found = set()
+    for info in [None, *pkgutil.walk_packages(package.__path__, "tracegrad.ops.")]:
+        module = package if info is None else importlib.import_module(info.name)
+        found |= {value.name for value in vars(module).values() if isinstance(value, op_class)}
+    return found
+
+
+def texts(tree):
+    """Yield the string literals of code: no docstrings, nor strings that stand alone as comments."""
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
+            yield node
+
+
+def test_no_op_is_named_outside_its_tables():
+    names = op_names()
+    if not names:
+        pytest.skip("no ops yet")
+    found = [
+        f"tracegrad.{name}:{node.lineno} names the op {node.value!r}"
+        for name in EVERY
+        if not inside(name, *OP_NAMES_ALLOWED)
+        for node in texts(modules()[name])
+        if node.value in names
+    ]
+    assert not found, "\n".join(found)

@@ -1,0 +1,70 @@
+"""Which line of the user's code is running now.
+
+Twins of user functions keep the file name and line numbers of the original, so nothing here knows about twins.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import sysconfig
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
+
+from tracegrad.errors import Frame
+
+__all__ = ["user_frame"]
+
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
+_STANDARD = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
+_INSTALLED = tuple({sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib", "scripts")})
+_INSTALLED_FOLDERS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+@lru_cache(maxsize=4096)
+def _distance(file: str) -> int:
+    """Say how far a file is from the user: 0 their own, 1 an installed package, 2 never theirs."""
+    if file.startswith((_PACKAGE, "<frozen ", "<__array_function__")):
+        return 2
+    if file.startswith(_INSTALLED) or any(folder in file for folder in _INSTALLED_FOLDERS):
+        # Installed code may be the user's own library, but NumPy's helpers are only in between.
+        return 2 if any(f"{folder}numpy{os.sep}" in file for folder in _INSTALLED_FOLDERS) else 1
+    return 2 if file.startswith(_STANDARD) else 0
+
+
+def user_frame() -> Frame | None:
+    """Find the innermost running line that is the user's.
+
+    That is the innermost line outside tracegrad, the standard library and installed packages; if there is none, as
+    when an installed library calls tracegrad, the innermost line of an installed package other than NumPy.
+
+    Returns
+    -------
+    Frame or None
+        The line, or None when no line on the stack can be the user's.
+
+    Examples
+    --------
+    >>> def loss():
+    ...     return user_frame()
+    >>> frame = loss()
+    >>> frame.function, frame.line, frame.text
+    ('loss', 2, 'return user_frame()')
+    """
+    frame: FrameType | None = sys._getframe(1)
+    installed: FrameType | None = None
+    while frame is not None:
+        distance = _distance(frame.f_code.co_filename)
+        if distance == 0:
+            break
+        if distance == 1 and installed is None:
+            installed = frame
+        frame = frame.f_back
+    found = installed if frame is None else frame
+    if found is None:
+        return None
+    code, line = found.f_code, found.f_lineno
+    text = linecache.getline(code.co_filename, line, found.f_globals).strip()
+    return Frame(code.co_filename, line, code.co_qualname, text)
