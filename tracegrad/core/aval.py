@@ -1,0 +1,119 @@
+"""Abstract values: what a graph knows of an array before it exists, its shape and dtype."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracegrad.errors import DtypeError, ShapeError
+
+Shape = tuple[int, ...]
+
+SUPPORTED = frozenset(
+    np.dtype(name)
+    for name in (
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float32",
+        "float64",
+    )
+)
+"""Dtypes that graphs and kernels hold; Numba has no float16 arithmetic on the CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aval:
+    """Shape and dtype of an array.
+
+    >>> Aval((2, 3), np.dtype("float32"))
+    float32[2,3]
+    """
+
+    shape: Shape
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array stored contiguously."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether a gradient with respect to this value exists: floating dtypes only."""
+        return self.dtype.kind == "f"
+
+    def __repr__(self) -> str:
+        return f"{self.dtype.name}[{','.join(map(str, self.shape))}]"
+
+
+def aval_of(value: Any) -> Aval:
+    """The aval of an array, a NumPy scalar or a Python number.
+
+    Raises DtypeError for dtypes that no kernel holds (float16, complex, object, strings).
+    """
+    array = value if isinstance(value, (np.ndarray, np.generic)) else np.asarray(value)
+    return Aval(array.shape, supported(array.dtype))
+
+
+def supported(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype itself, in native byte order, or DtypeError with the spelling that works."""
+    native = dtype.newbyteorder("=")
+    if native not in SUPPORTED:
+        raise DtypeError(
+            f"dtype {dtype} is not supported",
+            fix="cast it first, for example with x.astype(np.float32) or x.astype(np.float64)",
+        )
+    return native
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """The NumPy broadcast of shapes; ShapeError names them when there is none."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = " and ".join(str(shape) for shape in shapes)
+        raise ShapeError(
+            f"shapes {listed} do not broadcast",
+            fix="align them from the last axis: each pair of sizes must be equal or one of them 1 (x[:, None] adds an axis)",
+        ) from None
+
+
+def normalise_axis(axis: int, ndim: int) -> int:
+    """A non-negative axis; ShapeError if it is out of range."""
+    result = axis + ndim if axis < 0 else axis
+    if not 0 <= result < ndim:
+        raise ShapeError(
+            f"axis {axis} is out of range for an array with {ndim} axes", fix=f"use an axis in [-{ndim}, {ndim - 1}]"
+        )
+    return result
+
+
+def normalise_axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+    """Sorted non-negative axes; ``None`` means all of them."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    result = tuple(sorted(normalise_axis(int(a), ndim) for a in axes))
+    if len(set(result)) != len(result):
+        raise ShapeError(f"axis {axis} names an axis twice", fix="name each axis once")
+    return result

@@ -1,0 +1,148 @@
+"""The static graph: one append-only, hash-consed store of nodes in a networkx DiGraph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from tracegrad.core.aval import Aval
+from tracegrad.core.op import Kind, Op
+from tracegrad.errors import Frame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    """An array or scalar held by a graph, compared by its bits (so -0.0 is not 0.0 and NaN equals itself)."""
+
+    value: np.ndarray[Any, Any]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constant) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.value.shape, self.value.dtype.str, self.value.tobytes()
+
+    def __repr__(self) -> str:
+        if self.value.ndim == 0:
+            return repr(self.value[()].item())
+        return f"array{list(self.value.shape)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One value of a graph.
+
+    ``inputs`` lists the operands in order (``x * x`` names one id twice); ``where`` is the user's line that made it.
+    """
+
+    id: int
+    op: Op
+    inputs: tuple[int, ...]
+    params: Mapping[str, Any]
+    aval: Aval
+    where: Frame | None
+
+    def __repr__(self) -> str:
+        operands = ", ".join([f"%{i}" for i in self.inputs] + [f"{k}={v!r}" for k, v in self.params.items()])
+        return f"%{self.id}: {self.aval} = {self.op.name}({operands})"
+
+
+class Graph:
+    """A directed acyclic graph of nodes whose ids are a topological order.
+
+    ``emit`` is the only mutator and merges equal nodes, so equality of values is equality of ids. ``freeze`` sets the
+    outputs and closes it.
+
+    Parameters
+    ----------
+    base: a graph whose nodes this one starts with, ids kept.
+    """
+
+    def __init__(self, base: Graph | None = None) -> None:
+        self.nx: nx.DiGraph[int] = nx.DiGraph() if base is None else base.nx.copy()
+        self._nodes: list[Node] = [] if base is None else list(base._nodes)
+        self._known: dict[Any, int] = {} if base is None else dict(base._known)
+        self.outputs: tuple[int, ...] = ()
+        self.primal_outputs = 0
+        """How many of the outputs are values; those behind them are cotangents."""
+        self._frozen = False
+
+    def emit(
+        self, op: Op, inputs: tuple[int, ...], params: Mapping[str, Any] | None = None, where: Frame | None = None
+    ) -> int:
+        """The id of the node that applies ``op``: an equal one that exists already, or a new one.
+
+        Raises what ``op.infer`` raises, and RuntimeError on a frozen graph.
+        """
+        params = params or {}
+        key = (op.name, inputs, tuple(sorted(params.items()))) if params else (op.name, inputs)
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        if self._frozen:
+            raise RuntimeError("a frozen graph was changed: build a new one with Graph(base)")
+        aval = op.infer(*(self._nodes[i].aval for i in inputs), **params)
+        node = Node(len(self._nodes), op, inputs, params, aval, where)
+        self._nodes.append(node)
+        self._known[key] = node.id
+        self.nx.add_node(node.id, node=node)
+        self.nx.add_edges_from((i, node.id) for i in inputs)
+        return node.id
+
+    def freeze(self, outputs: Sequence[int], primal_outputs: int | None = None) -> Graph:
+        """Set the outputs and close the graph; returns it."""
+        self.outputs = tuple(outputs)
+        self.primal_outputs = len(self.outputs) if primal_outputs is None else primal_outputs
+        self._frozen = True
+        return self
+
+    def __getitem__(self, node: int) -> Node:
+        return self._nodes[node]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The input nodes by position."""
+        found = [n for n in self._nodes if n.op.kind is Kind.INPUT]
+        return tuple(sorted(found, key=lambda n: n.params["position"]))
+
+    def ancestors(self, ids: Iterable[int]) -> set[int]:
+        """The given nodes and everything they are computed from."""
+        seen: set[int] = set()
+        stack = list(ids)
+        while stack:
+            i = stack.pop()
+            if i not in seen:
+                seen.add(i)
+                stack.extend(self._nodes[i].inputs)
+        return seen
+
+    def users(self) -> dict[int, list[int]]:
+        """For each node the ids of the nodes that read it, in order."""
+        result: dict[int, list[int]] = {n.id: [] for n in self._nodes}
+        for node in self._nodes:
+            for i in dict.fromkeys(node.inputs):
+                result[i].append(node.id)
+        return result
+
+    def __str__(self) -> str:
+        lines = []
+        for node in self._nodes:
+            place = f"   # {node.where.file}:{node.where.line}" if node.where else ""
+            lines.append(f"{node!r}{place}")
+        values = ", ".join(f"%{i}" for i in self.outputs[: self.primal_outputs])
+        cotangents = ", ".join(f"%{i}" for i in self.outputs[self.primal_outputs :])
+        lines.append(f"return {values}" + (f"; cotangents {cotangents}" if cotangents else ""))
+        return "\n".join(lines)

@@ -1,0 +1,32 @@
+"""The interpreter: a graph run node by node in NumPy. It is the oracle that every kernel is tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.graph import Graph
+from tracegrad.core.op import Kind
+
+
+def interpret(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
+    """The outputs of a graph for concrete arguments, one per input node in order of position.
+
+    Results are arrays, 0-d ones NumPy scalars as NumPy gives them, with the dtype the graph inferred.
+    """
+    values: dict[int, Any] = {}
+    last_use = {i: node.id for node in graph for i in node.inputs}
+    kept = set(graph.outputs)
+    for node in graph:
+        if node.op.kind is Kind.INPUT:
+            position = node.params["position"]
+            values[node.id] = np.asarray(arguments[position], dtype=node.aval.dtype)
+        else:
+            with np.errstate(all="ignore"):
+                values[node.id] = node.op.eager(*(values[i] for i in node.inputs), **node.params)
+        for i in node.inputs:
+            if last_use[i] == node.id and i not in kept:
+                values.pop(i, None)
+    return [np.array(values[i], dtype=graph[i].aval.dtype)[()] for i in graph.outputs]

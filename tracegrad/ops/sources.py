@@ -1,0 +1,70 @@
+"""Ops without operands: inputs, constants and running indices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.aval import Aval, Shape
+from tracegrad.core.graph import Constant
+from tracegrad.core.op import Kind, Op, keep
+
+
+def _unbound(**params: Any) -> Any:
+    raise AssertionError("an input node has no value of its own: the interpreter binds it to an argument")
+
+
+input = Op(
+    name="input",
+    kind=Kind.INPUT,
+    infer=lambda *, position, aval: aval,
+    promote=keep,
+    eager=_unbound,
+    partials=(),
+    lower=None,
+    numpy=(),
+    torch=("", ""),
+    doc="Argument number ``position`` of the program.",
+    samples=(),
+)
+
+constant = Op(
+    name="constant",
+    kind=Kind.CONSTANT,
+    infer=lambda *, value: Aval(value.value.shape, value.value.dtype),
+    promote=keep,
+    eager=lambda *, value: value.value[()],
+    partials=(),
+    lower=None,
+    numpy=(),
+    torch=("", ""),
+    doc="A value known when the graph was built.",
+    samples=(),
+)
+
+iota = Op(
+    name="iota",
+    kind=Kind.IOTA,
+    infer=lambda *, size: Aval((size,), np.dtype(np.int64)),
+    promote=keep,
+    eager=lambda *, size: np.arange(size, dtype=np.int64),
+    partials=(),
+    lower=None,
+    numpy=(),
+    torch=("", ""),
+    doc="The integers 0, 1, …, size - 1.",
+    samples=(),
+)
+
+
+def literal(value: Any, dtype: Any = None) -> Constant:
+    """A constant's parameter: a private read-only copy of the value."""
+    array = np.array(value, dtype=dtype)
+    array.flags.writeable = False
+    return Constant(array)
+
+
+def zeros_shape(shape: Shape, dtype: Any) -> np.ndarray[Any, Any]:
+    """Zeros that occupy one element of memory: constant operands of rules."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
