@@ -22,6 +22,7 @@ from numba.extending import lower_builtin, type_callable
 
 from tracegrad.codegen import mathlib_basic as basic
 from tracegrad.codegen import mathlib_exp as exponential
+from tracegrad.codegen import mathlib_log as logarithm
 from tracegrad.codegen.mathlib_lane import Lane, copy_sign
 
 Formula = Callable[..., Lane]
@@ -115,22 +116,22 @@ def expm1(x: Any) -> Any:
     return np.expm1(x)
 
 
-@library(math.log)
+@native(logarithm.log)
 def log(x: Any) -> Any:
     return np.log(x)
 
 
-@library(math.log1p)
+@native(logarithm.log1p)
 def log1p(x: Any) -> Any:
     return np.log1p(x)
 
 
-@library(math.log2)
+@native(logarithm.log2)
 def log2(x: Any) -> Any:
     return np.log2(x)
 
 
-@library(math.log10)
+@native(logarithm.log10)
 def log10(x: Any) -> Any:
     return np.log10(x)
 
@@ -202,7 +203,7 @@ def sigmoid(x: Any) -> Any:
     return (small if x < 0 else type(small)(1)) / (1 + small)
 
 
-@library(math.pow, arity=2, integer=basic.power_integer)
+@native(logarithm.power, arity=2, integer=basic.power_integer)
 def power(x: Any, y: Any) -> Any:
     return np.power(x, y)
 
