@@ -1,0 +1,293 @@
+"""Every private interface of Numba that tracegrad uses, in one place.
+
+Private are: ``numba.np.ufunc.parallel._launch_threads`` (starts the thread pool), the C symbols ``numba_parallel_for``
+and ``get_num_threads`` that it registers, and ``CodeLibrary._reload_init`` (functions to call before a cached object
+is loaded). They make one cached object of a whole program: a parallel loop of Numba's own costs 0.25 s of compilation
+each, this way it is 0.03 to 0.09 s. :func:`parallel_support` tests that they still are what they were; where not,
+programs are compiled without threads and give the same results, as chunks depend on the data alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as ll
+import numba
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.codegen import CodeLibrary
+from numba.core.errors import NumbaError
+
+from tracegrad.runtime.threads import GATE, GateMode, load_tbb
+
+__all__ = [
+    "KERNEL",
+    "TABLE",
+    "NumbaError",
+    "ParallelSupport",
+    "access",
+    "call_chunks",
+    "declare_scope",
+    "host",
+    "jit_disabled",
+    "parallel_support",
+    "prepare_threads",
+]
+
+TABLE = types.CPointer(types.intp)
+KERNEL = types.void(types.intp, types.intp, TABLE)  # first chunk, last chunk, words
+
+WORD = ir.IntType(64)
+BYTES = ir.IntType(8).as_pointer()
+VOID = ir.VoidType()
+KERNEL_IR = ir.FunctionType(VOID, [WORD, WORD, WORD.as_pointer()])
+CHUNKS_IR = ir.FunctionType(VOID, [BYTES.as_pointer(), WORD.as_pointer(), WORD.as_pointer(), BYTES])
+GATE_SYMBOL = "tracegrad_gate"
+
+
+# ---------------------------------------------------------------- thread pool
+
+
+@dataclass(frozen=True)
+class ParallelSupport:
+    """Whether programs can use threads here, and if not, why."""
+
+    available: bool
+    reason: str = ""
+
+
+def prepare_threads() -> None:
+    """Start the thread pool and register the symbols that parallel programs call.
+
+    Pickled by name into cached programs, which run it before they are loaded: neither move nor rename it.
+    """
+    from numba.np.ufunc import parallel  # noqa: PLC0415  private, see the module's docstring
+
+    load_tbb()
+    parallel._launch_threads()
+    ll.add_symbol(GATE_SYMBOL, GATE.address)
+    GATE.open(numba.threading_layer())
+
+
+@cache
+def parallel_support() -> ParallelSupport:
+    """Test Numba's private interfaces once.
+
+    Returns
+    -------
+    ParallelSupport
+        With the reason where one of them is gone.
+    """
+    here = f"Numba {numba.__version__}: kernels run on one thread, because"
+    if "_reload_init" not in CodeLibrary.__init__.__code__.co_names:
+        return ParallelSupport(False, f"{here} compiled code has no reload hooks")
+    try:
+        prepare_threads()
+    except (ImportError, AttributeError, ValueError) as error:
+        return ParallelSupport(False, f"{here} the thread pool did not start: {error}")
+    for symbol in ("numba_parallel_for", "get_num_threads", GATE_SYMBOL):
+        if not ll.address_of_symbol(symbol):
+            return ParallelSupport(False, f"{here} the symbol {symbol} is not there")
+    return ParallelSupport(True)
+
+
+def jit_disabled() -> bool:
+    """Say whether Numba is switched off, so that programs run as Python."""
+    from numba import config  # noqa: PLC0415  a settings object that Numba rebuilds
+
+    return bool(config.DISABLE_JIT)
+
+
+def host() -> tuple[str, ...]:
+    """Return everything about processor and compiler that compiled code depends on, for the content hash."""
+    from numba import config  # noqa: PLC0415  a settings object that Numba rebuilds
+
+    return (
+        ll.get_process_triple(),
+        config.CPU_NAME or ll.get_host_cpu_name(),
+        config.CPU_FEATURES if config.CPU_FEATURES is not None else ll.get_host_cpu_features().flatten(),
+        *(
+            f"{name}={getattr(config, name, None)}"
+            for name in ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT")
+        ),
+        f"parallel={parallel_support().available}",
+    )
+
+
+# ---------------------------------------------------------------- alias scopes
+
+# Beyond about 12 arrays LLVM gives up on checking at run time that they do not overlap, and a loop over 16 + 16 arrays
+# stays scalar: 38.7 µs at n = 1000 without these scopes, 9.5 with them. Scopes are named by strings, since llvmlite
+# cannot make the self-referential nodes that are usual; the domain is the LLVM function, so nothing is claimed between
+# functions, and where LLVM inlines one it renames them.
+
+READS = "reads"
+SCOPES = "tracegrad.scopes"
+
+
+def _scope(builder: Any, name: str) -> Any:
+    domain = builder.module.add_metadata([f"tracegrad {builder.function.name}"])
+    return builder.module.add_metadata([name, domain])
+
+
+def _declared(builder: Any) -> list[Any]:
+    """Return the scopes of stored-to buffers of the function being built, in order of declaration."""
+    named = builder.module.namedmetadata.get(SCOPES)
+    domain = builder.module.add_metadata([f"tracegrad {builder.function.name}"])
+    return [] if named is None else [scope for scope in named.operands if scope.operands[1] is domain]
+
+
+def declare_scope(builder: Any, name: str) -> None:
+    """Declare a stored-to buffer, so that later stores through other buffers say they leave it alone.
+
+    Parameters
+    ----------
+    builder
+        The IR builder of the kernel.
+    name
+        The buffer's scope, which no other stored-to buffer of the kernel has.
+    """
+    scope = _scope(builder, name)
+    if scope not in _declared(builder):
+        builder.module.add_named_metadata(SCOPES, scope)
+
+
+def access(builder: Any, instruction: Any, name: str) -> None:
+    """Mark a load or store as one through the buffer of a scope.
+
+    It is enough that of two accesses one excludes the other's scope, so a load through a read-only buffer excludes
+    nothing and a store excludes the reads and the buffers declared so far.
+
+    Parameters
+    ----------
+    builder
+        The IR builder of the kernel.
+    instruction
+        The load or store.
+    name
+        The scope of the buffer.
+    """
+    own = _scope(builder, name)
+    instruction.set_metadata("alias.scope", builder.module.add_metadata([own]))
+    if name != READS:
+        others = [_scope(builder, READS)] + [scope for scope in _declared(builder) if scope is not own]
+        instruction.set_metadata("noalias", builder.module.add_metadata(others))
+
+
+# ---------------------------------------------------------------- calling kernels
+
+
+def _once(module: Any, name: str, kind: Any) -> tuple[Any, bool]:
+    """Return (internal function of the module, whether it has just been made)."""
+    known = module.globals.get(name)
+    if known is not None:
+        return known, False
+    function = ir.Function(module, kind, name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    return function, True
+
+
+def _kernel_body(context: Any, builder: Any, dispatcher: Any) -> Any:
+    """Return the one copy of a kernel's code in the entry's module; inlined at each launch it would be optimised again."""
+    compiled = dispatcher.get_compile_result(KERNEL)
+    context.active_code_library.add_linking_library(compiled.library)
+    body, new = _once(builder.module, f"kernel.{compiled.fndesc.mangled_name}", KERNEL_IR)
+    if new:
+        inside = ir.IRBuilder(body.append_basic_block())
+        # No status to look at: kernels do not raise.
+        context.call_internal_no_propagate(inside, compiled.fndesc, KERNEL, list(body.args))
+        inside.ret_void()
+    return body
+
+
+def _chunk_range(module: Any, body: Any) -> Any:
+    """Return the kernel in the form the thread pool calls: args[0] is the first chunk, dims[0] how many."""
+    function, new = _once(module, f"chunks.{body.name}", CHUNKS_IR)
+    if new:
+        inside = ir.IRBuilder(function.append_basic_block())
+        first = inside.ptrtoint(inside.load(function.args[0]), WORD)
+        last = inside.add(first, inside.load(function.args[1]))
+        inside.call(body, [first, last, inside.bitcast(function.args[3], WORD.as_pointer())])
+        inside.ret_void()
+    return function
+
+
+def _try_parallel(module: Any) -> Any:
+    """Return the module's function (chunk function, chunks, words, most threads) -> whether the thread pool ran it.
+
+    It does not where the gate is closed, or exclusive and taken: the caller then runs the chunks itself.
+    """
+    kind = ir.FunctionType(ir.IntType(1), [BYTES, WORD, BYTES, WORD])
+    function, new = _once(module, "tracegrad.try_parallel", kind)
+    if not new:
+        return function
+    chunk_range, chunks, words, limit = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    gate = cgutils.add_global_variable(module, WORD, GATE_SYMBOL)
+    exclusive = ir.Constant(WORD, GateMode.EXCLUSIVE)
+    mode = b.load_atomic(gate, "monotonic", 8)
+    with b.if_then(b.icmp_signed("==", mode, ir.Constant(WORD, GateMode.SERIAL))):
+        b.ret(ir.Constant(ir.IntType(1), 0))
+    shared = b.icmp_signed("==", mode, ir.Constant(WORD, GateMode.OPEN))
+    with b.if_then(b.not_(shared)):
+        taken = b.cmpxchg(gate, exclusive, ir.Constant(WORD, GateMode.TAKEN), "acq_rel", "monotonic")
+        with b.if_then(b.not_(b.extract_value(taken, 1))):
+            b.ret(ir.Constant(ir.IntType(1), 0))
+    threads = cgutils.get_or_insert_function(module, ir.FunctionType(WORD, []), "get_num_threads")
+    count = b.and_(b.call(threads, []), ir.Constant(WORD, 0xFFFFFFFF))  # it returns a C int
+    limited = b.and_(
+        b.icmp_signed(">", limit, ir.Constant(WORD, 1)),
+        b.icmp_signed("<", limit, count),
+    )
+    count = b.select(limited, limit, count)
+    args, dims, steps = b.alloca(BYTES, 2), b.alloca(WORD, 2), b.alloca(WORD, 2)
+    b.store(ir.Constant(BYTES, None), args)
+    b.store(chunks, dims)
+    b.store(ir.Constant(WORD, 1), steps)
+    run = cgutils.get_or_insert_function(module, ir.FunctionType(VOID, [BYTES] * 5 + [WORD] * 3), "numba_parallel_for")
+    pointers = [b.bitcast(value, BYTES) for value in (chunk_range, args, dims, steps, words)]
+    b.call(run, [*pointers, ir.Constant(WORD, 0), ir.Constant(WORD, 1), count])
+    with b.if_then(b.not_(shared)):
+        # Not a plain store: a forked child may have closed the gate meanwhile.
+        b.cmpxchg(gate, ir.Constant(WORD, GateMode.TAKEN), exclusive, "acq_rel", "monotonic")
+    b.ret(ir.Constant(ir.IntType(1), 1))
+    return function
+
+
+def call_chunks(context: Any, builder: Any, dispatcher: Any, words: Any, chunks: Any) -> None:
+    """Emit the run of a kernel over all its chunks.
+
+    Parameters
+    ----------
+    context, builder
+        Numba's target context and the IR builder of the entry.
+    dispatcher
+        The kernel.
+    words
+        IR pointer to the kernel's sub-table.
+    chunks
+        IR number of chunks, to be run in this thread; None takes number and place from words 0 and 1.
+    """
+    body = _kernel_body(context, builder, dispatcher)
+    zero, one = ir.Constant(WORD, 0), ir.Constant(WORD, 1)
+    if chunks is not None:
+        builder.call(body, [zero, chunks, words])
+        return
+    count = builder.load(words)
+    limit = builder.load(builder.gep(words, [one]))
+    serial = cgutils.alloca_once_value(builder, ir.Constant(ir.IntType(1), 1))
+    builder.store(ir.Constant(ir.IntType(1), 1), serial)
+    if parallel_support().available:
+        context.active_code_library._reload_init.add(prepare_threads)
+        wanted = builder.and_(builder.icmp_signed(">", count, one), builder.icmp_signed(">", limit, zero))
+        with builder.if_then(wanted, likely=False):
+            chunk_range = builder.bitcast(_chunk_range(builder.module, body), BYTES)
+            ran = builder.call(
+                _try_parallel(builder.module), [chunk_range, count, builder.bitcast(words, BYTES), limit]
+            )
+            builder.store(builder.not_(ran), serial)
+    with builder.if_then(builder.and_(builder.load(serial), builder.icmp_signed(">", count, zero))):
+        builder.call(body, [zero, count, words])

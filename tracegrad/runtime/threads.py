@@ -1,0 +1,149 @@
+"""Which threads kernels run on: policy and platform knowledge, no compiler.
+
+Numba offers three thread pools. One of them, tbb, survives concurrent callers and fork, so it is a dependency where it
+has wheels and is loaded by path before the pool starts. The others need care: after a parallel call on OpenMP a forked
+child hangs or dies at its first parallel call, and concurrent calls on workqueue abort the process. Compiled programs
+therefore look at the word of a :class:`Gate` before each parallel call and run serially where it is closed. Results do
+not depend on it: chunks are derived from the data alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import os
+import sys
+import weakref
+from collections.abc import Iterator
+from enum import IntEnum
+from pathlib import Path
+
+__all__ = ["GATE", "Gate", "GateMode", "load_tbb", "mode_for_layer", "tbb_candidates"]
+
+
+class GateMode(IntEnum):
+    """What a compiled program may do with the thread pool; the numbers are part of the compiled code."""
+
+    SERIAL = 0  # never use the pool
+    OPEN = 1  # any number of callers at once
+    EXCLUSIVE = 2  # one caller at a time, the others run serially
+    TAKEN = 3  # EXCLUSIVE, and a caller is inside
+
+
+class Gate:
+    """One word of memory that says how this process may use the thread pool.
+
+    The word's address is known to compiled programs as the symbol ``tracegrad_gate``. A forked child of a process
+    whose pool does not survive fork finds it closed.
+
+    Examples
+    --------
+    >>> gate = Gate()
+    >>> gate.mode.name
+    'SERIAL'
+    >>> gate.open("omp")
+    >>> gate.mode.name, gate.layer
+    ('OPEN', 'omp')
+    """
+
+    def __init__(self) -> None:
+        self._word = ctypes.c_int64(GateMode.SERIAL)
+        self._layer: str | None = None
+        self._closed_by_fork = False
+        if hasattr(os, "register_at_fork"):
+            this = weakref.ref(self)
+
+            def close() -> None:
+                gate = this()
+                if gate is not None:
+                    gate.close_after_fork()
+
+            os.register_at_fork(after_in_child=close)
+
+    @property
+    def address(self) -> int:
+        """Where the word stands in memory; stays valid as long as the gate lives."""
+        return ctypes.addressof(self._word)
+
+    @property
+    def mode(self) -> GateMode:
+        """What programs may do now."""
+        return GateMode(self._word.value)
+
+    @property
+    def layer(self) -> str | None:
+        """Name of the pool in use, None before the first program is loaded."""
+        return self._layer
+
+    def open(self, layer: str) -> None:
+        """Let programs use a pool that has been started; a second call for the same pool changes nothing.
+
+        Parameters
+        ----------
+        layer
+            Numba's name of the pool.
+        """
+        if layer == self._layer:
+            return
+        self._layer = layer
+        self._word.value = GateMode.SERIAL if self._closed_by_fork else mode_for_layer(layer)
+
+    def close_after_fork(self) -> None:
+        """Close the gate for good in a forked child whose inherited pool is dead there."""
+        if self._layer is not None and self._layer != "tbb":
+            self._closed_by_fork = True
+            self._word.value = GateMode.SERIAL
+
+
+def mode_for_layer(layer: str) -> GateMode:
+    """Return how a pool may be used.
+
+    Parameters
+    ----------
+    layer
+        Numba's name of the pool.
+
+    Examples
+    --------
+    >>> [mode_for_layer(layer).name for layer in ("tbb", "omp", "workqueue", "unheard of")]
+    ['OPEN', 'OPEN', 'EXCLUSIVE', 'SERIAL']
+    """
+    return {"tbb": GateMode.OPEN, "omp": GateMode.OPEN, "workqueue": GateMode.EXCLUSIVE}.get(layer, GateMode.SERIAL)
+
+
+def tbb_candidates() -> Iterator[Path]:
+    """Yield where the tbb library may stand: beside the interpreter, then where its package says."""
+    name = {"win32": "tbb12.dll", "darwin": "libtbb.12.dylib"}.get(sys.platform, "libtbb.so.12")
+    folder = Path("Library", "bin") if sys.platform == "win32" else Path("lib")
+    yield Path(sys.prefix) / folder / name
+    try:
+        files = importlib.metadata.files("tbb") or []
+    except importlib.metadata.PackageNotFoundError:
+        return
+    for file in files:
+        if file.name == name:
+            yield Path(str(file.locate()))
+
+
+def load_tbb() -> Path | None:
+    """Load the tbb library where the dynamic linker will find it by name, and return its path.
+
+    Numba looks for it by name only, and installers put it where the linker does not look.
+
+    Returns
+    -------
+    Path or None
+        None where there is no such library or it does not load; another pool is used then.
+    """
+    for path in tbb_candidates():
+        if path.exists():
+            try:
+                ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+            except OSError:
+                continue
+            return path
+    return None
+
+
+GATE = Gate()
+"""The gate of this process: compiled code holds its address, so there is exactly one."""
