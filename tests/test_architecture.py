@@ -19,7 +19,7 @@ import tracegrad
 
 LEVELS = (
     "errors config",
-    "core.aval core.tree core.expr core.source core.bind core.op core.graph core.interpret core.verify core.draw",
+    "core.aval core.tree core.expr core.source core.bind core.op core.graph core.interpret core.verify core.layout core.draw",
     "ops functional symbolic optim namespaces",
     "trace autodiff rewrite eager",
     "schedule",
