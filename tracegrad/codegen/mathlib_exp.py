@@ -92,10 +92,10 @@ def exp(x: Lane) -> Lane:
 
 
 def exp_sum(high: Lane, low: Lane) -> Lane:
-    """exp(high + low), low a correction below an ulp of high."""
+    """exp(high + low), low below an ulp of high: as that may be 2**-43, it joins r before the polynomial."""
     shifted, _, r, c = reduce(clamp(high, *_limits(high)))
-    # exp(r + low) = exp(r) (1 + low) to first order; low * r is below 0.35 of its own last place.
-    return scale(1.0 + (r + (tail(r) + (c + low))), shifted)
+    r, c = fast_two_sum(r, c + low)
+    return scale(1.0 + (r + (tail(r) + c)), shifted)
 
 
 def exp2(x: Lane) -> Lane:
