@@ -19,8 +19,7 @@ import tracegrad
 
 LEVELS = (
     "errors config",
-    "core.aval core.tree core.expr core.source core.bind core.op core.graph core.interpret core.verify core.layout "
-    + "core.draw",
+    "core/ aval tree expr source bind op graph interpret verify layout draw",
     "ops functional symbolic optim namespaces",
     "trace autodiff rewrite eager",
     "schedule",
@@ -30,7 +29,12 @@ LEVELS = (
     "compiled transforms",
     "numpy bridge compat testing cli",
 )
-ORDER = {room: (level, place) for level, line in enumerate(LEVELS) for place, room in enumerate(line.split())}
+ORDER = {
+    prefix + room: (level, place)
+    for level, line in enumerate(LEVELS)
+    for prefix, rooms in [("core.", line.removeprefix("core/")) if line.startswith("core/") else ("", line)]
+    for place, room in enumerate(rooms.split())
+}
 TOP = (len(LEVELS), 0)  # tracegrad/__init__.py: the public names
 
 # Only these may import numba, and only runtime.load and they themselves may import them.
