@@ -28,7 +28,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba import njit
-from numba.core import cgutils, types
+from numba.core import cgutils
+from numba.core import types as numba_types
 from numba.core.imputils import lower_builtin
 from numba.core.types import (
     boolean,
@@ -91,10 +92,14 @@ __all__ = [
     "write",
 ]
 
+# Numba's stubs leave out names and options.
+types: Any = numba_types
+_njit: Any = njit
+
 ABI_VERSION = 1
 """Part of every content hash: raise it when a name changes its meaning without its source changing."""
 
-_ELEMENTS = {
+_ELEMENTS: dict[str, Any] = {
     str(dtype): dtype
     for dtype in (float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64)
 } | {"boolean": boolean}  # fmt: skip
@@ -110,9 +115,9 @@ def kernel(function: Callable[..., None]) -> Any:
     It is compiled when an entry that launches it is, and lives in the entry's object: it needs no wrappers and no
     cache file. Of fast-math only ``contract`` is on, as everything else would change results.
     """
-    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, nogil=True, error_model="numpy", fastmath={"contract"})(
-        function
-    )
+    return _njit(
+        no_cpython_wrapper=True, no_cfunc_wrapper=True, nogil=True, error_model="numpy", fastmath={"contract"}
+    )(function)
 
 
 def entry(*arguments: str) -> Callable[[Callable[..., None]], Any]:
@@ -132,7 +137,7 @@ def entry(*arguments: str) -> Callable[[Callable[..., None]], Any]:
 
     def decorate(function: Callable[..., None]) -> Any:
         in_file = os.path.exists(function.__code__.co_filename)
-        made = njit(nogil=True, error_model="numpy", cache=in_file)(function)
+        made = _njit(nogil=True, error_model="numpy", cache=in_file)(function)
         made.arguments = arguments
         return made
 
@@ -300,6 +305,11 @@ def lower_store(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return context.get_dummy_value()
 
 
+def _width(dtype: Any) -> int:
+    """Return how many bits a scalar has in a register."""
+    return 1 if isinstance(dtype, types.Boolean) else int(dtype.bitwidth)
+
+
 @infer_global(buffer_offset)
 class BufferOffsetTemplate(AbstractTemplate):
     """``buffer_offset(buffer, elements)`` is a buffer of the same kind."""
@@ -348,7 +358,8 @@ def lower_scalar(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """Emit the load of a word and take its low bits for the scalar's."""
     word = builder.load(builder.gep(args[0], [args[1]], inbounds=True))
     dtype = sig.return_type
-    bits = word if dtype.bitwidth == 64 else builder.trunc(word, ir.IntType(dtype.bitwidth))
+    width = _width(dtype)
+    bits = word if width == 64 else builder.trunc(word, ir.IntType(width))
     return builder.bitcast(bits, context.get_value_type(dtype))
 
 
@@ -396,8 +407,8 @@ def _emit_shifted(context: Any, builder: Any, kind: Any, value: Any, where: Any)
 
 
 def _emit_bits(context: Any, builder: Any, kind: Any, value: Any, where: Any) -> Any:
-    bits = builder.bitcast(value, ir.IntType(kind.bitwidth))
-    return bits if kind.bitwidth == 64 else builder.zext(bits, WORD)
+    bits = builder.bitcast(value, ir.IntType(_width(kind)))
+    return bits if _width(kind) == 64 else builder.zext(bits, WORD)
 
 
 def _is_array(kind: Any) -> bool:

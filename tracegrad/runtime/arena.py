@@ -15,6 +15,7 @@ ALIGNMENT = 64
 
 
 def _aligned(nbytes: int) -> NDArray[np.uint8]:
+    nbytes = max(nbytes, 1)  # an empty array has no address worth aligning
     raw = np.empty(nbytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + nbytes]

@@ -1,9 +1,9 @@
 """The folder of compiled programs: names, checksums, locks, eviction.
 
-A program ``p_<16 hex digits of its hash>`` is a generated file ``.py``, what Numba compiled of it (``.nbi`` and ``.nbc``,
-which Numba unpickles, and which make it raise from inside when damaged), and a manifest ``.json`` with checksums of
-these. The manifest is written last: files without a matching manifest do not count. Loading compiled code is running
-it, so the folder must belong to the user alone.
+A program ``p_<16 hex digits of its hash>`` is a generated file ``.py``, what Numba compiled of it (``.nbi`` and
+``.nbc``, which Numba unpickles, and which make it raise from inside when damaged), and a manifest ``.json`` with
+checksums of these. The manifest is written last: files without a matching manifest do not count. Loading compiled
+code is running it, so the folder must belong to the user alone.
 """
 
 from __future__ import annotations

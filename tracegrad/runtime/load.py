@@ -1,7 +1,7 @@
 """Loads generated programs: from the cache folder, or compiled now.
 
-The only importer of the modules that import Numba, and only when the first program is loaded: ``import tracegrad`` stays
-at the cost of NumPy.
+The only importer of the modules that import Numba, and only when the first program is loaded: ``import tracegrad``
+stays at the cost of NumPy.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _execute(name: str, text: str, filename: str) -> ModuleType:
     module.__package__ = generated.__name__
     sys.modules[full] = module
     try:
-        exec(compile(text, filename, "exec"), module.__dict__)  # noqa: S102  the generated program
+        exec(compile(text, filename, "exec"), module.__dict__)
     except BaseException:
         sys.modules.pop(full, None)
         raise
@@ -328,7 +328,7 @@ def _fresh(source: str) -> Any:
     name = next((word for word in _run_names(text)), "run")
     filename = f"<tracegrad inspection of {name}>"
     namespace: dict[str, Any] = {"__name__": f"{generated.__name__}.p{name[3:]}"}
-    exec(compile(text, filename, "exec"), namespace)  # noqa: S102  the generated program
+    exec(compile(text, filename, "exec"), namespace)
     entry = namespace[name]
     _compile(entry, tools)
     return entry

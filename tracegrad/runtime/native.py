@@ -16,7 +16,8 @@ from typing import Any
 import llvmlite.binding as ll
 import numba
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils
+from numba.core import types as numba_types
 from numba.core.codegen import CodeLibrary
 from numba.core.errors import NumbaError
 
@@ -36,6 +37,7 @@ __all__ = [
     "prepare_threads",
 ]
 
+types: Any = numba_types  # its stubs leave out names
 TABLE = types.CPointer(types.intp)
 KERNEL = types.void(types.intp, types.intp, TABLE)  # first chunk, last chunk, words
 
@@ -68,7 +70,7 @@ def prepare_threads() -> None:
     load_tbb()
     parallel._launch_threads()
     ll.add_symbol(GATE_SYMBOL, GATE.address)
-    GATE.open(numba.threading_layer())
+    GATE.open(parallel.threading_layer())
 
 
 @cache
@@ -93,17 +95,19 @@ def parallel_support() -> ParallelSupport:
     return ParallelSupport(True)
 
 
+def _settings() -> Any:
+    """Return Numba's settings, whose names it makes at run time."""
+    return numba.config
+
+
 def jit_disabled() -> bool:
     """Say whether Numba is switched off, so that programs run as Python."""
-    from numba import config  # noqa: PLC0415  a settings object that Numba rebuilds
-
-    return bool(config.DISABLE_JIT)
+    return bool(_settings().DISABLE_JIT)
 
 
 def host() -> tuple[str, ...]:
     """Return everything about processor and compiler that compiled code depends on, for the content hash."""
-    from numba import config  # noqa: PLC0415  a settings object that Numba rebuilds
-
+    config = _settings()
     return (
         ll.get_process_triple(),
         config.CPU_NAME or ll.get_host_cpu_name(),
@@ -191,7 +195,7 @@ def _once(module: Any, name: str, kind: Any) -> tuple[Any, bool]:
 
 
 def _kernel_body(context: Any, builder: Any, dispatcher: Any) -> Any:
-    """Return the one copy of a kernel's code in the entry's module; inlined at each launch it would be optimised again."""
+    """Return the one copy of a kernel's code in the entry's module; inlined, each launch would be optimised again."""
     compiled = dispatcher.get_compile_result(KERNEL)
     context.active_code_library.add_linking_library(compiled.library)
     body, new = _once(builder.module, f"kernel.{compiled.fndesc.mangled_name}", KERNEL_IR)

@@ -1,0 +1,48 @@
+"""Loops over many arrays must come out as packed instructions."""
+
+import platform
+import re
+
+import pytest
+
+from tracegrad.runtime.load import inspect_asm, inspect_llvm
+
+X86 = platform.machine() in ("x86_64", "AMD64")
+
+
+@pytest.fixture
+def pointwise(imports):
+    def program(loads, stores, dtype):
+        total = loads + stores
+        names = [f"x{i}" for i in range(loads)] + [f"y{i}" for i in range(stores)]
+        lines = [imports, "@kernel", "def k0_HASH_(first, last, table):"]
+        lines += [f"    x{i} = read(table, {2 + i}, {dtype})" for i in range(loads)]
+        lines += [f"    y{i} = write(table, {2 + loads + i}, {dtype})" for i in range(stores)]
+        lines += [
+            f"    n = table[{2 + total}]",
+            "    for c in range(first, last):",
+            "        for i in range(c * 4096, min((c + 1) * 4096, n)):",
+        ]
+        for i in range(stores):
+            terms = [f"x{(i + k) % loads}[i]" for k in range(3)]
+            lines.append(f"            y{i}[i] = {terms[0]} * {terms[1]} - {terms[2]}")
+        arguments = ", ".join([f'"{dtype}[::1]"'] * total + ['"int64[::1]"'])
+        lines += [f"@entry({arguments})", f"def run_HASH_({', '.join(names)}, plan):"]
+        lines += [f"    table = stack_table(plan, {3 + total})"]
+        lines += [f"    place(table, {2 + i}, {name})" for i, name in enumerate(names)]
+        lines += ["    launch(k0_HASH_, table, 0)"]
+        return "\n".join(lines)
+
+    return program
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("loads", "stores"), [(2, 1), (8, 4), (16, 16)])
+def test_loops_over_3_12_and_32_arrays_are_packed(pointwise, loads, stores, dtype):
+    source = pointwise(loads, stores, dtype)
+    packed = re.findall(r"= fsub (?:contract )?<\d+ x (?:double|float)>", inspect_llvm(source))
+    assert len(packed) >= stores  # every statement of the loop, each perhaps unrolled
+    if X86 and dtype == "float64":
+        assembly = inspect_asm(source)
+        assert len(re.findall(r"\bv?(?:fmsub\w*|sub)pd\b", assembly)) >= stores
+        assert "gather" not in assembly
