@@ -23,6 +23,7 @@ from numba.extending import lower_builtin, type_callable
 from tracegrad.codegen import mathlib_basic as basic
 from tracegrad.codegen import mathlib_exp as exponential
 from tracegrad.codegen import mathlib_log as logarithm
+from tracegrad.codegen import mathlib_trig as trigonometric
 from tracegrad.codegen.mathlib_lane import Lane, copy_sign
 
 Formula = Callable[..., Lane]
@@ -146,32 +147,32 @@ def tanh(x: Any) -> Any:
     return np.tanh(x)
 
 
-@library(math.sin)
+@native(trigonometric.sin)
 def sin(x: Any) -> Any:
     return np.sin(x)
 
 
-@library(math.cos)
+@native(trigonometric.cos)
 def cos(x: Any) -> Any:
     return np.cos(x)
 
 
-@library(math.tan)
+@native(trigonometric.tan)
 def tan(x: Any) -> Any:
     return np.tan(x)
 
 
-@library(math.atan)
+@native(trigonometric.arctan)
 def arctan(x: Any) -> Any:
     return np.arctan(x)
 
 
-@library(math.asin)
+@native(trigonometric.arcsin)
 def arcsin(x: Any) -> Any:
     return np.arcsin(x)
 
 
-@library(math.acos)
+@native(trigonometric.arccos)
 def arccos(x: Any) -> Any:
     return np.arccos(x)
 
@@ -191,7 +192,7 @@ def erf(x: Any) -> Any:
     return type(x)(math.erf(x))
 
 
-@library(math.atan2, arity=2)
+@native(trigonometric.arctan2, arity=2)
 def arctan2(y: Any, x: Any) -> Any:
     return np.arctan2(y, x)
 

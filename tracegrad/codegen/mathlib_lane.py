@@ -184,6 +184,10 @@ class Lane:
     def widened(self) -> Lane:
         return Lane(self.builder, self.builder.fpext(self.value, ir.DoubleType()))
 
+    def truncated(self, width: int) -> Lane:
+        """The low bits of an integer."""
+        return Lane(self.builder, self.builder.trunc(self.value, ir.IntType(width)))
+
     def narrowed(self) -> Lane:
         return Lane(self.builder, self.builder.fptrunc(self.value, ir.FloatType()))
 

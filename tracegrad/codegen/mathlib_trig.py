@@ -1,0 +1,202 @@
+"""sin, cos, tan and the inverses.
+
+Reduction: x = n pi/2 + r + c by Cody and Waite with a fused multiply-add, which makes the first step exact for any x >= 1. Three
+parts of pi/2 are 161 bits; the nearest that a float64 below 2**40 comes to a multiple of pi/2 is about 2**-60, so r + c keeps
+its 60 bits there. float32 reduces in float64, where two parts do for |x| < 2**50.
+
+On |r| <= pi/4 the sums are fdlibm's ``k_sin.c`` and ``k_cos.c``, on coefficients interpolated at Chebyshev nodes with 60 digits.
+The inverses reduce to |t| <= tan(pi/8) with one division (Cephes), or by asin(x) = pi/2 - 2 asin(sqrt((1-x)/2)) (fdlibm).
+"""
+
+from __future__ import annotations
+
+from tracegrad.codegen.mathlib_lane import Lane, copy_sign, fast_two_sum, fma, polynomial, select, two_sum
+
+TWO_OVER_PI = 0.6366197723675814
+HALF_PI = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33)
+
+# (sin(r)/r - 1) / r**2 and (cos(r) - 1 + r**2/2) / r**4 in r**2
+SIN64 = (
+    -0.16666666666666666,
+    0.008333333333330936,
+    -0.00019841269836740532,
+    2.7557316093198404e-06,
+    -2.5051129896450185e-08,
+    1.5917988979397435e-10,
+)
+COS64 = (
+    0.041666666666666664,
+    -0.0013888888888887389,
+    2.48015872987544e-05,
+    -2.755731726587808e-07,
+    2.087614504941318e-09,
+    -1.138254464534925e-11,
+)
+SIN32 = (-0.16666666663844049, 0.008333331870341349, -0.00019840084376422702, 2.724962008007533e-06)
+COS32 = (0.04166666465348879, -0.001388830186756237, 2.454768977246003e-05)
+
+# (atan(t)/t - 1) / t**2 for |t| <= tan(pi/8) and (asin(t)/t - 1) / t**2 for |t| <= 1/2, in t**2
+ATAN64 = (
+    -0.3333333333333333,
+    0.199999999999998,
+    -0.14285714285659326,
+    0.11111111105106705,
+    -0.09090908751076636,
+    0.0769229630497447,
+    -0.06666423628069258,
+    0.058789145444006215,
+    -0.052303478730160745,
+    0.04551108126325172,
+    -0.034558092551413795,
+    0.01627194475162406,
+)
+ATAN32 = (
+    -0.3333333175381697,
+    0.1999953879477192,
+    -0.14263897112598675,
+    0.1074309966767457,
+    -0.06449835224591496,
+)
+ASIN64 = (
+    0.16666666666666669,
+    0.07499999999998425,
+    0.04464285714637338,
+    0.030381944137085216,
+    0.022372173002005596,
+    0.017352391265909227,
+    0.013971235301124539,
+    0.011478952690257387,
+    0.010324318288744113,
+    0.00545087818772055,
+    0.017419357964884856,
+    -0.014881409392818066,
+    0.02877844261259304,
+)
+ASIN32 = (
+    0.16666672427703408,
+    0.07498852962262084,
+    0.0450018940882998,
+    0.026550662963657472,
+    0.038093962148042254,
+)
+
+PI = {64: (3.141592653589793, 1.2246467991473532e-16), 32: (3.1415927410125732, -8.742277657347586e-08)}
+TAN_PI_8 = 0.41421356237309503
+
+
+def _reduce(x: Lane) -> tuple[Lane, Lane, Lane]:
+    """(quadrant, r, c): x = quadrant pi/2 + r + c modulo 2 pi; the quadrant's low two bits count."""
+    if x.format.width == 32:
+        wide = x.widened()
+        shifted = fma(wide, TWO_OVER_PI, wide.format.shifter)
+        n = shifted - wide.format.shifter
+        r64 = fma(-n, HALF_PI[1], fma(-n, HALF_PI[0], wide))
+        r32 = r64.narrowed()
+        return shifted.bits().truncated(32), r32, (r64 - r32.widened()).narrowed()
+    shifted = fma(x, TWO_OVER_PI, x.format.shifter)
+    n = shifted - x.format.shifter
+    first = fma(-n, HALF_PI[0], x)
+    second = n * HALF_PI[1]
+    second_low = fma(n, HALF_PI[1], -second)
+    r, error = two_sum(first, -second)
+    return shifted.bits(), r, fma(-n, HALF_PI[2], error - second_low)
+
+
+def _sin_and_cos(r: Lane, c: Lane) -> tuple[Lane, Lane]:
+    wide = r.format.width == 64
+    z = r * r
+    half = 0.5 * z
+    # sin(r + c) = sin r + c cos r, cos(r + c) = cos r - c sin r, to the first order in c, below an ulp of r
+    sine = r + fma(r * z, polynomial(z, SIN64 if wide else SIN32), fma(-half, c, c))
+    whole = 1.0 - half
+    cosine = whole + (((1.0 - whole) - half) + fma(z * z, polynomial(z, COS64 if wide else COS32), -(r * c)))
+    return sine, cosine
+
+
+def _by_quadrant(quadrant: Lane, r: Lane, c: Lane) -> Lane:
+    """sin of quadrant pi/2 + r + c."""
+    sine, cosine = _sin_and_cos(r, c)
+    chosen = select((quadrant & 1).equals(0), sine, cosine)
+    return (chosen.bits() ^ ((quadrant & 2) << (r.format.width - 2))).as_float()
+
+
+def sin(x: Lane) -> Lane:
+    # The selection keeps the sign of -0, which the sums lose, and the last bit of subnormals.
+    return select(abs(x) < x.format.epsilon, x, _by_quadrant(*_reduce(x)))
+
+
+def cos(x: Lane) -> Lane:
+    quadrant, r, c = _reduce(x)
+    return _by_quadrant(quadrant + 1, r, c)
+
+
+def tan(x: Lane) -> Lane:
+    quadrant, r, c = _reduce(x)
+    sine, cosine = _sin_and_cos(r, c)
+    even = (quadrant & 1).equals(0)
+    result = select(even, sine, -cosine) / select(even, cosine, sine)
+    return select(abs(x) < x.format.epsilon, x, result)
+
+
+def arctan(x: Lane) -> Lane:
+    return arctan2(x, x.constant(1.0))
+
+
+def arctan2(y: Lane, x: Lane) -> Lane:
+    """base + atan(t) with t = (p - q)/(p + q) or p/q, p <= q being |x| and |y|: one division, all eight octants."""
+    form = x.format
+    pi, pi_low = PI[form.width]
+    infinite = float("inf")
+    size_x, size_y = abs(x), abs(y)
+    steep = size_y > size_x
+    p = select(steep, size_x, size_y)
+    q = select(steep, size_y, size_x)
+    # Two infinities are the diagonal; p + q must not overflow, and 0/0 is 0.
+    diagonal = p.equals(infinite)
+    p, q = select(diagonal, p.constant(1.0), p), select(diagonal, q.constant(1.0), q)
+    shrink = select(q > 2.0 ** (form.bias - 2), q.constant(0.25), 1.0)
+    beyond = p > TAN_PI_8 * q
+    p_scaled, q_scaled = p * shrink, q * shrink
+    numerator = select(beyond, p_scaled - q_scaled, p)
+    denominator = select(beyond, p_scaled + q_scaled, q)
+    t = select(p.equals(0.0), p.constant(0.0), numerator / denominator)
+    z = t * t
+    tail = t * z * polynomial(z, ATAN64 if form.width == 64 else ATAN32)
+    # base = j pi/4, in two parts. The octants fold about pi/4, pi/2 and pi.
+    eighth = select(beyond, t.constant(pi / 4), 0.0)
+    quarter = select(steep, pi / 2 - eighth, eighth)
+    sign = select(steep, t.constant(-1.0), 1.0)
+    left = x.bits() < 0
+    base, base_error = fast_two_sum(select(left, t.constant(pi), 0.0), select(left, -quarter, quarter))
+    sign = select(left, -sign, sign)
+    # The low part of j pi/4 is to base as pi_low is to pi.
+    low = fma(base, pi_low / pi, base_error)
+    result = copy_sign(base + (sign * t + fma(sign, tail, low)), y)
+    return select(x.is_nan() | y.is_nan(), x + y, result)
+
+
+def arcsin(x: Lane) -> Lane:
+    form = x.format
+    pi, pi_low = PI[form.width]
+    size = abs(x)
+    outer = size > 0.5
+    z = select(outer, 0.5 - 0.5 * size, size * size)
+    t = select(outer, z.call("llvm.sqrt"), size)
+    tail = t * z * polynomial(z, ASIN64 if form.width == 64 else ASIN32)
+    return copy_sign(select(outer, pi / 2 - (2.0 * t - (pi_low / 2 - 2.0 * tail)), t + tail), x)
+
+
+def arccos(x: Lane) -> Lane:
+    form = x.format
+    pi, pi_low = PI[form.width]
+    size = abs(x)
+    outer = size > 0.5
+    z = select(outer, 0.5 - 0.5 * size, size * size)
+    t = select(outer, z.call("llvm.sqrt"), x)
+    # The rounding error of the root, which doubles into the result near 1.
+    error = select(outer & (z > 0.0), fma(-t, t, z) / (t + t), 0.0)
+    tail = t * z * polynomial(z, ASIN64 if form.width == 64 else ASIN32) + error
+    near = 2.0 * (t + tail)
+    far = pi - (2.0 * t - (pi_low - 2.0 * tail))
+    middle = pi / 2 - (t - (pi_low / 2 - tail))
+    return select(outer, select(x < 0.0, far, near), middle)
