@@ -172,6 +172,19 @@ class Lane:
     def __abs__(self) -> Lane:
         return self.call("llvm.fabs")
 
+    def lookup(self, name: str, table: Sequence[float]) -> Lane:
+        """table[self] as float64, from a constant of the module; the vectoriser makes it a gather."""
+        module = self.builder.module
+        array = module.globals.get(name)
+        if array is None:
+            kind = ir.ArrayType(ir.DoubleType(), len(table))
+            array = ir.GlobalVariable(module, kind, name)
+            array.linkage = "internal"
+            array.global_constant = True
+            array.initializer = ir.Constant(kind, list(table))
+        address = self.builder.gep(array, [ir.Constant(ir.IntType(64), 0), self.value], inbounds=True)
+        return Lane(self.builder, self.builder.load(address))
+
     def bits(self) -> Lane:
         """The same bits as an integer."""
         return Lane(self.builder, self.builder.bitcast(self.value, ir.IntType(self.format.width)))

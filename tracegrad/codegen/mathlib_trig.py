@@ -1,8 +1,11 @@
 """sin, cos, tan and the inverses.
 
-Reduction: x = n pi/2 + r + c by Cody and Waite with a fused multiply-add, which makes the first step exact for any x >= 1. Three
-parts of pi/2 are 161 bits; the nearest that a float64 below 2**40 comes to a multiple of pi/2 is about 2**-60, so r + c keeps
-its 60 bits there. float32 reduces in float64, where two parts do for |x| < 2**50.
+Reduction, for every finite argument and without a branch (after Payne and Hanek, but by floats): x = X 2**(16 j) with X an integer
+below 2**69, or j = 0. Multiples of 4 in x * 2/pi are whole turns, so X may be multiplied with 2**(16 j) 2/pi *modulo 4*, which a table
+holds for each of 61 j in four parts. Products and sums that matter are kept in pairs. A float64 comes no nearer to a multiple of
+pi/2 than 2**-62, and the four parts reach 2**-140, so r keeps its 53 bits and a correction c. (Cody and Waite's reduction with a scalar
+call beyond its range would be cheaper, but a call in the loop stops the vectoriser.) float32 reduces in float64, where two
+parts do.
 
 On |r| <= pi/4 the sums are fdlibm's ``k_sin.c`` and ``k_cos.c``, on coefficients interpolated at Chebyshev nodes with 60 digits.
 The inverses reduce to |t| <= tan(pi/8) with one division (Cephes), or by asin(x) = pi/2 - 2 asin(sqrt((1-x)/2)) (fdlibm).
@@ -10,10 +13,22 @@ The inverses reduce to |t| <= tan(pi/8) with one division (Cephes), or by asin(x
 
 from __future__ import annotations
 
-from tracegrad.codegen.mathlib_lane import Lane, copy_sign, fast_two_sum, fma, polynomial, select, two_sum
+import functools
+from fractions import Fraction
 
-TWO_OVER_PI = 0.6366197723675814
-HALF_PI = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33)
+from tracegrad.codegen.mathlib_lane import Lane, copy_sign, fast_two_sum, fma, polynomial, select, two_product, two_sum
+
+# 2/pi * 2**1216, rounded down: enough for the largest exponent, 971, and 240 bits after it.
+TWO_OVER_PI = int(
+    "a2f9836e4e441529fc2757d1f534ddc0db6295993c439041fe5163abdebbc561b7246e3a424dd2e006492eea09d1921cfe1d"
+    "eb1cb129a73ee88235f52ebb4484e99c7026b45f7e413991d639835339f49c845f8bbdf9283b1ff897ffde05980fef2f118b"
+    "5a0a6d1f6d367ecf27cb09b74f463f669e5fea2d7527bac7ebe5f17b3d0739f78a5292ea6bfb5fb11f8d5d0856033046fc7b"
+    "6bab",
+    16,
+)
+TWO_OVER_PI_BITS = 1216
+CHUNK = 4  # the table's step is 2**4 in the exponent
+HALF_PI = (1.5707963267948966, 6.123233995736766e-17)
 
 # (sin(r)/r - 1) / r**2 and (cos(r) - 1 + r**2/2) / r**4 in r**2
 SIN64 = (
@@ -84,22 +99,66 @@ PI = {64: (3.141592653589793, 1.2246467991473532e-16), 32: (3.1415927410125732, 
 TAN_PI_8 = 0.41421356237309503
 
 
+@functools.cache
+def _turns() -> tuple[tuple[float, ...], ...]:
+    """For part p and chunk j, the p-th part of (2**(16 j) * 2/pi) modulo 4."""
+    columns: list[tuple[float, ...]] = []
+    for j in range(61):
+        rest = Fraction((TWO_OVER_PI << (j << CHUNK)) % (4 << TWO_OVER_PI_BITS), 1 << TWO_OVER_PI_BITS)
+        parts = []
+        for _ in range(4):
+            parts.append(float(rest))
+            rest -= Fraction(parts[-1])
+        columns.append(tuple(parts))
+    return tuple(zip(*columns, strict=True))
+
+
+def _chunk(x: Lane, significant: int) -> tuple[Lane, Lane]:
+    """(X, j) for a float64 of so many significant bits; meaningless for inf and NaN."""
+    form = x.format
+    bits = x.bits()
+    excess = (bits.logical_shift_right(form.mantissa) & (2 * form.bias + 1)) - (form.bias + significant - 1)
+    j = select(excess > 0, excess, 0).logical_shift_right(CHUNK)
+    return (bits - (j << (form.mantissa + CHUNK))).as_float(), j
+
+
+def _turn(j: Lane, part: int) -> Lane:
+    return j.lookup(f"tracegrad.turns.{part}", _turns()[part])
+
+
+def _modulo_4(x: Lane) -> Lane:
+    return fma((0.25 * x).call("llvm.rint"), -4.0, x)
+
+
 def _reduce(x: Lane) -> tuple[Lane, Lane, Lane]:
-    """(quadrant, r, c): x = quadrant pi/2 + r + c modulo 2 pi; the quadrant's low two bits count."""
+    """(quadrant, r, c): x = quadrant pi/2 + r + c modulo 2 pi; the quadrant's low two bits count; inf and NaN make c NaN."""
     if x.format.width == 32:
-        wide = x.widened()
-        shifted = fma(wide, TWO_OVER_PI, wide.format.shifter)
-        n = shifted - wide.format.shifter
-        r64 = fma(-n, HALF_PI[1], fma(-n, HALF_PI[0], wide))
-        r32 = r64.narrowed()
-        return shifted.bits().truncated(32), r32, (r64 - r32.widened()).narrowed()
-    shifted = fma(x, TWO_OVER_PI, x.format.shifter)
-    n = shifted - x.format.shifter
-    first = fma(-n, HALF_PI[0], x)
-    second = n * HALF_PI[1]
-    second_low = fma(n, HALF_PI[1], -second)
-    r, error = two_sum(first, -second)
-    return shifted.bits(), r, fma(-n, HALF_PI[2], error - second_low)
+        return _reduce_32(x)
+    multiplier, j = _chunk(x, 53)
+    p0, e0 = two_product(multiplier, _turn(j, 0))
+    p1, e1 = two_product(multiplier, _turn(j, 1))
+    p2, e2 = two_product(multiplier, _turn(j, 2))
+    # p0 <= 2**71, e0 and p1 <= 2**18, e1 and p2 <= 2**-35, e2 and p3 <= 2**-88
+    middle, middle_low = two_sum(e0, p1)
+    turn, turn_low = two_sum(_modulo_4(p0), _modulo_4(middle))
+    shifted = turn + x.format.shifter
+    high, low_1 = two_sum(turn - (shifted - x.format.shifter), middle_low)
+    small, low_2 = two_sum(e1, p2)
+    high, low_3 = two_sum(high, small)
+    low = fma(multiplier, _turn(j, 3), e2) + low_2 + low_3 + low_1 + turn_low
+    high, low = fast_two_sum(high, low)
+    r, error = two_product(high, HALF_PI[0])
+    return shifted.bits(), r, fma(high, HALF_PI[1], fma(low, HALF_PI[0], error)) + (x - x)
+
+
+def _reduce_32(x: Lane) -> tuple[Lane, Lane, Lane]:
+    multiplier, j = _chunk(x.widened(), 24)
+    product, error = two_product(multiplier, _turn(j, 0))
+    shifted = product + product.format.shifter
+    part = (product - (shifted - product.format.shifter)) + fma(multiplier, _turn(j, 1), error)
+    r64 = part * HALF_PI[0]
+    r = r64.narrowed()
+    return shifted.bits().truncated(32), r, (r64 - r.widened()).narrowed() + (x - x)
 
 
 def _sin_and_cos(r: Lane, c: Lane) -> tuple[Lane, Lane]:
