@@ -170,4 +170,3 @@ def _half_exp(x: Lane) -> Lane:
     """exp(x) / 2 for x from 0 to where that overflows."""
     shifted, _, r, c = reduce(x)
     return scale(1.0 + (r + (tail(r) + c)), shifted - 1.0)
-
