@@ -14,6 +14,7 @@ __all__ = [
     "EscapeError",
     "Frame",
     "ShapeError",
+    "TapeError",
     "TraceError",
     "TracegradError",
     "TreeError",
@@ -124,6 +125,10 @@ class ConditionError(TraceError):
 
 class DifferentiationError(TracegradError, TypeError):
     """A derivative that does not exist: an integer leaf, a loss that is no scalar, an op without a rule."""
+
+
+class TapeError(TracegradError, RuntimeError):
+    """A use of an eager tensor that its record forbids: a graph already freed, a value changed, a backward without a start."""
 
 
 class TreeError(TracegradError, TypeError):

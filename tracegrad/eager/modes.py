@@ -1,0 +1,116 @@
+"""Whether operations are recorded: per thread and per asynchronous task, as a context manager, decorator or plain call."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar, overload
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+recording: ContextVar[bool] = ContextVar("recording", default=True)
+"""The mode itself; a new thread starts with recording on, an asynchronous task with the mode of its creator."""
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations on tensors that require grad are recorded now.
+
+    >>> is_grad_enabled()
+    True
+    """
+    return recording.get()
+
+
+class _Mode:
+    """A mode for the length of a ``with`` block or of each call of a decorated function."""
+
+    def __init__(self, mode: bool) -> None:
+        self._mode = mode
+        # a stack, because one object may be entered again inside its own block
+        self._outer: list[bool] = []
+
+    def __enter__(self) -> Self:
+        self._outer.append(recording.get())
+        recording.set(self._mode)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        recording.set(self._outer.pop())
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        return _decorated(function, self._mode)
+
+
+def _decorated(function: Callable[P, R], mode: bool) -> Callable[P, R]:
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _Mode(mode):
+            return function(*args, **kwargs)
+
+    return run
+
+
+class no_grad(_Mode):  # noqa: N801 - PyTorch's name
+    """Record nothing: ``with no_grad():``, ``@no_grad()`` or ``@no_grad``.
+
+    >>> with no_grad():
+    ...     is_grad_enabled()
+    False
+    """
+
+    @overload
+    def __new__(cls) -> Self: ...
+    @overload
+    def __new__(cls, function: Callable[P, R]) -> Callable[P, R]: ...
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        return super().__new__(cls) if function is None else _decorated(function, False)
+
+    def __init__(self) -> None:
+        super().__init__(False)
+
+
+class enable_grad(_Mode):  # noqa: N801 - PyTorch's name
+    """Record again inside ``no_grad``: ``with enable_grad():``, ``@enable_grad()`` or ``@enable_grad``.
+
+    >>> with no_grad(), enable_grad():
+    ...     is_grad_enabled()
+    True
+    """
+
+    @overload
+    def __new__(cls) -> Self: ...
+    @overload
+    def __new__(cls, function: Callable[P, R]) -> Callable[P, R]: ...
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        return super().__new__(cls) if function is None else _decorated(function, True)
+
+    def __init__(self) -> None:
+        super().__init__(True)
+
+
+class set_grad_enabled(_Mode):  # noqa: N801 - PyTorch's name
+    """Set the mode at once; as a context manager or decorator it is undone at the end.
+
+    >>> with set_grad_enabled(False):
+    ...     is_grad_enabled()
+    False
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(bool(mode))
+        # the call itself sets the mode; entering the block only remembers what to go back to
+        self._before = recording.get()
+        recording.set(self._mode)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        if len(self._outer) == 1:
+            self._outer[0] = self._before
+        return self
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        recording.set(self._before)
+        return _decorated(function, self._mode)

@@ -1,0 +1,116 @@
+"""PyTorch's type promotion: bool < integer < float; within a category a tensor with axes beats a 0-d one, and that a number.
+
+Which operands of an op share a dtype is the op's own affair: it is read off ``op.promote`` once, not listed here.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.aval import supported
+from tracegrad.core.op import Op, keep
+from tracegrad.errors import DtypeError
+
+DEFAULT_DTYPE: np.dtype[Any] = np.dtype(np.float32)
+"""What Python floats become, and the results of float functions of integers."""
+
+_INTEGER = np.dtype(np.int64)
+_BOOL = np.dtype(bool)
+_NUMBERS: dict[type, np.dtype[Any]] = {bool: _BOOL, int: _INTEGER, float: DEFAULT_DTYPE}
+_CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}
+
+
+def result_type(*operands: Any) -> np.dtype[Any]:
+    """The dtype in which PyTorch computes with arrays and Python numbers.
+
+    >>> result_type(np.ones(3, np.int64), np.ones(3, np.float32))
+    dtype('float32')
+    >>> result_type(np.ones(3, np.float32), np.ones((), np.float64), 2.0)
+    dtype('float32')
+    """
+    found: list[np.dtype[Any] | None] = [None, None, None]
+    for x in operands:
+        if isinstance(x, np.ndarray):
+            level, dtype = (0 if x.ndim else 1), x.dtype
+        else:
+            level, dtype = 2, _NUMBERS.get(type(x)) or np.asarray(x).dtype
+        known = found[level]
+        found[level] = dtype if known is None else promote_types(known, dtype)
+    result: np.dtype[Any] | None = None
+    for dtype in reversed(found):
+        result = dtype if result is None else result if dtype is None else _combine(dtype, result)
+    assert result is not None
+    return result
+
+
+def promote_types(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of two tensors with axes; floats beat integers whatever their size.
+
+    >>> promote_types(np.dtype("int64"), np.dtype("float32"))
+    dtype('float32')
+    """
+    if a == b:
+        return a
+    if (a.kind == "f") != (b.kind == "f"):
+        return a if a.kind == "f" else b
+    result = np.promote_types(a, b)
+    if result.kind == "f" and a.kind != "f":
+        raise DtypeError(f"{a} and {b} have no common integer dtype", fix=f"cast one of them: x.astype(np.{b})")
+    return result
+
+
+def _combine(higher: np.dtype[Any], lower: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of a stronger operand with a weaker one, which counts only by a higher category."""
+    if _CATEGORY.get(lower.kind, 3) > _CATEGORY.get(higher.kind, 3):
+        return promote_types(higher, lower)
+    return higher
+
+
+@lru_cache(maxsize=4096)
+def _joint(op: Op, count: int) -> tuple[tuple[tuple[int, ...], tuple[tuple[int, np.dtype[Any]], ...], bool], ...]:
+    """Which operands of an op share a dtype: groups of ``(sources, targets, floating)``.
+
+    The dtype is that of the sources, and the targets are cast to it; ``floating`` says that integers become floats.
+    A target of the fixed dtype it is listed with (the condition of a choice) is its own group.
+    """
+    if op.promote is keep:
+        return ()
+    plain = (_INTEGER,) * count
+    base = op.promote(*plain)
+    reached: dict[int, list[int]] = {}
+    for source in range(count):
+        probe = op.promote(*(np.dtype(np.float64) if k == source else d for k, d in enumerate(plain)))
+        for target, dtype in enumerate(probe):
+            if dtype.kind == "f" and (base[target].kind == "f" or dtype != base[target]):
+                reached.setdefault(target, []).append(source)
+    groups: dict[tuple[int, ...], list[tuple[int, np.dtype[Any]]]] = {}
+    for target in range(count):
+        groups.setdefault(tuple(reached.get(target, ())), []).append((target, base[target]))
+    return tuple(
+        (sources, tuple(targets), any(d.kind == "f" for _, d in targets)) for sources, targets in groups.items()
+    )
+
+
+def coerce(op: Op, operands: list[Any]) -> list[np.ndarray[Any, Any]]:
+    """The operands of an op as arrays of the dtypes PyTorch computes in; Python numbers become 0-d arrays.
+
+    Operands that fit already are returned as they are.
+    """
+    result = list(operands)
+    for sources, targets, floating in _joint(op, len(operands)):
+        wanted = result_type(*(operands[k] for k in sources)) if sources else None
+        if floating and wanted is not None and wanted.kind != "f":
+            wanted = DEFAULT_DTYPE
+        for k, fixed in targets:
+            x, dtype = result[k], wanted or fixed
+            if not isinstance(x, np.ndarray) or x.dtype != dtype:
+                result[k] = np.asarray(x, dtype)
+    for k, x in enumerate(result):
+        if not isinstance(x, np.ndarray):
+            result[k] = np.asarray(x, _NUMBERS.get(type(x)))
+        if result[k] is not operands[k] or not isinstance(x, np.ndarray):
+            supported(result[k].dtype)
+    return result
