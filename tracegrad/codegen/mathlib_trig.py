@@ -1,11 +1,12 @@
 """sin, cos, tan and the inverses.
 
-Reduction, for every finite argument and without a branch (after Payne and Hanek, but by floats): x = X 2**(16 j) with X an integer
-below 2**69, or j = 0. Multiples of 4 in x * 2/pi are whole turns, so X may be multiplied with 2**(16 j) 2/pi *modulo 4*, which a table
-holds for each of 61 j in four parts. Products and sums that matter are kept in pairs. A float64 comes no nearer to a multiple of
-pi/2 than 2**-62, and the four parts reach 2**-140, so r keeps its 53 bits and a correction c. (Cody and Waite's reduction with a scalar
-call beyond its range would be cheaper, but a call in the loop stops the vectoriser.) float32 reduces in float64, where two
+Reduction below 2**40: x = n pi/2 + r + c by Cody and Waite with a fused multiply-add, which makes the first step exact. Three parts of
+pi/2 are 161 bits, and float64s in that range come no nearer to a multiple of pi/2 than about 2**-60. float32 reduces in float64, where two
 parts do.
+
+Beyond, where few arguments are, in a function of its own (`mathlib_rare`), after Payne and Hanek but by floats: x = X 2**(16 j) with
+X an integer below 2**69. Multiples of 4 in x * 2/pi are whole turns, so X may be multiplied with 2**(16 j) 2/pi *modulo 4*, which a
+table holds for each of 61 j in four parts. No float64 comes nearer to a multiple of pi/2 than 2**-62, and the four parts reach 2**-140.
 
 On |r| <= pi/4 the sums are fdlibm's ``k_sin.c`` and ``k_cos.c``, on coefficients interpolated at Chebyshev nodes with 60 digits.
 The inverses reduce to |t| <= tan(pi/8) with one division (Cephes), or by asin(x) = pi/2 - 2 asin(sqrt((1-x)/2)) (fdlibm).
@@ -14,12 +15,14 @@ The inverses reduce to |t| <= tan(pi/8) with one division (Cephes), or by asin(x
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from fractions import Fraction
 
 from tracegrad.codegen.mathlib_lane import Lane, copy_sign, fast_two_sum, fma, polynomial, select, two_product, two_sum
+from tracegrad.codegen.mathlib_rare import replace_rarely
 
 # 2/pi * 2**1216, rounded down: enough for the largest exponent, 971, and 240 bits after it.
-TWO_OVER_PI = int(
+TWO_OVER_PI_INTEGER = int(
     "a2f9836e4e441529fc2757d1f534ddc0db6295993c439041fe5163abdebbc561b7246e3a424dd2e006492eea09d1921cfe1d"
     "eb1cb129a73ee88235f52ebb4484e99c7026b45f7e413991d639835339f49c845f8bbdf9283b1ff897ffde05980fef2f118b"
     "5a0a6d1f6d367ecf27cb09b74f463f669e5fea2d7527bac7ebe5f17b3d0739f78a5292ea6bfb5fb11f8d5d0856033046fc7b"
@@ -27,8 +30,10 @@ TWO_OVER_PI = int(
     16,
 )
 TWO_OVER_PI_BITS = 1216
+TWO_OVER_PI = 0.6366197723675814
 CHUNK = 4  # the table's step is 2**4 in the exponent
-HALF_PI = (1.5707963267948966, 6.123233995736766e-17)
+HALF_PI = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33)
+NEAR = 2.0**40
 
 # (sin(r)/r - 1) / r**2 and (cos(r) - 1 + r**2/2) / r**4 in r**2
 SIN64 = (
@@ -99,12 +104,30 @@ PI = {64: (3.141592653589793, 1.2246467991473532e-16), 32: (3.1415927410125732, 
 TAN_PI_8 = 0.41421356237309503
 
 
+def _reduce(x: Lane) -> tuple[Lane, Lane, Lane]:
+    """(quadrant, r, c): x = quadrant pi/2 + r + c modulo 2 pi, for |x| < NEAR; the quadrant's low two bits count."""
+    if x.format.width == 32:
+        wide = x.widened()
+        shifted = fma(wide, TWO_OVER_PI, wide.format.shifter)
+        n = shifted - wide.format.shifter
+        r64 = fma(-n, HALF_PI[1], fma(-n, HALF_PI[0], wide))
+        r32 = r64.narrowed()
+        return shifted.bits().truncated(32), r32, (r64 - r32.widened()).narrowed()
+    shifted = fma(x, TWO_OVER_PI, x.format.shifter)
+    n = shifted - x.format.shifter
+    first = fma(-n, HALF_PI[0], x)
+    second = n * HALF_PI[1]
+    second_low = fma(n, HALF_PI[1], -second)
+    r, error = two_sum(first, -second)
+    return shifted.bits(), r, fma(-n, HALF_PI[2], error - second_low)
+
+
 @functools.cache
 def _turns() -> tuple[tuple[float, ...], ...]:
     """For part p and chunk j, the p-th part of (2**(16 j) * 2/pi) modulo 4."""
     columns: list[tuple[float, ...]] = []
     for j in range(61):
-        rest = Fraction((TWO_OVER_PI << (j << CHUNK)) % (4 << TWO_OVER_PI_BITS), 1 << TWO_OVER_PI_BITS)
+        rest = Fraction((TWO_OVER_PI_INTEGER << (j << CHUNK)) % (4 << TWO_OVER_PI_BITS), 1 << TWO_OVER_PI_BITS)
         parts = []
         for _ in range(4):
             parts.append(float(rest))
@@ -130,10 +153,10 @@ def _modulo_4(x: Lane) -> Lane:
     return fma((0.25 * x).call("llvm.rint"), -4.0, x)
 
 
-def _reduce(x: Lane) -> tuple[Lane, Lane, Lane]:
+def _reduce_far(x: Lane) -> tuple[Lane, Lane, Lane]:
     """(quadrant, r, c): x = quadrant pi/2 + r + c modulo 2 pi; the quadrant's low two bits count; inf and NaN make c NaN."""
     if x.format.width == 32:
-        return _reduce_32(x)
+        return _reduce_far_32(x)
     multiplier, j = _chunk(x, 53)
     p0, e0 = two_product(multiplier, _turn(j, 0))
     p1, e1 = two_product(multiplier, _turn(j, 1))
@@ -151,7 +174,7 @@ def _reduce(x: Lane) -> tuple[Lane, Lane, Lane]:
     return shifted.bits(), r, fma(high, HALF_PI[1], fma(low, HALF_PI[0], error)) + (x - x)
 
 
-def _reduce_32(x: Lane) -> tuple[Lane, Lane, Lane]:
+def _reduce_far_32(x: Lane) -> tuple[Lane, Lane, Lane]:
     multiplier, j = _chunk(x.widened(), 24)
     product, error = two_product(multiplier, _turn(j, 0))
     shifted = product + product.format.shifter
@@ -179,22 +202,40 @@ def _by_quadrant(quadrant: Lane, r: Lane, c: Lane) -> Lane:
     return (chosen.bits() ^ ((quadrant & 2) << (r.format.width - 2))).as_float()
 
 
-def sin(x: Lane) -> Lane:
-    # The selection keeps the sign of -0, which the sums lose, and the last bit of subnormals.
-    return select(abs(x) < x.format.epsilon, x, _by_quadrant(*_reduce(x)))
+def _sin(reduced: tuple[Lane, Lane, Lane]) -> Lane:
+    return _by_quadrant(*reduced)
 
 
-def cos(x: Lane) -> Lane:
-    quadrant, r, c = _reduce(x)
+def _cos(reduced: tuple[Lane, Lane, Lane]) -> Lane:
+    quadrant, r, c = reduced
     return _by_quadrant(quadrant + 1, r, c)
 
 
-def tan(x: Lane) -> Lane:
-    quadrant, r, c = _reduce(x)
+def _tan(reduced: tuple[Lane, Lane, Lane]) -> Lane:
+    quadrant, r, c = reduced
     sine, cosine = _sin_and_cos(r, c)
     even = (quadrant & 1).equals(0)
-    result = select(even, sine, -cosine) / select(even, cosine, sine)
-    return select(abs(x) < x.format.epsilon, x, result)
+    return select(even, sine, -cosine) / select(even, cosine, sine)
+
+
+def _periodic(name: str, x: Lane, function: Callable[[tuple[Lane, Lane, Lane]], Lane]) -> Lane:
+    # NaN is far, too: the comparison is false.
+    return replace_rarely(function(_reduce(x)), ~(abs(x) < NEAR), x, name, lambda far: function(_reduce_far(far)))
+
+
+def sin(x: Lane) -> Lane:
+    """sin(x); the selection keeps the sign of -0, which the sums lose."""
+    return select(abs(x) < x.format.epsilon, x, _periodic("sin", x, _sin))
+
+
+def cos(x: Lane) -> Lane:
+    """cos(x): the sine one quadrant on."""
+    return _periodic("cos", x, _cos)
+
+
+def tan(x: Lane) -> Lane:
+    """The quotient of sine and cosine, of -cosine and sine in odd quadrants."""
+    return select(abs(x) < x.format.epsilon, x, _periodic("tan", x, _tan))
 
 
 def arctan(x: Lane) -> Lane:
