@@ -197,6 +197,9 @@ def test_a_disk_that_fills_up_costs_one_warning(registry, chain, tmp_path, monke
     with pytest.warns(CacheWarning, match="No space left"):
         program = registry.load(chain.source, chain.arguments, tmp_path / "cache")
     assert program.path is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        registry.load(chain.source + "# other", chain.arguments, tmp_path / "cache")
     assert chain.call(program.entry, X)[0] == pytest.approx(1.5 * X.sum())
 
 

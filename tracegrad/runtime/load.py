@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -74,11 +74,11 @@ class LoadedProgram:
 
 @dataclass(frozen=True)
 class Toolchain:
-    """The modules that import Numba, and what of them is part of every hash."""
+    """The modules that import Numba, and the hash of all that compiled code depends on besides its source."""
 
     abi: Any
     native: Any
-    ingredients: tuple[str, ...]
+    fingerprint: str
 
 
 def _library_texts() -> tuple[str, ...]:
@@ -102,7 +102,8 @@ def _toolchain() -> Toolchain:
         warnings.warn(support.reason, RuntimeWarning, stacklevel=4)
     versions = tuple(f"{name} {importlib.metadata.version(name)}" for name in ("numba", "llvmlite", "numpy"))
     python = f"{sys.implementation.cache_tag} {platform.python_version()}"
-    return Toolchain(abi, native, (str(abi.ABI_VERSION), *versions, python, *native.host(), *_library_texts()))
+    ingredients = (str(abi.ABI_VERSION), *versions, python, *native.host(), *_library_texts())
+    return Toolchain(abi, native, content_hash("", ingredients))
 
 
 # ---------------------------------------------------------------- modules of programs
@@ -178,7 +179,7 @@ class ProgramRegistry:
         began = time.perf_counter()
         tools = _toolchain()
         source = canonical(source)
-        digest = content_hash(source, (*entry_arguments, *tools.ingredients))
+        digest = content_hash(source, (*entry_arguments, tools.fingerprint))
         with self._guard:
             known = self._programs.get(digest)
             if known is not None:
@@ -187,11 +188,24 @@ class ProgramRegistry:
         with lock:
             known = self._programs.get(digest)
             if known is None:
-                known = _Build(tools, source, digest, entry_arguments, began).run(self._folder(cache_dir), limit)
+                known = self._build(_Build(tools, source, digest, entry_arguments, began), cache_dir, limit)
                 with self._guard:
                     self._programs[digest] = known
                     self._building.pop(digest, None)
         return known
+
+    def _build(self, build: _Build, cache_dir: Path, limit: int) -> LoadedProgram:
+        """Load or compile with the folder where it can be used, else in memory."""
+        folder = None if build.tools.native.jit_disabled() else self._folder(cache_dir)
+        with build.faults():
+            if folder is not None:
+                try:
+                    return build.with_folder(folder, limit)
+                except OSError as error:  # a full disk, a folder made read-only meanwhile
+                    with self._guard:
+                        self._folders[cache_dir] = None
+                    _warn_unusable(cache_dir, f"writing to it failed ({error.strerror or error})")
+            return build.in_memory()
 
     def _folder(self, cache_dir: Path) -> CacheFolder | None:
         """Return the checked folder, None where it cannot be used; the user is told once."""
@@ -226,25 +240,33 @@ class _Build:
     arguments: tuple[str, ...]
     began: float
 
-    def run(self, folder: CacheFolder | None, limit: int) -> LoadedProgram:
-        """Load from the folder or compile into it, and without a folder in memory."""
-        name, text = program_name(self.digest), named(self.source, self.digest)
+    @contextlib.contextmanager
+    def faults(self) -> Iterator[None]:
+        """Report a source that does not compile as what it is, a fault of the code generator."""
         try:
-            if folder is not None and not self.tools.native.jit_disabled():
-                try:
-                    return self._with_folder(folder, name, text, limit)
-                except OSError as error:
-                    _warn_unusable(folder.path, f"writing to it failed ({error.strerror or error})")
-            entry = self._entry(_in_memory(name, text), name)
-            _compile(entry, self.tools)
-            return self._loaded(entry, text, None, from_cache=False)
+            yield
         except (SyntaxError, self.tools.native.NumbaError) as error:
             raise CompileError(
-                f"the generated program {name} did not compile: {error}",
+                f"the generated program {program_name(self.digest)} did not compile: {error}",
                 fix="report this as a fault of tracegrad, with the text above",
             ) from error
 
-    def _with_folder(self, folder: CacheFolder, name: str, text: str, limit: int) -> LoadedProgram:
+    def in_memory(self) -> LoadedProgram:
+        """Compile without leaving files."""
+        name, text = program_name(self.digest), named(self.source, self.digest)
+        entry = self._entry(_in_memory(name, text), name)
+        _compile(entry, self.tools)
+        return self._loaded(entry, text, None, from_cache=False)
+
+    def with_folder(self, folder: CacheFolder, limit: int) -> LoadedProgram:
+        """Load from the folder, or compile into it.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be written to after all.
+        """
+        name, text = program_name(self.digest), named(self.source, self.digest)
         path = folder.source_path(name)
         folder.put_source(name, text)
         entry = self._entry(_execute(name, text, str(path)), name)
@@ -323,7 +345,7 @@ def load_program(
 
 def _fresh(source: str) -> Any:
     tools = _toolchain()
-    digest = content_hash(canonical(source), tools.ingredients)
+    digest = content_hash(canonical(source), (tools.fingerprint,))
     text = named(canonical(source), digest)
     name = next((word for word in _run_names(text)), "run")
     filename = f"<tracegrad inspection of {name}>"
