@@ -11,6 +11,7 @@ import numpy as np
 
 from tracegrad.core.aval import Aval, Shape
 from tracegrad.core.bind import bind
+from tracegrad.errors import DtypeError, ShapeError
 
 
 class Kind(enum.Enum):
@@ -199,7 +200,14 @@ def by_ufunc(ufunc: np.ufunc) -> Callable[..., tuple[np.dtype[Any], ...]]:
         # resolve_dtypes wants at least one strong dtype; Python numbers alone are float64, int64 or bool
         if not any(isinstance(d, np.dtype) for d in dtypes):
             dtypes = tuple(np.dtype(np.int64) if d is int else np.dtype(d) for d in dtypes)
-        resolved = ufunc.resolve_dtypes((*(bool_of(d) for d in dtypes), None))
+        try:
+            resolved = ufunc.resolve_dtypes((*(bool_of(d) for d in dtypes), None))
+        except TypeError:
+            names = " and ".join(str(d) for d in dtypes)
+            raise DtypeError(
+                f"{ufunc.__name__} is not defined for {names}",
+                fix="cast first, for example with x.astype(np.float64)",
+            ) from None
         return tuple(resolved[: len(dtypes)])
 
     def bool_of(dtype: Any) -> Any:
@@ -287,19 +295,31 @@ def bilinear(
 def reduction(
     name: str,
     ufunc: np.ufunc,
-    pull: Callable[..., Any],
+    pull: Callable[..., Any] | None,
     reducer: Reducer,
     *,
     doc: str,
     samples: tuple[Sample, ...],
     torch: tuple[str, str],
+    promote: Callable[..., tuple[np.dtype[Any], ...]] = keep,
+    empty: bool = True,
 ) -> Op:
-    """A reduction over ``axes`` (sorted, non-negative), which it drops."""
+    """A reduction over ``axes`` (sorted, non-negative), which it drops.
+
+    ``pull`` is its vector-Jacobian product, None if it has no derivative; ``empty`` says whether a reduction of no
+    elements has a value.
+    """
 
     def infer(x: Aval, *, axes: tuple[int, ...]) -> Aval:
+        if not empty and any(x.shape[k] == 0 for k in axes):
+            raise ShapeError(
+                f"{name} of no elements: the shape is {x.shape} and it is taken over axes {axes}",
+                fix="reduce an axis that has elements, or give a start value with initial=",
+            )
         return Aval(tuple(n for k, n in enumerate(x.shape) if k not in axes), x.dtype)
 
     def eager(x: Any, *, axes: tuple[int, ...]) -> Any:
         return ufunc.reduce(x, axis=axes, dtype=x.dtype if ufunc in (np.add, np.multiply) else None)
 
-    return Op(name, Kind.REDUCE, infer, keep, eager, (Rule(pull),), reducer, (), torch, doc, samples)
+    partial: Partial = FLAT if pull is None else Rule(pull)
+    return Op(name, Kind.REDUCE, infer, promote, eager, (partial,), reducer, (), torch, doc, samples)

@@ -1,33 +1,28 @@
 """MAP ops: one element out for one element of each operand.
 
-The partial derivatives are plain factors; the driver multiplies the cotangent by them with ``scale``, whose zero cotangent
-absorbs NaN and infinity, so that the branch not taken by a ``where`` cannot poison a gradient.
+The partial derivatives are plain factors; the driver multiplies the cotangent by them with ``scale``, whose zero
+cotangent absorbs NaN and infinity, so that the branch not taken by a ``where`` cannot poison a gradient.
+
+Conventions at kinks: ``maximum`` and ``minimum`` split the cotangent in halves where the operands are equal;
+``absolute`` has derivative 0 at 0; ``clip`` passes the cotangent to ``x`` inside its bounds and on them; steps
+(``floor``, ``sign``, ``floor_divide``) have derivative 0.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from tracegrad.core.expr import Scalar, call
 from tracegrad.core.op import FLAT, Op, Rule, Sample, Values, common, elementwise
+from tracegrad.errors import DtypeError
+from tracegrad.ops.comparisons import logical_and
+from tracegrad.ops.declare import named, one, two
 
-
-def _named(function: str) -> Any:
-    """The lowering that calls one function of codegen's vocabulary."""
-    return lambda *operands: call(function, *operands)
-
-
-def _one(low: float = -2.0, high: float = 2.0, **more: Any) -> tuple[Sample, ...]:
-    """Samples of a function of one variable on an interval."""
-    return (Sample((Values((3, 4), low, high, **more),)), Sample((Values((), low, high, **more),)), Sample((Values((0, 3)),)))
-
-
-def _two(low: float = -2.0, high: float = 2.0, **more: Any) -> tuple[Sample, ...]:
-    """Samples of a function of two variables, with and without broadcasting."""
-    a = Values((3, 4), low, high, **more)
-    return (Sample((a, a)), Sample((a, Values((4,), low, high, **more))), Sample((Values((3, 1), low, high, **more), a)))
+# -- the driver's product ---------------------------------------------------------------------------------------------
 
 
 def _scale_eager(g: Any, factor: Any) -> Any:
@@ -39,132 +34,45 @@ scale: Op = elementwise(
     "scale",
     np.multiply,
     (Rule(lambda c, out, g, factor: scale(c, factor)), Rule(lambda c, out, g, factor: scale(c, g))),
-    _named("absorbing_multiply"),
+    named("absorbing_multiply"),
     eager=_scale_eager,
     numpy=(_scale_eager,),
     torch=("mul", "MulBackward0"),
     doc="Cotangent times partial derivative; a zero cotangent gives zero even where the partial is NaN or infinite.",
-    samples=_two(),
+    samples=two(),
 )
 
-add = elementwise(
-    "add",
-    np.add,
-    (lambda out, x, y: 1, lambda out, x, y: 1),
-    lambda x, y: x + y,
-    torch=("add", "AddBackward0"),
-    doc="x + y",
-    samples=_two(),
-)
-subtract = elementwise(
-    "subtract",
-    np.subtract,
-    (lambda out, x, y: 1, lambda out, x, y: -1),
-    lambda x, y: x - y,
-    torch=("sub", "SubBackward0"),
-    doc="x - y",
-    samples=_two(),
-)
-multiply = elementwise(
-    "multiply",
-    np.multiply,
-    (lambda out, x, y: y, lambda out, x, y: x),
-    lambda x, y: x * y,
-    torch=("mul", "MulBackward0"),
-    doc="x · y",
-    samples=_two(),
-)
-divide = elementwise(
-    "divide",
-    np.true_divide,
-    (lambda out, x, y: 1.0 / y, lambda out, x, y: -out / y),
-    _named("divide"),
-    torch=("div", "DivBackward0"),
-    doc="x / y",
-    samples=_two(0.5, 2.0),
-)
-negative = elementwise(
-    "negative",
-    np.negative,
-    (lambda out, x: -1,),
-    lambda x: -x,
-    torch=("neg", "NegBackward0"),
-    doc="-x",
-    samples=_one(),
-)
-exp = elementwise(
-    "exp",
-    np.exp,
-    (lambda out, x: out,),
-    _named("exp"),
-    torch=("exp", "ExpBackward0"),
-    doc="eˣ",
-    samples=_one(),
-)
-log = elementwise(
-    "log",
-    np.log,
-    (lambda out, x: 1.0 / x,),
-    _named("log"),
-    torch=("log", "LogBackward0"),
-    doc="ln x",
-    samples=_one(0.2, 3.0),
-)
-tanh = elementwise(
-    "tanh",
-    np.tanh,
-    (lambda out, x: 1.0 - out * out,),
-    _named("tanh"),
-    torch=("tanh", "TanhBackward0"),
-    doc="tanh x; derivative 1 - tanh² x",
-    samples=_one(),
-)
-sqrt = elementwise(
-    "sqrt",
-    np.sqrt,
-    (lambda out, x: 0.5 / out,),
-    _named("sqrt"),
-    torch=("sqrt", "SqrtBackward0"),
-    doc="√x",
-    samples=_one(0.2, 3.0),
-)
-less = elementwise(
-    "less",
-    np.less,
-    (FLAT, FLAT),
-    _named("less"),
-    torch=("lt", ""),
-    doc="x < y",
-    samples=tuple(Sample(s.operands, smooth=False) for s in _two()),
-)
+# -- choice and dtype -------------------------------------------------------------------------------------------------
 
 
 def _select_promote(condition: Any, x: Any, y: Any) -> tuple[np.dtype[Any], ...]:
     return (np.dtype(bool), *common(x, y))
 
 
-def _no_gradient(operand: Any) -> Any:
-    return np.zeros((), operand.dtype)
+def _nothing(like: Any) -> Any:
+    """A zero of the dtype of ``like``, which broadcasts to any shape."""
+    return np.zeros((), like.dtype)
 
 
-select = elementwise(
+select: Op = elementwise(
     "where",
     np.add,
     (
         FLAT,
-        Rule(lambda g, out, c, x, y: select(c, g, _no_gradient(g))),
-        Rule(lambda g, out, c, x, y: select(c, _no_gradient(g), g)),
+        Rule(lambda g, out, c, x, y: select(c, g, _nothing(g))),
+        Rule(lambda g, out, c, x, y: select(c, _nothing(g), g)),
     ),
-    _named("where"),
-    eager=np.where,
+    named("where"),
+    eager=lambda c, x, y: np.where(c, x, y)[()],
     promote=_select_promote,
     result=lambda c, x, y: x,
-    numpy=(),
+    numpy=(np.where,),
     torch=("where", "WhereBackward0"),
     doc="x where the condition holds, y elsewhere.",
     samples=(
         Sample((Values((3, 4), kind="bool"), Values((3, 4)), Values((3, 4)))),
         Sample((Values((4,), kind="bool"), Values((3, 4)), Values(()))),
+        Sample((Values((0, 3), kind="bool"), Values((3,)), Values(()))),
     ),
 )
 
@@ -177,7 +85,7 @@ def _cast_lower(x: Scalar, *, dtype: Any) -> Scalar:
     return call("cast", x, static=(dtype,))
 
 
-cast = elementwise(
+cast: Op = elementwise(
     "cast",
     np.positive,
     (Rule(lambda g, out, x, *, dtype: cast(g, dtype=x.dtype)),),
@@ -191,5 +99,401 @@ cast = elementwise(
     samples=(
         Sample((Values((3, 4)),), {"dtype": np.dtype(np.float64)}),
         Sample((Values((3,), -9, 9, kind="int"),), {"dtype": np.dtype(np.float32)}, smooth=False),
+        Sample((Values((3,), -9, 9),), {"dtype": np.dtype(np.int64)}, smooth=False),
     ),
 )
+
+# -- arithmetic -------------------------------------------------------------------------------------------------------
+
+add = elementwise(
+    "add",
+    np.add,
+    (lambda out, x, y: 1, lambda out, x, y: 1),
+    lambda x, y: x + y,
+    torch=("add", "AddBackward0"),
+    doc="x + y",
+    samples=two(),
+)
+subtract = elementwise(
+    "subtract",
+    np.subtract,
+    (lambda out, x, y: 1, lambda out, x, y: -1),
+    lambda x, y: x - y,
+    torch=("sub", "SubBackward0"),
+    doc="x - y",
+    samples=two(),
+)
+multiply = elementwise(
+    "multiply",
+    np.multiply,
+    (lambda out, x, y: y, lambda out, x, y: x),
+    lambda x, y: x * y,
+    torch=("mul", "MulBackward0"),
+    doc="x · y",
+    samples=two(),
+)
+divide = elementwise(
+    "divide",
+    np.true_divide,
+    (lambda out, x, y: 1.0 / y, lambda out, x, y: -out / y),
+    named("divide"),
+    torch=("div", "DivBackward0"),
+    doc="x / y",
+    samples=(*two(0.5, 2.0), Sample((Values((3,), -9, 9, kind="int"), Values((3,), 1, 9, kind="int")), smooth=False)),
+)
+floor_divide = elementwise(
+    "floor_divide",
+    np.floor_divide,
+    (FLAT, FLAT),
+    named("floor_divide"),
+    torch=("floor_divide", ""),
+    doc="⌊x / y⌋",
+    samples=(*two(-9, 9, (0.5, 3), smooth=False), *two(-9, 9, (1, 4), kind="int", smooth=False)),
+)
+remainder = elementwise(
+    "remainder",
+    np.remainder,
+    (lambda out, x, y: 1, lambda out, x, y: -floor_divide(x, y)),
+    named("remainder"),
+    torch=("remainder", "RemainderBackward0"),
+    doc="x - y·⌊x / y⌋, with the sign of y",
+    samples=(*two(1.1, 1.9, (2, 3)), *two(-0.9, -0.1, (1, 1.5)), *two(-9, 9, (1, 4), kind="int", smooth=False)),
+)
+negative = elementwise(
+    "negative",
+    np.negative,
+    (lambda out, x: -1,),
+    lambda x: -x,
+    torch=("neg", "NegBackward0"),
+    doc="-x",
+    samples=one(),
+)
+
+
+def _power_base(out: Any, x: Any, y: Any) -> Any:
+    # at exponent 0 the product 0·0⁻¹ would be NaN at x = 0
+    return select(y == 0, _nothing(out), y * power(x, y - 1))
+
+
+def _power_exponent(out: Any, x: Any, y: Any) -> Any:
+    # 0^y is constant for y ≥ 0, where out·ln x would be 0·(-∞)
+    return select(logical_and(x == 0, y >= 0), _nothing(out), out * log(x))
+
+
+power: Op = elementwise(
+    "power",
+    np.power,
+    (_power_base, _power_exponent),
+    named("power"),
+    torch=("pow", "PowBackward0"),
+    doc="xʸ; its derivatives are y·xʸ⁻¹ and xʸ·ln x, at x = 0 those of 1, x, x², … and 0",
+    samples=(
+        *two(0.3, 2.0, (-2, 3)),
+        Sample((Values((3,), -3, 3, kind="int"), Values((3,), 0, 4, kind="int")), smooth=False),
+    ),
+)
+absolute = elementwise(
+    "absolute",
+    np.absolute,
+    (lambda out, x: sign(x),),
+    named("absolute"),
+    torch=("abs", "AbsBackward0"),
+    doc="|x|; derivative sign x",
+    samples=(*one(0.1, 2), *one(-2, -0.1), *one(-9, 9, kind="int", smooth=False)),
+)
+sign: Op = elementwise(
+    "sign",
+    np.sign,
+    (FLAT,),
+    named("sign"),
+    torch=("sign", "SgnBackward0"),
+    doc="-1, 0 or 1 by the sign of x",
+    samples=(*one(smooth=False), *one(-3, 3, kind="int", smooth=False)),
+)
+copysign: Op = elementwise(
+    "copysign",
+    np.copysign,
+    (lambda out, x, y: sign(x) * sign(out), FLAT),
+    named("copysign"),
+    torch=("copysign", "CopysignBackward0"),
+    doc="|x| with the sign of y",
+    samples=(*two(0.1, 2.0, (-3, -1)), *two(-2, -0.1, (1, 2))),
+)
+
+
+def _chosen(first: bool, greater: bool) -> Rule:
+    """The rule of ``maximum`` and ``minimum``: all to the chosen operand, halves at ties."""
+
+    def pull(g: Any, out: Any, x: Any, y: Any) -> Any:
+        wins = (x > y) if first == greater else (x < y)
+        return select(x == y, g * 0.5, select(wins, g, _nothing(g)))
+
+    return Rule(pull)
+
+
+maximum = elementwise(
+    "maximum",
+    np.maximum,
+    (_chosen(True, True), _chosen(False, True)),
+    named("maximum"),
+    torch=("maximum", "MaximumBackward0"),
+    doc="The greater of x and y, NaN if one of them is; at ties each operand gets half of the cotangent",
+    samples=(*two(-2, 2, (-1.5, 2.7), distinct=True), *two(-5, 5, kind="int", smooth=False)),
+)
+minimum = elementwise(
+    "minimum",
+    np.minimum,
+    (_chosen(True, False), _chosen(False, False)),
+    named("minimum"),
+    torch=("minimum", "MinimumBackward0"),
+    doc="The smaller of x and y, NaN if one of them is; at ties each operand gets half of the cotangent",
+    samples=(*two(-2, 2, (-1.5, 2.7), distinct=True), *two(-5, 5, kind="int", smooth=False)),
+)
+
+# -- exponentials and logarithms --------------------------------------------------------------------------------------
+
+exp = elementwise(
+    "exp",
+    np.exp,
+    (lambda out, x: out,),
+    named("exp"),
+    torch=("exp", "ExpBackward0"),
+    doc="eˣ",
+    samples=one(),
+)
+expm1 = elementwise(
+    "expm1",
+    np.expm1,
+    (lambda out, x: out + 1.0,),
+    named("expm1"),
+    torch=("expm1", "Expm1Backward0"),
+    doc="eˣ - 1, exact near 0",
+    samples=one(),
+)
+exp2 = elementwise(
+    "exp2",
+    np.exp2,
+    (lambda out, x: out * math.log(2.0),),
+    named("exp2"),
+    torch=("exp2", "Exp2Backward0"),
+    doc="2ˣ",
+    samples=one(),
+)
+log: Op = elementwise(
+    "log",
+    np.log,
+    (lambda out, x: 1.0 / x,),
+    named("log"),
+    torch=("log", "LogBackward0"),
+    doc="ln x",
+    samples=one(0.2, 3.0),
+)
+log1p = elementwise(
+    "log1p",
+    np.log1p,
+    (lambda out, x: 1.0 / (x + 1.0),),
+    named("log1p"),
+    torch=("log1p", "Log1PBackward0"),
+    doc="ln(1 + x), exact near 0",
+    samples=one(-0.7, 3.0),
+)
+log2 = elementwise(
+    "log2",
+    np.log2,
+    (lambda out, x: (1.0 / math.log(2.0)) / x,),
+    named("log2"),
+    torch=("log2", "Log2Backward0"),
+    doc="log₂ x",
+    samples=one(0.2, 3.0),
+)
+log10 = elementwise(
+    "log10",
+    np.log10,
+    (lambda out, x: (1.0 / math.log(10.0)) / x,),
+    named("log10"),
+    torch=("log10", "Log10Backward0"),
+    doc="log₁₀ x",
+    samples=one(0.2, 3.0),
+)
+sqrt = elementwise(
+    "sqrt",
+    np.sqrt,
+    (lambda out, x: 0.5 / out,),
+    named("sqrt"),
+    torch=("sqrt", "SqrtBackward0"),
+    doc="√x",
+    samples=one(0.2, 3.0),
+)
+tanh = elementwise(
+    "tanh",
+    np.tanh,
+    (lambda out, x: 1.0 - out * out,),
+    named("tanh"),
+    torch=("tanh", "TanhBackward0"),
+    doc="tanh x; derivative 1 - tanh² x",
+    samples=one(),
+)
+sigmoid = elementwise(
+    "sigmoid",
+    scipy.special.expit,
+    (lambda out, x: out * (1.0 - out),),
+    named("sigmoid"),
+    torch=("sigmoid", "SigmoidBackward0"),
+    doc="1 / (1 + e⁻ˣ), without overflow",
+    samples=one(-4, 4),
+)
+erf = elementwise(
+    "erf",
+    scipy.special.erf,
+    (lambda out, x: exp(-(x * x)) * (2.0 / math.sqrt(math.pi)),),
+    named("erf"),
+    torch=("erf", "ErfBackward0"),
+    doc="2/√π ∫₀ˣ e^(-t²) dt",
+    samples=one(),
+)
+
+# -- trigonometry -----------------------------------------------------------------------------------------------------
+
+sin: Op = elementwise(
+    "sin",
+    np.sin,
+    (lambda out, x: cos(x),),
+    named("sin"),
+    torch=("sin", "SinBackward0"),
+    doc="sin x",
+    samples=one(-4, 4),
+)
+cos: Op = elementwise(
+    "cos",
+    np.cos,
+    (lambda out, x: -sin(x),),
+    named("cos"),
+    torch=("cos", "CosBackward0"),
+    doc="cos x",
+    samples=one(-4, 4),
+)
+tan = elementwise(
+    "tan",
+    np.tan,
+    (lambda out, x: out * out + 1.0,),
+    named("tan"),
+    torch=("tan", "TanBackward0"),
+    doc="tan x; derivative 1 + tan² x",
+    samples=one(-1.2, 1.2),
+)
+arcsin = elementwise(
+    "arcsin",
+    np.arcsin,
+    # (1 - x)(1 + x) keeps its digits near ±1, where 1 - x² loses them
+    (lambda out, x: 1.0 / sqrt((1.0 - x) * (1.0 + x)),),
+    named("arcsin"),
+    torch=("asin", "AsinBackward0"),
+    doc="arcsin x",
+    samples=one(-0.9, 0.9),
+)
+arccos = elementwise(
+    "arccos",
+    np.arccos,
+    (lambda out, x: -1.0 / sqrt((1.0 - x) * (1.0 + x)),),
+    named("arccos"),
+    torch=("acos", "AcosBackward0"),
+    doc="arccos x",
+    samples=one(-0.9, 0.9),
+)
+arctan = elementwise(
+    "arctan",
+    np.arctan,
+    (lambda out, x: 1.0 / (x * x + 1.0),),
+    named("arctan"),
+    torch=("atan", "AtanBackward0"),
+    doc="arctan x",
+    samples=one(),
+)
+arctan2 = elementwise(
+    "arctan2",
+    np.arctan2,
+    (lambda out, y, x: x / (x * x + y * y), lambda out, y, x: -y / (x * x + y * y)),
+    named("arctan2"),
+    torch=("atan2", "Atan2Backward0"),
+    doc="The angle of the point (x, y), the first operand being y.",
+    samples=(*two(0.3, 2.0, (-2.0, 2.0)), *two(-2.0, 2.0, (0.3, 2.0))),
+)
+sinh: Op = elementwise(
+    "sinh",
+    np.sinh,
+    (lambda out, x: cosh(x),),
+    named("sinh"),
+    torch=("sinh", "SinhBackward0"),
+    doc="sinh x",
+    samples=one(),
+)
+cosh: Op = elementwise(
+    "cosh",
+    np.cosh,
+    (lambda out, x: sinh(x),),
+    named("cosh"),
+    torch=("cosh", "CoshBackward0"),
+    doc="cosh x",
+    samples=one(),
+)
+
+# -- rounding ---------------------------------------------------------------------------------------------------------
+
+
+def _rounding(name: str, ufunc: np.ufunc, torch: tuple[str, str], doc: str) -> Op:
+    samples = (*one(-3, 3, smooth=False), *one(-3, 3, kind="int", smooth=False))
+    return elementwise(name, ufunc, (FLAT,), named(name), torch=torch, doc=doc, samples=samples)
+
+
+floor = _rounding("floor", np.floor, ("floor", "FloorBackward0"), "⌊x⌋")
+ceil = _rounding("ceil", np.ceil, ("ceil", "CeilBackward0"), "⌈x⌉")
+trunc = _rounding("trunc", np.trunc, ("trunc", "TruncBackward0"), "x without its fraction")
+rint = _rounding("rint", np.rint, ("round", "RoundBackward0"), "x to the nearest integer, halves to the even one")
+
+# -- composites -------------------------------------------------------------------------------------------------------
+
+
+def positive(x: Any) -> Any:
+    """``np.positive``: the value itself."""
+    return x
+
+
+def square(x: Any) -> Any:
+    """``np.square``."""
+    return multiply(x, x)
+
+
+def reciprocal(x: Any) -> Any:
+    """``np.reciprocal`` of floats; integers, whose reciprocal truncates, raise DtypeError."""
+    dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+    if dtype.kind != "f":
+        raise DtypeError(f"the reciprocal of {dtype} truncates to an integer", fix="write 1.0 / x")
+    return divide(1.0, x)
+
+
+def clip(x: Any, low: Any = None, high: Any = None) -> Any:
+    """``np.clip``: the gradient passes to ``x`` inside the bounds and on them, outside to the bound."""
+    if low is not None:
+        x = select(_beyond(x < low, low), low, x)
+    if high is not None:
+        x = select(_beyond(x > high, high), high, x)
+    return x
+
+
+def _beyond(outside: Any, bound: Any) -> Any:
+    """Whether the bound is taken; a bound of NaN always is, as in NumPy."""
+    if isinstance(bound, (int, float)):
+        return outside if bound == bound else True
+    return outside | (bound != bound)
+
+
+def hypot(x: Any, y: Any) -> Any:
+    """``np.hypot`` without its care for overflow: √(x² + y²)."""
+    return sqrt(add(multiply(x, x), multiply(y, y)))
+
+
+def logaddexp(x: Any, y: Any) -> Any:
+    """``np.logaddexp``: ln(eˣ + eʸ) without overflow."""
+    # equal operands, infinite ones among them, differ by 0 and not by NaN
+    gap = select(x == y, 0.0, subtract(x, y))
+    return add(maximum(x, y), log1p(exp(negative(absolute(gap)))))

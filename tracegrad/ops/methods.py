@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from tracegrad.ops import maps
+import numpy as np
+
+from tracegrad.core.aval import normalise_axis
+from tracegrad.ops import assembly, comparisons, contractions, indexing, maps, reductions, views
+
+Axes = int | tuple[int, ...] | None
 
 
 class ArrayMethods:
-    """Operators and methods of an array, spelled with the ops."""
+    """Operators and methods of an array, spelled with the ops.
+
+    Reductions take NumPy's ``axis`` and ``keepdims`` and PyTorch's ``dim`` and ``keepdim``. Comparison is by element, so
+    the hash is by identity.
+    """
 
     __slots__ = ()
     # NumPy's binary operators defer to ours instead of looping over objects
     __array_priority__ = 1000.0
+
+    if TYPE_CHECKING:
+
+        @property
+        def shape(self) -> tuple[int, ...]: ...
+
+        @property
+        def dtype(self) -> np.dtype[Any]: ...
+
+    # -- arithmetic ---------------------------------------------------------------------------------------------------
 
     def __add__(self, other: Any) -> Any:
         return maps.add(self, other)
@@ -38,5 +59,341 @@ class ArrayMethods:
     def __rtruediv__(self, other: Any) -> Any:
         return maps.divide(other, self)
 
+    def __floordiv__(self, other: Any) -> Any:
+        return maps.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return maps.floor_divide(other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return maps.remainder(self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return maps.remainder(other, self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return maps.floor_divide(self, other), maps.remainder(self, other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return maps.floor_divide(other, self), maps.remainder(other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return maps.power(self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return maps.power(other, self)
+
+    def __matmul__(self, other: Any) -> Any:
+        return contractions.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return contractions.matmul(other, self)
+
     def __neg__(self) -> Any:
         return maps.negative(self)
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __abs__(self) -> Any:
+        return maps.absolute(self)
+
+    # -- comparison and bits ------------------------------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> Any:
+        return comparisons.equal(self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return comparisons.not_equal(self, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return comparisons.less(self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return comparisons.less_equal(self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return comparisons.greater(self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return comparisons.greater_equal(self, other)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __and__(self, other: Any) -> Any:
+        return comparisons.bitwise_and(self, other)
+
+    def __rand__(self, other: Any) -> Any:
+        return comparisons.bitwise_and(other, self)
+
+    def __or__(self, other: Any) -> Any:
+        return comparisons.bitwise_or(self, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return comparisons.bitwise_or(other, self)
+
+    def __xor__(self, other: Any) -> Any:
+        return comparisons.bitwise_xor(self, other)
+
+    def __rxor__(self, other: Any) -> Any:
+        return comparisons.bitwise_xor(other, self)
+
+    def __invert__(self) -> Any:
+        return comparisons.invert(self)
+
+    # -- as a sequence ------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Any:
+        return indexing.getitem(self, key)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of a 0-d array")
+        return int(self.shape[0])
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d array")
+        return (self[k] for k in range(len(self)))
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    # -- reductions ---------------------------------------------------------------------------------------------------
+
+    def sum(
+        self,
+        axis: Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        *,
+        dim: Axes = None,
+        keepdim: bool = False,
+        **more: Any,
+    ) -> Any:
+        """``ndarray.sum``."""
+        return reductions.sum(self, _either(axis, dim), dtype, out, keepdims or keepdim, **more)
+
+    def prod(
+        self,
+        axis: Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        *,
+        dim: Axes = None,
+        keepdim: bool = False,
+        **more: Any,
+    ) -> Any:
+        """``ndarray.prod``."""
+        return reductions.prod(self, _either(axis, dim), dtype, out, keepdims or keepdim, **more)
+
+    def mean(
+        self,
+        axis: Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        *,
+        dim: Axes = None,
+        keepdim: bool = False,
+        **more: Any,
+    ) -> Any:
+        """``ndarray.mean``."""
+        return reductions.mean(self, _either(axis, dim), dtype, out, keepdims or keepdim, **more)
+
+    def max(
+        self,
+        axis: Axes = None,
+        out: None = None,
+        keepdims: bool = False,
+        *,
+        dim: Axes = None,
+        keepdim: bool = False,
+        **more: Any,
+    ) -> Any:
+        """``ndarray.max``."""
+        return reductions.max(self, _either(axis, dim), out, keepdims or keepdim, **more)
+
+    def min(
+        self,
+        axis: Axes = None,
+        out: None = None,
+        keepdims: bool = False,
+        *,
+        dim: Axes = None,
+        keepdim: bool = False,
+        **more: Any,
+    ) -> Any:
+        """``ndarray.min``."""
+        return reductions.min(self, _either(axis, dim), out, keepdims or keepdim, **more)
+
+    def argmax(
+        self,
+        axis: int | None = None,
+        out: None = None,
+        *,
+        keepdims: bool = False,
+        dim: int | None = None,
+        keepdim: bool = False,
+    ) -> Any:
+        """``ndarray.argmax``."""
+        return reductions.argmax(self, dim if axis is None else axis, out, keepdims=keepdims or keepdim)
+
+    def argmin(
+        self,
+        axis: int | None = None,
+        out: None = None,
+        *,
+        keepdims: bool = False,
+        dim: int | None = None,
+        keepdim: bool = False,
+    ) -> Any:
+        """``ndarray.argmin``."""
+        return reductions.argmin(self, dim if axis is None else axis, out, keepdims=keepdims or keepdim)
+
+    def var(
+        self,
+        axis: Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        *,
+        dim: Axes = None,
+        keepdim: bool = False,
+        correction: float | None = None,
+    ) -> Any:
+        """``ndarray.var``."""
+        return reductions.var(self, _either(axis, dim), dtype, out, ddof, keepdims or keepdim, correction=correction)
+
+    def std(
+        self,
+        axis: Axes = None,
+        dtype: Any = None,
+        out: None = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        *,
+        dim: Axes = None,
+        keepdim: bool = False,
+        correction: float | None = None,
+    ) -> Any:
+        """``ndarray.std``."""
+        return reductions.std(self, _either(axis, dim), dtype, out, ddof, keepdims or keepdim, correction=correction)
+
+    def any(
+        self,
+        axis: Axes = None,
+        out: None = None,
+        keepdims: bool = False,
+        *,
+        dim: Axes = None,
+        keepdim: bool = False,
+        **more: Any,
+    ) -> Any:
+        """``ndarray.any``."""
+        return reductions.any(self, _either(axis, dim), out, keepdims or keepdim, **more)
+
+    def all(
+        self,
+        axis: Axes = None,
+        out: None = None,
+        keepdims: bool = False,
+        *,
+        dim: Axes = None,
+        keepdim: bool = False,
+        **more: Any,
+    ) -> Any:
+        """``ndarray.all``."""
+        return reductions.all(self, _either(axis, dim), out, keepdims or keepdim, **more)
+
+    # -- shape --------------------------------------------------------------------------------------------------------
+
+    @property
+    def T(self) -> Any:  # noqa: N802
+        """The axes in reverse order."""
+        return views.transpose(self)
+
+    def reshape(self, *shape: Any) -> Any:
+        """``ndarray.reshape``; the sizes stand alone or in a tuple."""
+        return views.reshape(self, _spread(shape))
+
+    def transpose(self, *axes: Any) -> Any:
+        """``ndarray.transpose``; the axes stand alone or in a tuple."""
+        order = _spread(axes)
+        return views.transpose(self, order or None)
+
+    def swapaxes(self, first: int, second: int) -> Any:
+        """``ndarray.swapaxes``."""
+        ndim = self.ndim
+        order = list(range(ndim))
+        a, b = normalise_axis(first, ndim), normalise_axis(second, ndim)
+        order[a], order[b] = b, a
+        return views.transpose(self, order)
+
+    def ravel(self) -> Any:
+        """``ndarray.ravel`` in row-major order."""
+        return views.reshape(self, -1)
+
+    def flatten(self) -> Any:
+        """``ndarray.flatten`` in row-major order."""
+        return views.reshape(self, -1)
+
+    def squeeze(self, axis: Axes = None) -> Any:
+        """``ndarray.squeeze``."""
+        return views.squeeze(self, axis)
+
+    def repeat(self, repeats: int, axis: int | None = None) -> Any:
+        """``ndarray.repeat`` with one number of repeats."""
+        return assembly.repeat(self, repeats, axis)
+
+    # -- elements -----------------------------------------------------------------------------------------------------
+
+    def astype(self, dtype: Any, copy: bool = True) -> Any:
+        """``ndarray.astype``."""
+        return maps.cast(self, dtype=np.dtype(dtype)) if np.dtype(dtype) != self.dtype else self
+
+    def copy(self) -> Any:
+        """The value itself: values never change."""
+        return self
+
+    def clip(self, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+        """``ndarray.clip``."""
+        return maps.clip(self, min, max)
+
+    def round(self, decimals: int = 0) -> Any:
+        """``ndarray.round``."""
+        return assembly.around(self, decimals)
+
+    def dot(self, other: Any) -> Any:
+        """``ndarray.dot``."""
+        return contractions.dot(self, other)
+
+    def take(self, indices: Any, axis: int | None = None) -> Any:
+        """``ndarray.take``."""
+        return indexing.take(self, indices, axis)
+
+    def conj(self) -> Any:
+        """The value itself: there are no complex dtypes."""
+        return self
+
+
+def _either(axis: Axes, dim: Axes) -> Axes:
+    chosen = dim if axis is None else axis
+    return tuple(chosen) if isinstance(chosen, list) else chosen
+
+
+def _spread(values: tuple[Any, ...]) -> tuple[int, ...]:
+    if len(values) == 1 and isinstance(values[0], (tuple, list)):
+        return tuple(values[0])
+    return () if values[:1] == (None,) else values

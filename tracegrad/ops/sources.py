@@ -10,6 +10,9 @@ from tracegrad.core.aval import Aval, Shape
 from tracegrad.core.graph import Constant
 from tracegrad.core.op import Kind, Op, keep
 
+TRACED = 2
+"""The ``bind_rank`` of traced values, which have a graph for nodes without operands."""
+
 
 def _unbound(**params: Any) -> Any:
     raise AssertionError("an input node has no value of its own: the interpreter binds it to an argument")
@@ -68,3 +71,11 @@ def literal(value: Any, dtype: Any = None) -> Constant:
 def zeros_shape(shape: Shape, dtype: Any) -> np.ndarray[Any, Any]:
     """Zeros that occupy one element of memory: constant operands of rules."""
     return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def running_index(size: int, *like: Any) -> Any:
+    """The integers 0 … size - 1 as a value that fits the others: a node of their graph if one of them is traced."""
+    for value in like:
+        if getattr(value, "bind_rank", 0) == TRACED:
+            return value.bind_op(iota, (), {"size": size})
+    return iota(size=size)

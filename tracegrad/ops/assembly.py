@@ -1,0 +1,276 @@
+"""Composites that put arrays together, take them apart and move their axes: NumPy's signatures over the basis."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.aval import normalise_axis
+from tracegrad.errors import ShapeError, TraceError
+from tracegrad.ops.indexing import getitem
+from tracegrad.ops.maps import rint, select
+from tracegrad.ops.reductions import sum as sum_of
+from tracegrad.ops.sources import running_index
+from tracegrad.ops.views import broadcast_to, concatenate, embed, expand_dims, reshape, transpose, update
+
+# -- axes -------------------------------------------------------------------------------------------------------------
+
+
+def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """``np.moveaxis``."""
+    ndim = len(np.shape(x))
+    old = [normalise_axis(a, ndim) for a in ([source] if isinstance(source, int) else source)]
+    new = [normalise_axis(a, ndim) for a in ([destination] if isinstance(destination, int) else destination)]
+    if len(set(old)) != len(old) or len(old) != len(new) or len(set(new)) != len(new):
+        raise ShapeError(
+            f"moveaxis from {source} to {destination}", fix="name as many destinations as sources, each axis once"
+        )
+    order = [k for k in range(ndim) if k not in old]
+    for place, axis in sorted(zip(new, old, strict=True)):
+        order.insert(place, axis)
+    return transpose(x, order)
+
+
+def swapaxes(x: Any, first: int, second: int) -> Any:
+    """``np.swapaxes``."""
+    ndim = len(np.shape(x))
+    order = list(range(ndim))
+    a, b = normalise_axis(first, ndim), normalise_axis(second, ndim)
+    order[a], order[b] = b, a
+    return transpose(x, order)
+
+
+def ravel(x: Any) -> Any:
+    """``np.ravel`` in row-major order."""
+    return reshape(x, -1)
+
+
+def atleast_1d(x: Any) -> Any:
+    """``np.atleast_1d`` of one array."""
+    return reshape(x, (1,)) if len(np.shape(x)) == 0 else x
+
+
+def atleast_2d(x: Any) -> Any:
+    """``np.atleast_2d`` of one array."""
+    ndim = len(np.shape(x))
+    return x if ndim >= 2 else reshape(x, (1, -1))
+
+
+def atleast_3d(x: Any) -> Any:
+    """``np.atleast_3d`` of one array."""
+    ndim = len(np.shape(x))
+    if ndim >= 3:
+        return x
+    return expand_dims(x, 2) if ndim == 2 else reshape(x, (1, -1, 1))
+
+
+# -- joining and cutting ----------------------------------------------------------------------------------------------
+
+
+def hstack(arrays: Sequence[Any]) -> Any:
+    """``np.hstack``."""
+    parts = [atleast_1d(a) for a in arrays]
+    return concatenate(parts, 0 if parts and len(np.shape(parts[0])) == 1 else 1)
+
+
+def vstack(arrays: Sequence[Any]) -> Any:
+    """``np.vstack``."""
+    return concatenate([atleast_2d(a) for a in arrays], 0)
+
+
+def column_stack(arrays: Sequence[Any]) -> Any:
+    """``np.column_stack``."""
+    return concatenate([a if len(np.shape(a)) >= 2 else reshape(a, (-1, 1)) for a in arrays], 1)
+
+
+def append(x: Any, values: Any, axis: int | None = None) -> Any:
+    """``np.append``."""
+    return concatenate([x, values], axis)
+
+
+def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
+    """``np.split`` into equal parts, or at positions."""
+    size = np.shape(x)[normalise_axis(axis, len(np.shape(x)))]
+    if isinstance(sections, int) and (sections < 1 or size % sections):
+        raise ShapeError(
+            f"an axis of {size} does not split into {sections} equal parts", fix="use np.array_split for uneven parts"
+        )
+    return array_split(x, sections, axis)
+
+
+def array_split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
+    """``np.array_split``."""
+    place = normalise_axis(axis, len(np.shape(x)))
+    size = np.shape(x)[place]
+    if isinstance(sections, int):
+        each, extra = divmod(size, sections)
+        ends = [k * each + min(k, extra) for k in range(sections + 1)]
+    else:
+        ends = [0, *(int(s) for s in sections), size]
+    lead = (slice(None),) * place
+    return [getitem(x, (*lead, slice(a, b))) for a, b in itertools.pairwise(ends)]
+
+
+def tile(x: Any, repeats: int | Sequence[int]) -> Any:
+    """``np.tile``."""
+    counts = (repeats,) if isinstance(repeats, int) else tuple(int(r) for r in repeats)
+    shape = tuple(np.shape(x))
+    ndim = max(len(counts), len(shape))
+    counts = (1,) * (ndim - len(counts)) + counts
+    shape = (1,) * (ndim - len(shape)) + shape
+    apart = tuple(n for size in shape for n in (1, size))
+    wide = tuple(n for r, size in zip(counts, shape, strict=True) for n in (r, size))
+    target = tuple(r * size for r, size in zip(counts, shape, strict=True))
+    return reshape(broadcast_to(reshape(x, apart), wide), target)
+
+
+def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
+    """``np.repeat``; counts per element must be concrete."""
+    if axis is None:
+        x, axis = reshape(x, -1), 0
+    place = normalise_axis(axis, len(np.shape(x)))
+    shape = tuple(np.shape(x))
+    if isinstance(repeats, (int, np.integer)):
+        wide = broadcast_to(expand_dims(x, place + 1), (*shape[: place + 1], int(repeats), *shape[place + 1 :]))
+        return reshape(wide, (*shape[:place], shape[place] * int(repeats), *shape[place + 1 :]))
+    if getattr(repeats, "bind_rank", 0):
+        raise TraceError("repeat by a traced count has no static shape", fix="give the counts as a NumPy array")
+    positions = np.repeat(np.arange(shape[place]), repeats)
+    return getitem(x, (*(slice(None),) * place, positions))
+
+
+def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Any:
+    """``np.roll`` by concrete shifts."""
+    if axis is None:
+        return reshape(roll(reshape(x, -1), shift, 0), tuple(np.shape(x)))
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    shifts = (shift,) * len(axes) if isinstance(shift, int) else tuple(shift)
+    for amount, a in zip(shifts, axes, strict=True):
+        place = normalise_axis(a, len(np.shape(x)))
+        size = np.shape(x)[place]
+        cut = size - amount % size if size else 0
+        if size and cut != size:
+            lead = (slice(None),) * place
+            x = concatenate([getitem(x, (*lead, slice(cut, None))), getitem(x, (*lead, slice(None, cut)))], place)
+    return x
+
+
+def pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
+    """``np.pad`` with modes ``constant`` (one value), ``edge``, ``reflect``, ``symmetric`` and ``wrap``."""
+    shape = tuple(np.shape(x))
+    widths = [(int(a), int(b)) for a, b in np.broadcast_to(np.asarray(pad_width), (len(shape), 2))]
+    if any(a < 0 or b < 0 for a, b in widths):
+        raise ShapeError(f"pad by {pad_width}: widths are not negative", fix="cut with a slice instead")
+    if all(w == (0, 0) for w in widths):
+        return x
+    if mode != "constant":
+        return _pad_by_position(x, widths, mode)
+    starts = tuple(a for a, _ in widths)
+    target = tuple(a + n + b for n, (a, b) in zip(shape, widths, strict=True))
+    steps = (1,) * len(shape)
+    plain = isinstance(constant_values, (int, float)) and constant_values == 0
+    if plain:
+        return embed(x, shape=target, starts=starts, steps=steps)
+    if len(np.shape(constant_values)):
+        raise TraceError("pad with a constant per side", fix="pad each axis by its own call with one value")
+    fill = constant_values if getattr(constant_values, "bind_rank", 0) else np.asarray(constant_values, x.dtype)
+    return update(broadcast_to(fill, target), x, starts=starts, steps=steps)
+
+
+def _pad_by_position(x: Any, widths: list[tuple[int, int]], mode: str) -> Any:
+    """Modes that repeat the array's own elements: which one stands where is known beforehand."""
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise TraceError(f"pad has no mode {mode!r}", fix='use "constant", "edge", "reflect", "symmetric" or "wrap"')
+    for axis, (before, after) in enumerate(widths):
+        if before or after:
+            positions = np.pad(np.arange(np.shape(x)[axis]), (before, after), mode=mode)  # type: ignore[call-overload]
+            x = getitem(x, (*(slice(None),) * axis, positions))
+    return x
+
+
+# -- matrices ---------------------------------------------------------------------------------------------------------
+
+
+def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """``np.diagonal``."""
+    ndim = len(np.shape(x))
+    x = moveaxis(x, (normalise_axis(axis1, ndim), normalise_axis(axis2, ndim)), (-2, -1))
+    rows, columns = np.shape(x)[-2:]
+    count = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+    k = np.arange(count)
+    return getitem(x, (Ellipsis, k - min(offset, 0), k + max(offset, 0)))
+
+
+def diag(x: Any, k: int = 0) -> Any:
+    """``np.diag``: the diagonal of a matrix, or the matrix of a diagonal."""
+    shape = np.shape(x)
+    if len(shape) == 2:
+        return diagonal(x, k)
+    if len(shape) != 1:
+        raise ShapeError(f"diag of an array with {len(shape)} axes", fix="use np.diagonal for more than two axes")
+    size = shape[0] + abs(k)
+    # the diagonal of a row-major square is every (size + 1)-th element
+    start = k if k > 0 else -k * size
+    flat = embed(x, shape=((size + 1) * size,), starts=(start,), steps=(size + 1,))
+    return reshape(getitem(flat, slice(0, size * size)), (size, size))
+
+
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """``np.trace``."""
+    return sum_of(diagonal(x, offset, axis1, axis2), -1)
+
+
+def tril(x: Any, k: int = 0) -> Any:
+    """``np.tril``."""
+    return select(_below(x, k), x, np.zeros((), x.dtype))
+
+
+def triu(x: Any, k: int = 0) -> Any:
+    """``np.triu``."""
+    return select(_below(x, k - 1), np.zeros((), x.dtype), x)
+
+
+def _below(x: Any, k: int) -> Any:
+    """Whether an element of the last two axes stands on or below the ``k``-th diagonal."""
+    if len(np.shape(x)) < 2:
+        raise ShapeError(f"a triangle of an array of shape {np.shape(x)}", fix="give an array with two axes or more")
+    rows, columns = np.shape(x)[-2:]
+    below = reshape(running_index(rows, x), (rows, 1)) + k >= reshape(running_index(columns, x), (1, columns))
+    return broadcast_to(below, np.shape(x))
+
+
+# -- rounding and differences -----------------------------------------------------------------------------------------
+
+
+def around(x: Any, decimals: int = 0) -> Any:
+    """``np.round``."""
+    if x.dtype.kind in "iu" and decimals >= 0:
+        return x
+    if decimals == 0:
+        return rint(x)
+    factor = 10.0 ** abs(decimals)
+    return rint(x * factor) / factor if decimals > 0 else rint(x / factor) * factor
+
+
+def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
+    """``np.diff``."""
+    lead = (slice(None),) * normalise_axis(axis, len(np.shape(x)))
+    for _ in range(n):
+        x = getitem(x, (*lead, slice(1, None))) - getitem(x, (*lead, slice(None, -1)))
+    return x
+
+
+def meshgrid(*axes: Any, indexing: str = "xy") -> list[Any]:
+    """``np.meshgrid`` of vectors."""
+    sizes = [math.prod(np.shape(a)) for a in axes]
+    order = [1, 0, *range(2, len(axes))] if indexing == "xy" and len(axes) > 1 else list(range(len(axes)))
+    shape = tuple(sizes[k] for k in order)
+    grids = []
+    for k, a in enumerate(axes):
+        own = tuple(sizes[k] if d == k else 1 for d in order)
+        grids.append(broadcast_to(reshape(a, own), shape))
+    return grids
