@@ -1,4 +1,4 @@
-"""The functions kernels call: accurate to 2 ulp, right at the edges of the formats, vectorised, and equal to their Python twins."""
+"""The functions kernels call: within 2 ulp, right at the edges, vectorised, equal to their Python twins."""
 
 from __future__ import annotations
 
@@ -115,7 +115,8 @@ def ulps(value: Any, exact: Any) -> float:
 
 
 def exact_value(name: str, x: float) -> Any:
-    # mpmath's precision is absolute about a zero; a result near one needs as many bits more as its argument is long or small.
+    # mpmath's precision is absolute about a zero; a result near one needs as many bits more as its argument is long
+    # or small.
     with mpmath.workprec(160 + abs(int(mpmath.mag(mpmath.mpf(x)))) if x else 160):
         return +REFERENCE[name](mpmath.mpf(x))
 
@@ -331,7 +332,7 @@ def test_reduction_steps(name: str, first: float, whole: Any, dtype: Any) -> Non
 
 
 def packed_arithmetic(function: Any) -> int:
-    """The number of vector instructions of floating-point arithmetic in the latest compilation; -1 on other machines than x86."""
+    """The number of vector instructions of floating-point arithmetic in the latest compilation."""
     assembly = list(function.inspect_asm().values())[-1]
     if "xmm" not in assembly:
         pytest.skip("knows the instruction names of x86 only")

@@ -1,12 +1,15 @@
 """The scalar functions that generated kernels call: NumPy's results, in a form LLVM vectorises.
 
-Kernels say ``exp(x)``; inside njit the name takes float32 or float64 operands and gives the same type. Each name is an ordinary
-Python function whose body is its *twin*: it runs when jit is disabled, and says in NumPy what the native code computes.
+Kernels say ``exp(x)``; inside njit the name takes float32 or float64 operands and gives the same type. Each name is
+an ordinary Python function whose body is its *twin*: it runs when jit is disabled, and says in NumPy what the native
+code computes.
 
-Why not ``math.exp``: Numba lowers it to a call of the C library, which stops the loop vectoriser (19 ms against 0.95 for a chain
-of exp and tanh on 10**6 elements). The formulas are in `mathlib_exp`, `mathlib_log` and `mathlib_trig`, over `mathlib_lane`.
+Why not ``math.exp``: Numba lowers it to a call of the C library, which stops the loop vectoriser (19 ms against 0.95
+for a chain of exp and tanh on 10**6 elements). The formulas are in `mathlib_exp`, `mathlib_log` and `mathlib_trig`,
+over `mathlib_lane`.
 
-No function here raises, branches or allocates, so a kernel that uses them needs no error path. Numba-side: imports numba, compiles nothing.
+No function here raises, branches or allocates, so a kernel that uses them needs no error path. Numba-side: imports
+numba, compiles nothing.
 """
 
 from __future__ import annotations
@@ -109,91 +112,109 @@ def _quiet(function: Any) -> Any:
 
 @native(exponential.exp)
 def exp(x: Any) -> Any:
+    """0.76 ulp (float32 0.88)."""
     return np.exp(x)
 
 
 @native(exponential.expm1)
 def expm1(x: Any) -> Any:
+    """0.78 ulp (float32 0.99)."""
     return np.expm1(x)
 
 
 @native(logarithm.log)
 def log(x: Any) -> Any:
+    """0.75 ulp (float32 0.76)."""
     return np.log(x)
 
 
 @native(logarithm.log1p)
 def log1p(x: Any) -> Any:
+    """0.74 ulp (float32 0.72)."""
     return np.log1p(x)
 
 
 @native(logarithm.log2)
 def log2(x: Any) -> Any:
+    """0.60 ulp (float32 0.58); exact on powers of two."""
     return np.log2(x)
 
 
 @native(logarithm.log10)
 def log10(x: Any) -> Any:
+    """0.59 ulp (float32 0.56)."""
     return np.log10(x)
 
 
 @native(exponential.exp2)
 def exp2(x: Any) -> Any:
+    """0.77 ulp (float32 0.86)."""
     return np.exp2(x)
 
 
 @native(exponential.tanh)
 def tanh(x: Any) -> Any:
+    """1.35 ulp (float32 1.29)."""
     return np.tanh(x)
 
 
 @native(trigonometric.sin)
 def sin(x: Any) -> Any:
+    """0.74 ulp (float32 0.70), for every finite argument."""
     return np.sin(x)
 
 
 @native(trigonometric.cos)
 def cos(x: Any) -> Any:
+    """0.71 ulp (float32 0.76), for every finite argument."""
     return np.cos(x)
 
 
 @native(trigonometric.tan)
 def tan(x: Any) -> Any:
+    """1.83 ulp (float32 1.68), for every finite argument."""
     return np.tan(x)
 
 
 @native(trigonometric.arctan)
 def arctan(x: Any) -> Any:
+    """0.79 ulp (float32 1.61)."""
     return np.arctan(x)
 
 
 @native(trigonometric.arcsin)
 def arcsin(x: Any) -> Any:
+    """1.35 ulp (float32 1.55)."""
     return np.arcsin(x)
 
 
 @native(trigonometric.arccos)
 def arccos(x: Any) -> Any:
+    """0.75 ulp (float32 0.80)."""
     return np.arccos(x)
 
 
 @native(exponential.sinh)
 def sinh(x: Any) -> Any:
+    """1.60 ulp (float32 1.61)."""
     return np.sinh(x)
 
 
 @native(exponential.cosh)
 def cosh(x: Any) -> Any:
+    """1.05 ulp (float32 1.12)."""
     return np.cosh(x)
 
 
 @library(math.erf)
 def erf(x: Any) -> Any:
+    """2/sqrt(pi) times the integral of exp(-t*t) from 0 to x."""
     return type(x)(math.erf(x))
 
 
 @native(trigonometric.arctan2, arity=2)
 def arctan2(y: Any, x: Any) -> Any:
+    """The angle of (x, y), the ordinate first; within 2 ulp."""
     return np.arctan2(y, x)
 
 
@@ -206,86 +227,103 @@ def sigmoid(x: Any) -> Any:
 
 @native(logarithm.power, arity=2, integer=basic.power_integer)
 def power(x: Any, y: Any) -> Any:
+    """0.78 ulp (float32 0.50). C's pow for floats; integers wrap around and take no negative exponent."""
     return np.power(x, y)
 
 
 @native(basic.sqrt)
 def sqrt(x: Any) -> Any:
+    """Correctly rounded."""
     return np.sqrt(x)
 
 
 @native(basic.floor, integer=basic.unchanged)
 def floor(x: Any) -> Any:
+    """Towards -inf; integers are their own."""
     return np.floor(x)
 
 
 @native(basic.ceil, integer=basic.unchanged)
 def ceil(x: Any) -> Any:
+    """Towards +inf; integers are their own."""
     return np.ceil(x)
 
 
 @native(basic.trunc, integer=basic.unchanged)
 def trunc(x: Any) -> Any:
+    """Towards 0; integers are their own."""
     return np.trunc(x)
 
 
 @native(basic.rint)
 def rint(x: Any) -> Any:
+    """To the nearest, ties to even."""
     return np.rint(x)
 
 
 @native(basic.absolute, integer=basic.absolute_integer)
 def absolute(x: Any) -> Any:
+    """The magnitude; the least integer is its own."""
     return np.absolute(x)
 
 
 @native(basic.sign, integer=basic.sign_integer)
 def sign(x: Any) -> Any:
+    """-1, 0 or 1, and NaN for NaN."""
     return np.sign(x)
 
 
 @native(copy_sign, arity=2)
 def copysign(a: Any, b: Any) -> Any:
+    """The magnitude of a with the sign of b."""
     return np.copysign(a, b)
 
 
 @native(basic.maximum, arity=2, integer=basic.maximum_integer)
 def maximum(a: Any, b: Any) -> Any:
+    """The greater; NaN if either is."""
     return np.maximum(a, b)
 
 
 @native(basic.minimum, arity=2, integer=basic.minimum_integer)
 def minimum(a: Any, b: Any) -> Any:
+    """The lesser; NaN if either is."""
     return np.minimum(a, b)
 
 
 @native(basic.divide, arity=2)
 def divide(a: Any, b: Any) -> Any:
+    """a/b by IEEE 754: inf and NaN, never an exception."""
     return np.divide(a, b)
 
 
 @native(basic.floor_divide, arity=2, integer=basic.floor_divide_integer)
 def floor_divide(a: Any, b: Any) -> Any:
+    """floor(a/b); integers by zero are 0."""
     return np.floor_divide(a, b)
 
 
 @native(basic.remainder, arity=2, integer=basic.remainder_integer)
 def remainder(a: Any, b: Any) -> Any:
+    """a - b floor(a/b), with the sign of b; integers by zero are 0."""
     return np.remainder(a, b)
 
 
 @native(basic.isnan, integer=basic.never, boolean_result=True)
 def isnan(x: Any) -> Any:
+    """True for NaN."""
     return np.isnan(x)
 
 
 @native(basic.isinf, integer=basic.never, boolean_result=True)
 def isinf(x: Any) -> Any:
+    """True for +inf and -inf."""
     return np.isinf(x)
 
 
 @native(basic.isfinite, integer=basic.always, boolean_result=True)
 def isfinite(x: Any) -> Any:
+    """True but for inf and NaN."""
     return np.isfinite(x)
 
 

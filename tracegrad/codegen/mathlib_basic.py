@@ -6,39 +6,48 @@ from llvmlite import ir
 
 from tracegrad.codegen.mathlib_lane import Lane, copy_sign, select
 
-# What a reduction's step may do that nothing else may: change the order of the sum, forget the sign of a zero sum, fuse its product.
+# What a reduction's step may do that nothing else may: change the order of the sum, forget the sign of a zero sum,
+# fuse its product.
 _REDUCTION = ("reassoc", "nsz", "contract")
 
 
 def sqrt(x: Lane) -> Lane:
+    """One instruction."""
     return x.call("llvm.sqrt")
 
 
 def floor(x: Lane) -> Lane:
+    """One instruction."""
     return x.call("llvm.floor")
 
 
 def ceil(x: Lane) -> Lane:
+    """One instruction."""
     return x.call("llvm.ceil")
 
 
 def trunc(x: Lane) -> Lane:
+    """One instruction."""
     return x.call("llvm.trunc")
 
 
 def rint(x: Lane) -> Lane:
+    """One instruction, in the default rounding mode."""
     return x.call("llvm.rint")
 
 
 def unchanged(x: Lane, signed: bool) -> Lane:
+    """What rounding does to an integer."""
     return x
 
 
 def absolute(x: Lane) -> Lane:
+    """Clear the sign bit."""
     return abs(x)
 
 
 def absolute_integer(x: Lane, signed: bool) -> Lane:
+    """Negate below zero; the least integer wraps to itself."""
     return select(x < 0, -x, x) if signed else x
 
 
@@ -49,6 +58,7 @@ def sign(x: Lane) -> Lane:
 
 
 def sign_integer(x: Lane, signed: bool) -> Lane:
+    """-1, 0 or 1."""
     positive = select(x.compare("!=", 0), x.constant(1), 0)
     return select(x < 0, x.constant(-1), positive) if signed else positive
 
@@ -59,23 +69,27 @@ def maximum(a: Lane, b: Lane) -> Lane:
 
 
 def minimum(a: Lane, b: Lane) -> Lane:
+    """The same choice as `maximum`."""
     return select((a <= b) | a.is_nan(), a, b)
 
 
 def maximum_integer(a: Lane, b: Lane, signed: bool) -> Lane:
+    """One instruction."""
     return a.call("llvm.smax" if signed else "llvm.umax", b)
 
 
 def minimum_integer(a: Lane, b: Lane, signed: bool) -> Lane:
+    """One instruction."""
     return a.call("llvm.smin" if signed else "llvm.umin", b)
 
 
 def divide(a: Lane, b: Lane) -> Lane:
+    """One instruction; IEEE 754 has a result for every pair."""
     return a / b
 
 
 def floor_divide(a: Lane, b: Lane) -> Lane:
-    """NumPy's ``npy_divmod``: the quotient is built from the exact remainder, so that q*b + r == a as nearly as can be."""
+    """NumPy's ``npy_divmod``: the quotient is built from the exact remainder."""
     raw = a / b
     modulus = _fmod(a, b)
     quotient = (a - modulus) / b
@@ -109,6 +123,7 @@ def _safe_divisor(a: Lane, b: Lane, signed: bool) -> Lane:
 
 
 def floor_divide_integer(a: Lane, b: Lane, signed: bool) -> Lane:
+    """The truncated quotient, less 1 where the remainder has the wrong sign."""
     safe = _safe_divisor(a, b, signed)
     if signed:
         quotient = Lane(a.builder, a.builder.sdiv(a.value, safe.value))
@@ -120,6 +135,7 @@ def floor_divide_integer(a: Lane, b: Lane, signed: bool) -> Lane:
 
 
 def remainder_integer(a: Lane, b: Lane, signed: bool) -> Lane:
+    """The truncated remainder, plus the divisor where it has the wrong sign."""
     safe = _safe_divisor(a, b, signed)
     if signed:
         rest = Lane(a.builder, a.builder.srem(a.value, safe.value))
@@ -162,49 +178,60 @@ def _truth(x: Lane, value: bool) -> Lane:
 
 
 def isnan(x: Lane) -> Lane:
+    """x is unordered with itself."""
     return x.is_nan()
 
 
 def isinf(x: Lane) -> Lane:
+    """|x| is inf."""
     return abs(x).equals(float("inf"))
 
 
 def isfinite(x: Lane) -> Lane:
+    """|x| is below inf, which NaN is not."""
     return abs(x).compare("<", float("inf"))
 
 
 def always(x: Lane, signed: bool) -> Lane:
+    """True, whatever the integer."""
     return _truth(x, True)
 
 
 def never(x: Lane, signed: bool) -> Lane:
+    """False, whatever the integer."""
     return _truth(x, False)
 
 
 def absorbing_multiply(g: Lane, p: Lane) -> Lane:
+    """The product is computed in any case and dropped where g is 0."""
     return select(g.equals(0.0), g.constant(0.0), g * p)
 
 
 def multiply_integer(g: Lane, p: Lane, signed: bool) -> Lane:
+    """The wrapping product."""
     return g * p
 
 
 def accumulate(total: Lane, term: Lane) -> Lane:
+    """A sum whose order is free."""
     return Lane(total.builder, total.builder.fadd(total.value, term.value, flags=_REDUCTION))
 
 
 def accumulate_integer(total: Lane, term: Lane, signed: bool) -> Lane:
+    """The wrapping sum."""
     return total + term
 
 
 def accumulate_product(total: Lane, factor: Lane) -> Lane:
+    """A product whose order is free."""
     return Lane(total.builder, total.builder.fmul(total.value, factor.value, flags=_REDUCTION))
 
 
 def accumulate_maximum(greatest: Lane, term: Lane) -> Lane:
-    """As an intrinsic, not a comparison and a select: the vectoriser knows a NaN-propagating maximum only in that form."""
+    """The vectoriser knows a NaN-propagating maximum as this intrinsic, not as comparisons and selects."""
     return greatest.call("llvm.maximum", term)
 
 
 def accumulate_minimum(least: Lane, term: Lane) -> Lane:
+    """The same form as `accumulate_maximum`."""
     return least.call("llvm.minimum", term)

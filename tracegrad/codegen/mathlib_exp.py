@@ -1,10 +1,11 @@
 """exp and its relatives.
 
-All rest on one reduction (Cody and Waite; Muller, *Elementary Functions*, ch. 11): x = n ln 2 + r with |r| <= ln(2)/2, so
-exp(x) = 2**n exp(r). n is found by adding `Format.shifter`, which leaves it both as a float and in the low bits: no conversion
-between float and integer, which AVX2 lacks for 64 bits, and nothing undefined when x is NaN. With a fused multiply-add the first
-step of r = (x - n L1) - n L2 is exact. The polynomials interpolate (exp(r) - 1 - r) / r**2 at Chebyshev nodes, computed with 60 digits;
-their own error is under 0.01 ulp of exp(r) in float64 and 0.04 in float32.
+All rest on one reduction (Cody and Waite; Muller, *Elementary Functions*, ch. 11): x = n ln 2 + r with |r| <=
+ln(2)/2, so exp(x) = 2**n exp(r). n is found by adding `Format.shifter`, which leaves it both as a float and in the
+low bits: no conversion between float and integer, which AVX2 lacks for 64 bits, and nothing undefined when x is NaN.
+With a fused multiply-add the first step of r = (x - n L1) - n L2 is exact. The polynomials interpolate (exp(r) - 1 -
+r) / r**2 at Chebyshev nodes, computed with 60 digits; their own error is under 0.01 ulp of exp(r) in float64 and 0.04
+in float32.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ def _shift(n: Lane, shifted: Lane) -> Lane:
 def scale(x: Lane, shifted: Lane) -> Lane:
     """x * 2**n from n + shifter, for n to twice the exponent range and |x| near 1.
 
-    Two factors, because 2**n itself over- or underflows where the product does not; the first product is exact and only the second
-    one rounds, so a subnormal result is rounded once.
+    Two factors, because 2**n itself over- or underflows where the product does not; the first product is exact and
+    only the second one rounds, so a subnormal result is rounded once.
     """
     form = x.format
     n = shifted.bits() - form.encode(form.shifter)
@@ -63,6 +64,7 @@ def clamp(x: Lane, low: float, high: float) -> Lane:
 
 
 def at_most(x: Lane, high: float) -> Lane:
+    """The lesser of x and a bound; NaN is kept."""
     return select(x > high, x.constant(high), x)
 
 
@@ -87,6 +89,7 @@ def _limits(x: Lane) -> tuple[float, float]:
 
 
 def exp(x: Lane) -> Lane:
+    """2**n (1 + r + tail), summed from the small end."""
     shifted, _, r, c = reduce(clamp(x, *_limits(x)))
     return scale(1.0 + (r + (tail(r) + c)), shifted)
 
@@ -115,7 +118,6 @@ def _expm1_pair(x: Lane) -> tuple[Lane, Lane]:
 
     Half of it, so that 2**(n-1) is finite for every finite result. x is clamped; subnormal x loses its last bit.
     """
-    form = x.format
     shifted, n, r, c = reduce(x)
     factor = _shift(n, shifted - 1.0)
     whole, part = factor - 0.5, factor * r
@@ -125,6 +127,7 @@ def _expm1_pair(x: Lane) -> tuple[Lane, Lane]:
 
 
 def expm1(x: Lane) -> Lane:
+    """Twice the pair's sum."""
     low, high = (-40.0, 710.0) if x.format.width == 64 else (-20.0, 89.0)
     first, second = _expm1_pair(clamp(x, low, high))
     # Small x is its own answer, and must be: the halving above would drop a subnormal's last bit and the sign of zero.

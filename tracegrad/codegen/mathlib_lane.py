@@ -1,13 +1,14 @@
-"""A value of LLVM IR that reads like a number, so that a formula is written once for float32, float64 and any vector width.
+"""A value of LLVM IR that reads like a number: a formula is written once for float32, float64 and any vector width.
 
-The formulas of `mathlib` are straight-line code: no branch, no call, no table. Each is a Python function from lanes to a
-lane that *emits* its instructions into the kernel being built. That has three uses: LLVM's loop vectoriser sees nothing but
-arithmetic it can widen; Numba infers no types inside a formula, so a kernel with ten of them compiles no slower than one
-with ten additions; and every rounding step is exactly the one written.
+The formulas of `mathlib` are straight-line code: no branch, no call, no table. Each is a Python function from lanes
+to a lane that *emits* its instructions into the kernel being built. That has three uses: LLVM's loop vectoriser sees
+nothing but arithmetic it can widen; Numba infers no types inside a formula, so a kernel with ten of them compiles no
+slower than one with ten additions; and every rounding step is exactly the one written.
 
-On the last point: Numba adds the caller's fast-math flags to every instruction *that has none*. A kernel compiled with
-``contract`` would thereby fuse products into sums of an error-free transformation and break it. Products and sums emitted here
-carry ``arcp`` instead, a flag that only means something on a division: it changes nothing and keeps others out.
+On the last point: Numba adds the caller's fast-math flags to every instruction *that has none*. A kernel compiled
+with ``contract`` would thereby fuse products into sums of an error-free transformation and break it. Products and
+sums emitted here carry ``arcp`` instead, a flag that only means something on a division: it changes nothing and keeps
+others out.
 """
 
 from __future__ import annotations
@@ -33,10 +34,12 @@ class Format(NamedTuple):
 
     @property
     def smallest_normal(self) -> float:
+        """The least positive number of full precision."""
         return 2.0 ** (1 - self.bias)
 
     @property
     def epsilon(self) -> float:
+        """The distance from 1 to the next number."""
         return 2.0**-self.mantissa
 
     @property
@@ -66,10 +69,12 @@ class Lane:
 
     @property
     def format(self) -> Format:
+        """The format of a float lane, or of the floats as wide as an integer lane."""
         return FLOAT64 if isinstance(self.value.type, ir.DoubleType) else FLOAT32
 
     @property
     def is_float(self) -> bool:
+        """False for integers and truth values."""
         return isinstance(self.value.type, (ir.FloatType, ir.DoubleType))
 
     def constant(self, number: float | int) -> Lane:
@@ -133,6 +138,7 @@ class Lane:
 
     # Comparisons are ordered: false when an operand is NaN.
     def compare(self, relation: str, other: Operand, signed: bool = True) -> Lane:
+        """One of == != < <= > >=, ordered: false when an operand is NaN."""
         right = self._value(other)
         if self.is_float:
             return Lane(self.builder, self.builder.fcmp_ordered(relation, self.value, right))
@@ -152,9 +158,11 @@ class Lane:
         return self.compare(">=", other)
 
     def equals(self, other: Operand) -> Lane:
+        """== by value; the operator would have to return a bool."""
         return self.compare("==", other)
 
     def is_nan(self) -> Lane:
+        """x is unordered with itself."""
         return Lane(self.builder, self.builder.fcmp_unordered("uno", self.value, self.value))
 
     def call(self, name: str, *others: Operand) -> Lane:
@@ -195,6 +203,7 @@ class Lane:
         return Lane(self.builder, self.builder.bitcast(self.value, kind))
 
     def widened(self) -> Lane:
+        """float32 to float64, exactly."""
         return Lane(self.builder, self.builder.fpext(self.value, ir.DoubleType()))
 
     def truncated(self, width: int) -> Lane:
@@ -202,6 +211,7 @@ class Lane:
         return Lane(self.builder, self.builder.trunc(self.value, ir.IntType(width)))
 
     def narrowed(self) -> Lane:
+        """float64 to float32, rounded."""
         return Lane(self.builder, self.builder.fptrunc(self.value, ir.FloatType()))
 
 
@@ -223,7 +233,8 @@ def select(condition: Lane, a: Lane, b: Operand) -> Lane:
 def polynomial(x: Lane, coefficients: Sequence[float]) -> Lane:
     """Coefficients from the constant term up.
 
-    Estrin's scheme on pairs, Horner over pairs (x*x as its variable): half the latency of Horner's, at nearly its error.
+    Estrin's scheme on pairs, Horner over pairs (x*x as its variable): half the latency of Horner's, at nearly its
+    error.
     """
     terms: list[Operand] = list(coefficients)
     if len(terms) <= 3:
@@ -262,6 +273,7 @@ def two_product(a: Lane, b: Operand) -> tuple[Lane, Lane]:
 
 
 def copy_sign(magnitude: Lane, sign: Operand) -> Lane:
+    """The magnitude of one float with the sign of another."""
     return magnitude.call("llvm.copysign", sign)
 
 

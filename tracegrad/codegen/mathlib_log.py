@@ -1,12 +1,12 @@
 """log and its relatives, and power.
 
-x = 2**k m with m in [sqrt(1/2), sqrt(2)), found on the bits, and log(1 + f) for f = m - 1 by fdlibm's ``e_log.c``: with
-s = f / (2 + f) and z = s*s, log(1 + f) = f - f*f/2 + s (f*f/2 + R(z)), where R(z) = 2 atanh(s)/s - 2. The polynomials are
-interpolations at Chebyshev nodes computed with 60 digits; their own error is under 0.1 ulp.
+x = 2**k m with m in [sqrt(1/2), sqrt(2)), found on the bits, and log(1 + f) for f = m - 1 by fdlibm's ``e_log.c``:
+with s = f / (2 + f) and z = s*s, log(1 + f) = f - f*f/2 + s (f*f/2 + R(z)), where R(z) = 2 atanh(s)/s - 2. The
+polynomials are interpolations at Chebyshev nodes computed with 60 digits; their own error is under 0.1 ulp.
 
-power needs the logarithm to 65 bits, since y log(x) reaches 745 and its absolute error is the relative error of the result. It is
-computed in pairs of floats (Dekker; the plan is SLEEF's ``logk``: a quotient s in two parts, two terms of the series in two parts).
-In float32 power is the float64 exp and log, rounded.
+power needs the logarithm to 65 bits, since y log(x) reaches 745 and its absolute error is the relative error of the
+result. It is computed in pairs of floats (Dekker; the plan is SLEEF's ``logk``: a quotient s in two parts, two terms
+of the series in two parts). In float32 power is the float64 exp and log, rounded.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def _rest(f: Lane) -> tuple[Lane, Lane]:
 
 
 def log(x: Lane) -> Lane:
+    """k ln 2 + log(m), the parts of either summed from the small end."""
     k, m, _ = _split(x)
     f = m - 1.0
     half_square, rest = _rest(f)
@@ -100,7 +101,8 @@ def log1p(x: Lane) -> Lane:
     f = m - 1.0
     half_square, rest = _rest(f)
     high, low = _ln2(x)
-    # error/u to first order: 2**-k from bits; k stays above -54 as u does above 2**-53, and below 1025, where the error is 0.
+    # error/u to first order: 2**-k from bits; k stays above -54 as u does above 2**-53, and below 1025, where the
+    # error is 0.
     shrink = (((-exponent) + x.format.bias) << x.format.mantissa).as_float()
     correction = select(abs(x) < 1.0 / x.format.epsilon, error * shrink / m, 0.0)
     result = fma(k, high, f - (half_square - (fma(k, low, rest) + correction)))
@@ -124,10 +126,12 @@ def _log_to_base(x: Lane, scale: tuple[float, float], octave: tuple[float, float
 
 
 def log2(x: Lane) -> Lane:
+    """log to base 2; exact on powers of two, whose m is 1."""
     return _log_to_base(x, LOG2_E[x.format.width], (1.0, 0.0))
 
 
 def log10(x: Lane) -> Lane:
+    """log to base 10."""
     return _log_to_base(x, LOG10_E[x.format.width], LOG10_2[x.format.width])
 
 

@@ -1,15 +1,17 @@
 """sin, cos, tan and the inverses.
 
-Reduction below 2**40: x = n pi/2 + r + c by Cody and Waite with a fused multiply-add, which makes the first step exact. Three parts of
-pi/2 are 161 bits, and float64s in that range come no nearer to a multiple of pi/2 than about 2**-60. float32 reduces in float64, where two
-parts do.
+Reduction below 2**40: x = n pi/2 + r + c by Cody and Waite with a fused multiply-add, which makes the first step
+exact. Three parts of pi/2 are 161 bits, and float64s in that range come no nearer to a multiple of pi/2 than about
+2**-60. float32 reduces in float64, where two parts do.
 
-Beyond, where few arguments are, in a function of its own (`mathlib_rare`), after Payne and Hanek but by floats: x = X 2**(16 j) with
-X an integer below 2**69. Multiples of 4 in x * 2/pi are whole turns, so X may be multiplied with 2**(16 j) 2/pi *modulo 4*, which a
-table holds for each of 61 j in four parts. No float64 comes nearer to a multiple of pi/2 than 2**-62, and the four parts reach 2**-140.
+Beyond, where few arguments are, in a function of its own (`mathlib_rare`), after Payne and Hanek but by floats: x = X
+2**(16 j) with X an integer below 2**69. Multiples of 4 in x * 2/pi are whole turns, so X may be multiplied with
+2**(16 j) 2/pi *modulo 4*, which a table holds for each of 61 j in four parts. No float64 comes nearer to a multiple
+of pi/2 than 2**-62, and the four parts reach 2**-140.
 
-On |r| <= pi/4 the sums are fdlibm's ``k_sin.c`` and ``k_cos.c``, on coefficients interpolated at Chebyshev nodes with 60 digits.
-The inverses reduce to |t| <= tan(pi/8) with one division (Cephes), or by asin(x) = pi/2 - 2 asin(sqrt((1-x)/2)) (fdlibm).
+On |r| <= pi/4 the sums are fdlibm's ``k_sin.c`` and ``k_cos.c``, on coefficients interpolated at Chebyshev nodes with
+60 digits. The inverses reduce to |t| <= tan(pi/8) with one division (Cephes), or by asin(x) = pi/2 - 2
+asin(sqrt((1-x)/2)) (fdlibm).
 """
 
 from __future__ import annotations
@@ -154,7 +156,7 @@ def _modulo_4(x: Lane) -> Lane:
 
 
 def _reduce_far(x: Lane) -> tuple[Lane, Lane, Lane]:
-    """(quadrant, r, c): x = quadrant pi/2 + r + c modulo 2 pi; the quadrant's low two bits count; inf and NaN make c NaN."""
+    """(quadrant, r, c): x = quadrant pi/2 + r + c modulo 2 pi; its low two bits count. inf and NaN make c NaN."""
     if x.format.width == 32:
         return _reduce_far_32(x)
     multiplier, j = _chunk(x, 53)
@@ -239,6 +241,7 @@ def tan(x: Lane) -> Lane:
 
 
 def arctan(x: Lane) -> Lane:
+    """The angle of (1, x)."""
     return arctan2(x, x.constant(1.0))
 
 
@@ -276,6 +279,7 @@ def arctan2(y: Lane, x: Lane) -> Lane:
 
 
 def arcsin(x: Lane) -> Lane:
+    """On |x| > 1/2 by way of the half angle."""
     form = x.format
     pi, pi_low = PI[form.width]
     size = abs(x)
@@ -287,6 +291,7 @@ def arcsin(x: Lane) -> Lane:
 
 
 def arccos(x: Lane) -> Lane:
+    """On |x| > 1/2 by way of the half angle, with the error of the root."""
     form = x.format
     pi, pi_low = PI[form.width]
     size = abs(x)
