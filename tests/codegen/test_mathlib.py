@@ -45,7 +45,6 @@ PREDICATES = ["isnan", "isinf", "isfinite"]
 BINARY = ["arctan2", "power", "copysign", "maximum", "minimum", "divide", "floor_divide", "remainder"]
 REDUCTIONS = ["accumulate", "accumulate_product", "accumulate_maximum", "accumulate_minimum"]
 DTYPES = [np.float64, np.float32]
-SCALAR_ONLY = {"erf"}
 
 # The limits of the formats, both zeros, the ends of each function's domain.
 SPECIAL = [
@@ -346,9 +345,7 @@ def packed_arithmetic(function: Any) -> int:
 # frem and the integer power are the C library's and a loop; they are here for their results, not for speed.
 BITWISE = {"absolute", "copysign"}  # packed, but by instructions for integers
 VECTORISED = [
-    name
-    for name in [*UNARY, *BINARY, "absorbing_multiply"]
-    if name not in SCALAR_ONLY | {"floor_divide", "remainder"} | BITWISE
+    name for name in [*UNARY, *BINARY, "absorbing_multiply"] if name not in {"floor_divide", "remainder"} | BITWISE
 ]
 
 
