@@ -19,7 +19,7 @@ DEFAULT_DTYPE: np.dtype[Any] = np.dtype(np.float32)
 
 _INTEGER = np.dtype(np.int64)
 _BOOL = np.dtype(bool)
-_NUMBERS: dict[type, np.dtype[Any]] = {bool: _BOOL, int: _INTEGER, float: DEFAULT_DTYPE}
+_NUMBERS: dict[type, np.dtype[Any]] = {bool: _BOOL, int: _INTEGER, float: DEFAULT_DTYPE, np.float64: DEFAULT_DTYPE}
 _CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}
 
 

@@ -1,0 +1,104 @@
+"""What an op's derivative rules need of its operands and result, found by running each rule once on traced values.
+
+Nobody writes these lists by hand: a value that occurs among the ancestors of a cotangent is needed, of another one at most
+the shape and dtype, and most often nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.aval import Aval, Shape
+from tracegrad.core.graph import Graph
+from tracegrad.core.op import MISSING, Kind, Op, keep
+from tracegrad.ops.pullback import carries_gradient, pull_back
+from tracegrad.ops.sources import input as input_op
+from tracegrad.symbolic import Recorder, Sym
+
+OUT = -1
+"""Stands for the op's result where positions of operands are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a node keeps for its backward.
+
+    ``active`` lists the operands that get a cotangent, ``values`` those kept whole, ``shapes`` those of which the aval is
+    kept; ``OUT`` stands for the result.
+    """
+
+    active: tuple[int, ...]
+    values: tuple[int, ...]
+    shapes: tuple[int, ...]
+    out: bool
+
+
+class _Glimpse:
+    """Stands for an array in a rule and notes whether its shape or dtype is looked at."""
+
+    def __init__(self, aval: Aval) -> None:
+        self._aval = aval
+        self.seen = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in {"shape", "dtype", "ndim", "size"}:
+            raise AttributeError(name)
+        self.seen = True
+        return getattr(self._aval, name)
+
+
+def plan(op: Op, needs: tuple[bool, ...], operands: list[np.ndarray[Any, Any]], params: dict[str, Any]) -> Plan:
+    """The plan of one application of an op; ``needs`` says which operands require grad.
+
+    It is found once per op, parameters and what else a rule can depend on: for elementwise ops nothing, else the shapes.
+    """
+    if op.kind is Kind.MAP:
+        return _find_map(op, needs, tuple(params.items())) if params else _find_map(op, needs)
+    avals = tuple((x.shape, x.dtype) for x in operands)
+    return _find(op, needs, avals, tuple(params.items()))
+
+
+@lru_cache(maxsize=4096)
+def _find_map(op: Op, needs: tuple[bool, ...], params: tuple[tuple[str, Any], ...] = ()) -> Plan:
+    dtypes = op.promote(*(np.dtype(np.float64),) * len(needs)) if op.promote is not keep else ()
+    dtypes = dtypes or (np.dtype(np.float64),) * len(needs)
+    return _find(op, needs, tuple(((2,), d) for d in dtypes), params)
+
+
+@lru_cache(maxsize=4096)
+def _find(
+    op: Op,
+    needs: tuple[bool, ...],
+    avals: tuple[tuple[Shape, np.dtype[Any]], ...],
+    params: tuple[tuple[str, Any], ...],
+) -> Plan:
+    graph = Graph()
+    recorder = Recorder(graph, lambda: None)
+    named = dict(params)
+    inputs = [_input(recorder, k, Aval(*a)) for k, a in enumerate(avals)]
+    out_aval = op.infer(*(graph[s.id].aval for s in inputs), **named)
+    out = _input(recorder, len(inputs), out_aval)
+    g = _input(recorder, len(inputs) + 1, out_aval)
+    active = tuple(k for k, need in enumerate(needs) if need and carries_gradient(op, k))
+    ruled = tuple(k for k in active if op.partial(k) is not MISSING)
+    # values first: whatever a cotangent is computed from
+    found = [pull_back(op, k, g, out, inputs, named) for k in ruled]
+    ancestors = graph.ancestors(x.id for x in found if isinstance(x, Sym))
+    values = {k for k, s in enumerate(inputs) if s.id in ancestors} | ({OUT} if out.id in ancestors else set())
+    # then, with the other values out of reach, whether a rule still looks at a shape
+    glimpses = {k: _Glimpse(Aval(*a)) for k, a in enumerate(avals) if k not in values}
+    if OUT not in values:
+        glimpses[OUT] = _Glimpse(out_aval)
+    again = [glimpses.get(k, s) for k, s in enumerate(inputs)]
+    for k in ruled:
+        pull_back(op, k, g, glimpses.get(OUT, out), again, named)
+    shapes = tuple(k for k, x in glimpses.items() if x.seen)
+    return Plan(active, tuple(sorted(values - {OUT})), tuple(k for k in shapes if k != OUT), OUT in values)
+
+
+def _input(recorder: Recorder, position: int, aval: Aval) -> Sym:
+    return Sym(recorder, recorder.emit(input_op, (), {"position": position, "aval": aval}))
