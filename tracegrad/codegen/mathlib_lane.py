@@ -216,7 +216,7 @@ class Lane:
 
 
 def fma(a: Lane, b: Operand, c: Operand) -> Lane:
-    """a*b + c rounded once: for steps whose exactness matters."""
+    """a*b + c rounded once: for steps whose exactness matters. A library call where the CPU has no such instruction."""
     return a.call("llvm.fma", b, c)
 
 
