@@ -27,7 +27,8 @@ from tracegrad.ops.declare import named, one, two
 
 def _scale_eager(g: Any, factor: Any) -> Any:
     with np.errstate(all="ignore"):
-        return np.where(np.equal(g, 0), np.zeros((), np.result_type(g)), np.multiply(g, factor))[()]
+        product = np.multiply(g, factor)
+        return np.where(np.equal(g, 0), np.zeros((), product.dtype), product)[()]
 
 
 scale: Op = elementwise(
@@ -38,7 +39,7 @@ scale: Op = elementwise(
     eager=_scale_eager,
     numpy=(_scale_eager,),
     torch=("mul", "MulBackward0"),
-    doc="Cotangent times partial derivative; a zero cotangent gives zero even where the partial is NaN or infinite.",
+    doc="Cotangent times partial derivative; a zero cotangent stays zero even where the partial is NaN or infinite.",
     samples=two(),
 )
 
@@ -101,6 +102,20 @@ cast: Op = elementwise(
         Sample((Values((3,), -9, 9, kind="int"),), {"dtype": np.dtype(np.float32)}, smooth=False),
         Sample((Values((3,), -9, 9),), {"dtype": np.dtype(np.int64)}, smooth=False),
     ),
+)
+
+stop_gradient: Op = elementwise(
+    "stop_gradient",
+    np.positive,
+    (FLAT,),
+    lambda x: x,
+    eager=lambda x: x,
+    promote=lambda x: (x if isinstance(x, np.dtype) else common(x)[0],),
+    result=lambda x: x,
+    numpy=(lambda x: x,),
+    torch=("detach", ""),
+    doc="The value itself, taken for a constant by derivatives.",
+    samples=one(smooth=False),
 )
 
 # -- arithmetic -------------------------------------------------------------------------------------------------------
