@@ -9,8 +9,8 @@ for a chain of exp and tanh on 10**6 elements). The formulas are in
 `mathlib_exp`, `mathlib_log`, `mathlib_trig` and `mathlib_erf`, written over `mathlib_lane`.
 
 No function here raises or allocates, so a kernel that uses them needs no error path. Only sin, cos and tan beyond 2**40
-and the power of integers branch; only floor_divide and remainder of floats call the C library, for fmod. Numba-side: imports
-numba, compiles nothing.
+and the power of integers branch; only floor_divide and remainder of floats call the C library, for fmod. Numba-side:
+imports numba, compiles nothing.
 """
 
 from __future__ import annotations
