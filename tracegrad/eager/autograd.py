@@ -40,9 +40,9 @@ def grad(
     """
     outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     wrt = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    given = None if grad_outputs is None else [grad_outputs] if isinstance(outputs, Tensor) and not isinstance(
-        grad_outputs, (list, tuple)
-    ) else list(grad_outputs)
+    given = None
+    if grad_outputs is not None:
+        given = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
 
     def run() -> tuple[Tensor | None, ...]:
         cotangents = starts(outs, given)

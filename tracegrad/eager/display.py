@@ -69,19 +69,15 @@ class _Numbers:
         self.width = 1
         finite = np.abs(shown[np.isfinite(shown) & (shown != 0)].astype(np.float64))
         if finite.size == 0:
-            self.width = max(len(self._text(x)) for x in shown.tolist()) if shown.size else 1
-            self.width = 1 if not np.any(~np.isfinite(shown)) else self.width
+            self.width = max(len(self._text(x)) for x in shown.tolist())
             return
         low, high = float(finite.min()), float(finite.max())
         self.integral = bool(np.all(finite == np.ceil(finite)))
         if self.integral:
-            self.scientific = high / low > 1000.0 and high > 1e8 or high > 1e8
+            self.scientific = high > 1e8
         else:
             self.scientific = high / low > 1000.0 or high > 1e8 or low < 1e-4
-        nonzero = shown[np.isfinite(shown) & (shown != 0)] if self.integral or self.scientific else shown
-        self.width = max(len(self._text(x)) for x in (nonzero if nonzero.size else shown).tolist())
-        if not np.all(np.isfinite(shown)):
-            self.width = max(self.width, max(len(self._text(x)) for x in shown.tolist()))
+        self.width = max(len(self._text(x)) for x in shown.tolist())
 
     def _text(self, x: Any) -> str:
         if not self.floating:
@@ -104,9 +100,9 @@ def _block(array: Array, numbers: _Numbers, indent: int, summarise: bool) -> str
     cut = summarise and size > 2 * EDGE
     if array.ndim == 1:
         values = array.tolist()
-        texts = [numbers(x) for x in values[:EDGE]] + [" ..."] + [numbers(x) for x in values[-EDGE:]] if cut else [
-            numbers(x) for x in values
-        ]
+        texts = [numbers(x) for x in (values[:EDGE] + values[-EDGE:] if cut else values)]
+        if cut:
+            texts.insert(EDGE, " ...")
         per_line = max(1, (LINE - indent) // (numbers.width + 2))
         lines = [", ".join(texts[k : k + per_line]) for k in range(0, len(texts), per_line)]
         return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"

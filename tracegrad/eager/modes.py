@@ -1,4 +1,4 @@
-"""Whether operations are recorded: per thread and per asynchronous task, as a context manager, decorator or plain call."""
+"""Whether operations are recorded: per thread and asynchronous task; a context manager, decorator or plain call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,7 +37,9 @@ class _Mode:
         recording.set(self._mode)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         recording.set(self._outer.pop())
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
@@ -61,11 +63,8 @@ class no_grad(_Mode):  # noqa: N801 - PyTorch's name
     False
     """
 
-    @overload
-    def __new__(cls) -> Self: ...
-    @overload
-    def __new__(cls, function: Callable[P, R]) -> Callable[P, R]: ...
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        """The mode, or the function decorated with it."""
         return super().__new__(cls) if function is None else _decorated(function, False)
 
     def __init__(self) -> None:
@@ -80,11 +79,8 @@ class enable_grad(_Mode):  # noqa: N801 - PyTorch's name
     True
     """
 
-    @overload
-    def __new__(cls) -> Self: ...
-    @overload
-    def __new__(cls, function: Callable[P, R]) -> Callable[P, R]: ...
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        """The mode, or the function decorated with it."""
         return super().__new__(cls) if function is None else _decorated(function, True)
 
     def __init__(self) -> None:
@@ -112,5 +108,6 @@ class set_grad_enabled(_Mode):  # noqa: N801 - PyTorch's name
         return self
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorate; the mode set by the call itself is undone."""
         recording.set(self._before)
         return _decorated(function, self._mode)

@@ -1,4 +1,4 @@
-"""PyTorch's type promotion: bool < integer < float; within a category a tensor with axes beats a 0-d one, and that a number.
+"""PyTorch's type promotion: bool < integer < float; inside a category axes beat 0-d tensors, and they numbers.
 
 Which operands of an op share a dtype is the op's own affair: it is read off ``op.promote`` once, not listed here.
 """

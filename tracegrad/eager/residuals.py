@@ -1,7 +1,7 @@
 """What an op's derivative rules need of its operands and result, found by running each rule once on traced values.
 
-Nobody writes these lists by hand: a value that occurs among the ancestors of a cotangent is needed, of another one at most
-the shape and dtype, and most often nothing.
+Nobody writes these lists by hand: a value that occurs among the ancestors of a cotangent is needed, of another one at
+most the shape and dtype, and most often nothing.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ OUT = -1
 class Plan:
     """What a node keeps for its backward.
 
-    ``active`` lists the operands that get a cotangent, ``values`` those kept whole, ``shapes`` those of which the aval is
-    kept; ``OUT`` stands for the result.
+    ``active`` lists the operands that get a cotangent, ``values`` those kept whole, ``shapes`` those of which the aval
+    is kept; ``out`` says whether the result is kept.
     """
 
     active: tuple[int, ...]
@@ -54,7 +54,7 @@ class _Glimpse:
 def plan(op: Op, needs: tuple[bool, ...], operands: list[np.ndarray[Any, Any]], params: dict[str, Any]) -> Plan:
     """The plan of one application of an op; ``needs`` says which operands require grad.
 
-    It is found once per op, parameters and what else a rule can depend on: for elementwise ops nothing, else the shapes.
+    It is found once per op, parameters and what else a rule can depend on: for elementwise ops nothing, else shapes.
     """
     if op.kind is Kind.MAP:
         return _find_map(op, needs, tuple(params.items())) if params else _find_map(op, needs)

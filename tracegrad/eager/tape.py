@@ -1,7 +1,7 @@
 """The record of the dynamic graph: one node per recorded op, and the engine that walks it backward.
 
-A node holds the nodes its operands came from, never a Tensor, so that nothing points in a circle: a graph is freed as soon
-as the last Tensor that leads to it is gone.
+A node holds the nodes its operands came from, and only the node of a leaf holds a Tensor, which does not hold it: nothing
+points in a circle, and a graph is freed as soon as the last Tensor that leads to it is gone.
 """
 
 from __future__ import annotations
@@ -148,13 +148,13 @@ class TapeNode:
             inputs[k] = next(entries)
         return inputs, out
 
-    def _unchanged(self, entry: tuple[Array, Version, int], what: str) -> Array:
+    def _unchanged(self, entry: tuple[Array, Version | None, int], what: str) -> Array:
         array, version, count = entry
         if version is not None and version.count != count:
             raise TapeError(
-                f"one of the variables needed for gradient computation has been modified by an inplace operation: {what} of "
-                f"{self!r}, of shape {array.shape}, is at version {version.count}, expected version {count}; it was last "
-                f"written by {version.writer}",
+                "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"{what} of {self!r}, of shape {array.shape}, is at version {version.count}, expected version {count}; "
+                f"it was last written by {version.writer}",
                 fix="write x = x + y instead of x += y for values that a gradient still needs, or change a copy",
             )
         return array

@@ -15,17 +15,19 @@ from tracegrad.core.source import user_frame
 from tracegrad.eager.display import describe
 from tracegrad.eager.modes import recording
 from tracegrad.eager.promote import DEFAULT_DTYPE, coerce
+from tracegrad.eager.protocols import apply_function, apply_ufunc
 from tracegrad.eager.residuals import plan
 from tracegrad.eager.tape import AccumulateGrad, Node, TapeNode, Version, run_backward
 from tracegrad.errors import DtypeError, ShapeError, TapeError
-from tracegrad.ops.broadcasting import broadcast
+from tracegrad.ops.indexing import setitem
+from tracegrad.ops.maps import cast
 from tracegrad.ops.methods import ArrayMethods
 
 Array = np.ndarray[Any, Any]
 
 
 class _LeafState:
-    """What only leaves and retaining tensors have: the wish for a gradient, the gradient, the end of the paths to it."""
+    """What only leaves and retaining tensors have: the wish for a gradient, the gradient, the end of their paths."""
 
     __slots__ = ("accumulator", "grad", "requires_grad", "retains")
 
@@ -124,12 +126,14 @@ class Tensor(ArrayMethods):
     @property
     def shape(self) -> Shape:
         """Sizes of the axes."""
-        return self._array.shape
+        shape: Shape = self._array.shape
+        return shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Element type."""
-        return self._array.dtype
+        dtype: np.dtype[Any] = self._array.dtype
+        return dtype
 
     @property
     def ndim(self) -> int:
@@ -189,8 +193,8 @@ class Tensor(ArrayMethods):
         state = self._state
         if self._source is not None and not (state is not None and state.retains):
             warnings.warn(
-                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
-                "populated during backward(). Call .retain_grad() on it first if you want its gradient.",
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
+                "be populated during backward(). Call .retain_grad() on it first if you want its gradient.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -248,14 +252,23 @@ class Tensor(ArrayMethods):
         Parameters
         ----------
         gradient: the cotangent to start from; needed unless the tensor has one element.
-        retain_graph: keep what the graph has saved, so that backward can run again; by default what ``create_graph`` is.
+        retain_graph: keep what the graph has saved, for another backward; by default what ``create_graph`` is.
         create_graph: record the backward itself, for derivatives of the gradients.
         inputs: accumulate into these tensors only.
 
-        Raises TapeError for a tensor without history, a missing start, a graph that was freed, or values written to since;
-        ShapeError for a start of another shape.
+        Raises TapeError for a tensor without history, a missing start, a graph that was freed, or values written to
+        since; ShapeError for a start of another shape.
         """
         backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs)
+
+    def clone(self) -> Tensor:
+        """A copy with storage of its own, through which gradients flow."""
+        result: Tensor = cast(self, dtype=self.dtype)
+        return result
+
+    def copy(self) -> Tensor:
+        """The same as ``clone``: a Tensor can be written to, so its copy must not share storage."""
+        return self.clone()
 
     def detach(self) -> Tensor:
         """The same storage without history."""
@@ -278,6 +291,12 @@ class Tensor(ArrayMethods):
         if copy:
             return np.array(array, dtype)
         return array if dtype is None else array.astype(dtype, copy=False)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return apply_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        return apply_function(function, args, kwargs)
 
     def item(self) -> Any:
         """The one element as a Python number."""
@@ -320,7 +339,7 @@ class Tensor(ArrayMethods):
     def __len__(self) -> int:
         if self._array.ndim == 0:
             raise DtypeError("len() of a 0-d tensor", fix="use x.item() for its value", where=user_frame())
-        return self._array.shape[0]
+        return int(self._array.shape[0])
 
     def __hash__(self) -> int:
         return id(self)
@@ -356,6 +375,15 @@ class Tensor(ArrayMethods):
                 where=user_frame(),
             )
 
+    def _check_stored(self, writer: str) -> None:
+        """Raise TapeError where the elements have no memory of their own."""
+        if not self._array.flags.writeable:
+            raise TapeError(
+                f"{writer}: this tensor repeats its elements without storing them",
+                fix="write to a copy: x = x.clone()",
+                where=user_frame(),
+            )
+
     def _become(self, result: Tensor, other: Any, writer: str) -> Tensor:
         """Take the values and the history of ``result``, which was computed from this tensor."""
         self._check_writable(other)
@@ -371,10 +399,7 @@ class Tensor(ArrayMethods):
                 fix="write x = x + y: in-place operations keep the dtype",
                 where=user_frame(),
             )
-        if not self._array.flags.writeable:
-            raise TapeError(
-                f"{writer}: this tensor repeats its elements without storing them", fix="x = x + y", where=user_frame()
-            )
+        self._check_stored(writer)
         np.copyto(self._array, result._array, casting="same_kind")
         self._written(writer)
         if recording.get():
@@ -382,6 +407,24 @@ class Tensor(ArrayMethods):
             if self._state is not None and self._state.retains and isinstance(self._source, TapeNode):
                 self._source.retained = weakref.ref(self)
         return self
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Assign elements; with a gradient to record, the history goes on through a functional update."""
+        self._check_writable(value)
+        recorded = recording.get() and (self.requires_grad or (isinstance(value, Tensor) and value.requires_grad))
+        if recorded:
+            self._become(setitem(self, key, value), value, "x[...] = y")
+            return
+        self._check_stored("x[...] = y")
+        try:
+            self._array[_plain(key)] = _plain(value)
+        except (ValueError, IndexError) as error:
+            raise ShapeError(
+                f"x[...] = y with x of shape {self.shape} and y of shape {np.shape(_plain(value))}: {error}",
+                fix="give y the shape of x[...], or one that broadcasts to it",
+                where=user_frame(),
+            ) from None
+        self._written("x[...] = y")
 
     def __iadd__(self, other: Any) -> Tensor:
         return self._become(self + other, other, "+=")
@@ -395,7 +438,7 @@ class Tensor(ArrayMethods):
     def __itruediv__(self, other: Any) -> Tensor:
         return self._become(self / other, other, "/=")
 
-    def __ipow__(self, other: Any) -> Tensor:  # type: ignore[misc]
+    def __ipow__(self, other: Any) -> Tensor:
         return self._become(self**other, other, "**=")
 
 
@@ -422,8 +465,7 @@ def _record(
     if found.out:
         version = result._own_version()
         saved.append((array, version, version.count))
-    for k in found.shapes:
-        saved.append(Aval(kept[k].shape, kept[k].dtype))
+    saved.extend(Aval(kept[k].shape, kept[k].dtype) for k in found.shapes)
     return TapeNode(op, params, tuple(sources), found, tuple(saved), array.shape, array.dtype)
 
 
@@ -433,6 +475,13 @@ def _share_version(result: Tensor, operands: Sequence[Any]) -> None:
         if isinstance(x, Tensor) and np.may_share_memory(result._array, x._array):
             result._version = x._own_version()
             result._version.viewed = True
+
+
+def _plain(value: Any) -> Any:
+    """An index or a value with arrays in the place of tensors."""
+    if isinstance(value, Tensor):
+        return value._array
+    return tuple(_plain(v) for v in value) if isinstance(value, tuple) else value
 
 
 def _explain(op: Op, arrays: Sequence[Array], params: Mapping[str, Any]) -> None:
@@ -532,11 +581,11 @@ def backward(
         nodes = [node for node, _ in roots if node is not None]
         targets = None if wrt is None else [n for n in map(source_of, wrt) if n is not None]
         if wrt is not None and (not wrt or targets is None or len(targets) < len(wrt)):
-            raise TapeError("an input of backward does not require grad", fix="list tensors made with requires_grad=True")
+            raise TapeError(
+                "an input of backward does not require grad", fix="list tensors made with requires_grad=True"
+            )
         keep = create_graph if retain_graph is None else retain_graph
-        found = run_backward(
-            nodes, [g for _, g in roots], keep=keep, create=create_graph, make=Tensor, targets=targets
-        )
+        found = run_backward(nodes, [g for _, g in roots], keep=keep, create=create_graph, make=Tensor, targets=targets)
         if wrt is not None:
             for x in wrt:
                 g = found.get(source_of(x))  # type: ignore[arg-type]
