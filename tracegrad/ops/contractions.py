@@ -1,7 +1,7 @@
 """Matrix products.
 
-The raw op multiplies stacks of matrices of equal batch shape; NumPy's other pairings of ranks, and dot, inner, outer and
-tensordot, are views around it.
+The raw op multiplies stacks of matrices of equal batch shape; NumPy's other pairings of ranks, and dot, inner, outer
+and tensordot, are views around it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, Shape, broadcast_shapes, normalise_axis
-from tracegrad.core.op import Sample, Values, bilinear
+from tracegrad.core.aval import Aval, Shape, broadcast_shapes, normalise_axis, shape_of
+from tracegrad.core.op import Op, Sample, Values, bilinear
 from tracegrad.errors import ShapeError
 from tracegrad.ops.maps import multiply
 from tracegrad.ops.views import broadcast_to, permute, reshape, transpose
@@ -39,11 +39,11 @@ def _matmul_infer(x: Aval, y: Aval) -> Aval:
 
 def _swap(x: Any) -> Any:
     """Transpose each matrix of a stack."""
-    ndim = len(np.shape(x))
+    ndim = len(shape_of(x))
     return permute(x, axes=(*range(ndim - 2), ndim - 1, ndim - 2))
 
 
-matmul_batched = bilinear(
+matmul_batched: Op = bilinear(
     "matmul",
     infer=_matmul_infer,
     eager=np.matmul,
@@ -77,7 +77,7 @@ def matmul(x: Any, y: Any) -> Any:
     >>> matmul(np.ones((2, 3)), np.ones(3))
     array([3., 3.])
     """
-    x_shape, y_shape = tuple(np.shape(x)), tuple(np.shape(y))
+    x_shape, y_shape = shape_of(x), shape_of(y)
     if not x_shape or not y_shape:
         raise ShapeError(
             f"matmul of shapes {x_shape} and {y_shape}: a 0-d array has no axis to sum over", fix="use x * y"
@@ -86,7 +86,7 @@ def matmul(x: Any, y: Any) -> Any:
     left = reshape(x, (1, *x_shape)) if len(x_shape) == 1 else x
     right = reshape(y, (*y_shape, 1)) if len(y_shape) == 1 else y
     out = _stacked(left, right)
-    shape = tuple(np.shape(out))
+    shape = shape_of(out)
     if len(x_shape) == 1:
         shape = (*shape[:-2], shape[-1])
     if len(y_shape) == 1:
@@ -96,7 +96,7 @@ def matmul(x: Any, y: Any) -> Any:
 
 def _stacked(x: Any, y: Any) -> Any:
     """The product of arrays with at least two axes; batch shapes broadcast."""
-    x_shape, y_shape = tuple(np.shape(x)), tuple(np.shape(y))
+    x_shape, y_shape = shape_of(x), shape_of(y)
     if len(y_shape) == 2 and len(x_shape) > 2:
         # one big product instead of many small ones, and no sum over copies of y in the gradient
         flat = matmul_batched(_rows(x), y)
@@ -105,7 +105,8 @@ def _stacked(x: Any, y: Any) -> Any:
         batch = broadcast_shapes(x_shape[:-2], y_shape[:-2])
     except ShapeError as error:
         raise ShapeError(
-            f"matmul of shapes {x_shape} and {y_shape}: the batch axes {x_shape[:-2]} and {y_shape[:-2]} do not broadcast",
+            f"matmul of shapes {x_shape} and {y_shape}: the batch axes {x_shape[:-2]} and {y_shape[:-2]} "
+            "do not broadcast",
             fix=error.fix,
         ) from None
     return matmul_batched(broadcast_to(x, batch + x_shape[-2:]), broadcast_to(y, batch + y_shape[-2:]))
@@ -120,44 +121,44 @@ def _product(sizes: Sequence[int]) -> int:
 
 def _rows(x: Any) -> Any:
     """An array as the matrix of the vectors along its last axis."""
-    shape = tuple(np.shape(x))
+    shape = shape_of(x)
     return reshape(x, (_product(shape[:-1]), shape[-1]))
 
 
 def _flat(x: Any) -> Any:
-    return reshape(x, (_product(np.shape(x)),))
+    return reshape(x, (_product(shape_of(x)),))
 
 
 def dot(x: Any, y: Any) -> Any:
-    """``np.dot``: a product with a 0-d operand, else the sum over the last axis of ``x`` and the second-last of ``y``."""
-    x_ndim, y_ndim = len(np.shape(x)), len(np.shape(y))
+    """``np.dot``: a product with a 0-d operand, else the sum over ``x``'s last and ``y``'s second-last axis."""
+    x_ndim, y_ndim = len(shape_of(x)), len(shape_of(y))
     if x_ndim == 0 or y_ndim == 0:
         return multiply(x, y)
     if y_ndim <= 2:
         return matmul(x, y)
-    _check_inner("dot", tuple(np.shape(x)), tuple(np.shape(y)), -1, -2)
+    _check_inner("dot", shape_of(x), shape_of(y), -1, -2)
     return tensordot(x, y, ((x_ndim - 1,), (y_ndim - 2,)))
 
 
 def vdot(x: Any, y: Any) -> Any:
     """``np.vdot``: the product of two arrays as flat vectors."""
     flat_x, flat_y = _flat(x), _flat(y)
-    _check_inner("vdot", tuple(np.shape(flat_x)), tuple(np.shape(flat_y)), 0, 0)
+    _check_inner("vdot", shape_of(flat_x), shape_of(flat_y), 0, 0)
     return matmul(flat_x, flat_y)
 
 
 def inner(x: Any, y: Any) -> Any:
     """``np.inner``: the sum over the last axis of both."""
-    x_ndim, y_ndim = len(np.shape(x)), len(np.shape(y))
+    x_ndim, y_ndim = len(shape_of(x)), len(shape_of(y))
     if x_ndim == 0 or y_ndim == 0:
         return multiply(x, y)
-    _check_inner("inner", tuple(np.shape(x)), tuple(np.shape(y)), -1, -1)
+    _check_inner("inner", shape_of(x), shape_of(y), -1, -1)
     return tensordot(x, y, ((x_ndim - 1,), (y_ndim - 1,)))
 
 
 def outer(x: Any, y: Any) -> Any:
     """``np.outer``: every element of ``x`` times every element of ``y``, both as flat vectors."""
-    return multiply(reshape(x, (_product(np.shape(x)), 1)), reshape(y, (1, _product(np.shape(y)))))
+    return multiply(reshape(x, (_product(shape_of(x)), 1)), reshape(y, (1, _product(shape_of(y)))))
 
 
 def tensordot(x: Any, y: Any, axes: int | Sequence[Any] = 2) -> Any:
@@ -166,7 +167,7 @@ def tensordot(x: Any, y: Any, axes: int | Sequence[Any] = 2) -> Any:
     >>> tensordot(np.ones((2, 3, 4)), np.ones((4, 3)), axes=((1, 2), (1, 0))).shape
     (2,)
     """
-    x_shape, y_shape = tuple(np.shape(x)), tuple(np.shape(y))
+    x_shape, y_shape = shape_of(x), shape_of(y)
     x_axes, y_axes = _paired_axes(x_shape, y_shape, axes)
     for a, b in zip(x_axes, y_axes, strict=True):
         _check_inner("tensordot", x_shape, y_shape, a, b)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, Shape
+from tracegrad.core.aval import Aval, Shape, shape_of
 from tracegrad.core.op import Sample, Values, bilinear
 from tracegrad.errors import ShapeError
 from tracegrad.ops.maps import add
@@ -96,7 +96,9 @@ def _weight_gradient_infer(x: Aval, g: Aval, *, window: Shape, groups: int, **pa
 # -- eager: columns of patches and one matrix product per group -------------------------------------------------------
 
 
-def _columns(x: Any, window: Shape, counts: Shape, strides: Shape, padding: Padding, dilations: Shape, groups: int) -> Any:
+def _columns(
+    x: Any, window: Shape, counts: Shape, strides: Shape, padding: Padding, dilations: Shape, groups: int
+) -> Any:
     """Every patch as a column: (groups, channels // groups * taps, batch * positions)."""
     if any(side for sides in padding for side in sides):
         x = np.pad(x, ((0, 0), (0, 0), *padding))
@@ -121,7 +123,12 @@ def _by_group(g: Any, groups: int) -> Any:
 def _conv_eager(x: Any, w: Any, *, strides: Shape, padding: Padding, dilations: Shape, groups: int) -> Any:
     x, w = np.asarray(x), np.asarray(w)
     batch, outputs, *counts = _conv_infer(
-        Aval(x.shape, x.dtype), Aval(w.shape, w.dtype), strides=strides, padding=padding, dilations=dilations, groups=groups
+        Aval(x.shape, x.dtype),
+        Aval(w.shape, w.dtype),
+        strides=strides,
+        padding=padding,
+        dilations=dilations,
+        groups=groups,
     ).shape
     columns = _columns(x, w.shape[2:], tuple(counts), strides, padding, dilations, groups)
     flat = np.matmul(w.reshape(groups, outputs // groups, columns.shape[1]), columns)
@@ -162,7 +169,7 @@ def _weight_gradient_eager(
 
 
 def _spatial(x: Any) -> Shape:
-    return tuple(np.shape(x)[2:])
+    return tuple(shape_of(x)[2:])
 
 
 def _params(
@@ -220,7 +227,10 @@ convolve_input_gradient = bilinear(
         Sample((Values((1, 2, 3, 6)), Values((2, 2, 2, 2))), {**_UNEVEN, "sizes": (5, 6)}),
         Sample((Values((2, 2, 4, 3)), Values((2, 2, 3, 3))), {**_GROUPED, "sizes": (4, 3)}),
         Sample(
-            (Values((1, 2, 2, 2)), Values((2, 2, 3, 3))), _params(sizes=(5, 5)), error=ShapeError, match="cotangent of shape"
+            (Values((1, 2, 2, 2)), Values((2, 2, 3, 3))),
+            _params(sizes=(5, 5)),
+            error=ShapeError,
+            match="cotangent of shape",
         ),
     ),
 )
@@ -262,10 +272,16 @@ def _padding(padding: Any, window: Shape, strides: Shape, dilations: Shape) -> P
         if padding != "same":
             raise ShapeError(f"padding={padding!r}", fix='give an int, a pair of ints, "same" or "valid"')
         if strides != (1, 1):
-            raise ShapeError(f'padding="same" with stride {strides}', fix="give the padding in numbers, or use stride 1")
+            raise ShapeError(
+                f'padding="same" with stride {strides}', fix="give the padding in numbers, or use stride 1"
+            )
         total = tuple(d * (k - 1) for d, k in zip(dilations, window, strict=True))
         return (total[0] // 2, total[0] - total[0] // 2), (total[1] // 2, total[1] - total[1] // 2)
-    if not isinstance(padding, (int, np.integer)) and len(padding) == 2 and not isinstance(padding[0], (int, np.integer)):
+    if (
+        not isinstance(padding, (int, np.integer))
+        and len(padding) == 2
+        and not isinstance(padding[0], (int, np.integer))
+    ):
         return pair("padding", padding[0], 0), pair("padding", padding[1], 0)
     high, wide = pair("padding", padding, 0)
     return (high, high), (wide, wide)
@@ -299,10 +315,10 @@ def conv2d(
            [6., 9., 6.],
            [4., 6., 4.]])
     """
-    if len(np.shape(x)) == 3:
-        out = conv2d(reshape(x, (1, *np.shape(x))), w, bias, stride, padding, dilation, groups)
-        return reshape(out, tuple(np.shape(out))[1:])
-    x_shape, w_shape = tuple(np.shape(x)), tuple(np.shape(w))
+    if len(shape_of(x)) == 3:
+        out = conv2d(reshape(x, (1, *shape_of(x))), w, bias, stride, padding, dilation, groups)
+        return reshape(out, tuple(shape_of(out))[1:])
+    x_shape, w_shape = shape_of(x), shape_of(w)
     _check_ranks(x=x_shape, w=w_shape)
     _check_groups(w_shape[0], int(groups), w_shape)
     _check_channels(x_shape, w_shape, int(groups))
@@ -312,9 +328,9 @@ def conv2d(
     out = convolve(x, w, strides=strides, padding=pads, dilations=dilations, groups=int(groups))
     if bias is None:
         return out
-    if tuple(np.shape(bias)) != w_shape[:1]:
+    if shape_of(bias) != w_shape[:1]:
         raise ShapeError(
-            f"conv2d: a bias of shape {tuple(np.shape(bias))} for {w_shape[0]} output channels",
+            f"conv2d: a bias of shape {shape_of(bias)} for {w_shape[0]} output channels",
             fix=f"give a bias of shape ({w_shape[0]},)",
         )
     return add(out, reshape(bias, (w_shape[0], 1, 1)))
