@@ -313,8 +313,8 @@ def isfinite(x: Any) -> Any:
 
 @native(basic.absorbing_multiply, arity=2, integer=basic.multiply_integer)
 def absorbing_multiply(g: Any, p: Any) -> Any:
-    """g*p, but 0 where g is 0, even if p is inf or NaN: what a zero cotangent does to any partial derivative."""
-    return g * p if g != 0 else type(g)(0)
+    """g*p, but g itself where it is 0, even if p is inf or NaN: what a zero cotangent does to any partial derivative."""
+    return g * p if g != 0 else g
 
 
 @native(basic.accumulate, arity=2, integer=basic.accumulate_integer)

@@ -204,7 +204,7 @@ def never(x: Lane, signed: bool) -> Lane:
 
 def absorbing_multiply(g: Lane, p: Lane) -> Lane:
     """The product is computed in any case and dropped where g is 0."""
-    return select(g.equals(0.0), g.constant(0.0), g * p)
+    return select(g.equals(0.0), g, g * p)
 
 
 def multiply_integer(g: Lane, p: Lane, signed: bool) -> Lane:

@@ -28,7 +28,7 @@ from tracegrad.ops.declare import named, one, two
 def _scale_eager(g: Any, factor: Any) -> Any:
     with np.errstate(all="ignore"):
         product = np.multiply(g, factor)
-        return np.where(np.equal(g, 0), np.zeros((), product.dtype), product)[()]
+        return np.where(np.equal(g, 0), g, product)[()]
 
 
 scale: Op = elementwise(

@@ -1,0 +1,197 @@
+"""The rewriter: re-emission of a graph through rules.
+
+One walk emits the nodes that the outputs need, in order, through the hash-consing constructor, and tries the rules at each
+emission; what a rule answers is emitted the same way. So simplification, merging of equal nodes and removal of dead ones
+are one walk. Walks repeat until one fires no rule; the result of that walk is the graph returned, so rewriting it again
+changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.aval import Aval
+from tracegrad.core.graph import Graph
+from tracegrad.core.op import Kind, Op
+from tracegrad.errors import Frame
+from tracegrad.ops.broadcasting import broadcast
+from tracegrad.rewrite.pattern import Applied, Rule, Stage, captured
+from tracegrad.rewrite.rules import STAGES
+from tracegrad.symbolic import Recorder, Sym
+
+WALKS = 50
+"""More walks than any graph needs: rules that undo each other are stopped here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """One application of a rule: its name and stage, the user's line, and the expressions before and after."""
+
+    stage: str
+    rule: str
+    where: Frame | None
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        place = f"   # {self.where.file}:{self.where.line}" if self.where else ""
+        return f"{self.stage}: {self.rule}: {self.before} → {self.after}{place}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A rewritten graph and the rules that fired, in order."""
+
+    graph: Graph
+    log: tuple[Fired, ...]
+
+
+def rewrite(graph: Graph) -> Graph:
+    """The simplified graph: same inputs, same outputs in the same order, a fixpoint of all rules.
+
+    Nodes that a rule makes carry the user's line of the node they replace.
+    """
+    return rewriting(graph).graph
+
+
+def rewriting(graph: Graph, stages: Sequence[Stage] = STAGES) -> Rewritten:
+    """The simplified graph together with the log of the rules that fired."""
+    index = RuleIndex(stages)
+    log: list[Fired] = []
+    for _ in range(WALKS):
+        walk = Walk(graph, index)
+        graph = walk.run()
+        if not walk.log:
+            return Rewritten(graph, tuple(log))
+        log.extend(walk.log)
+    names = ", ".join(sorted({fired.rule for fired in walk.log}))
+    raise AssertionError(f"rewriting does not come to an end: {names}")
+
+
+class RuleIndex:
+    """Rules by the op at the root of their pattern, in the order of the stages."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._rules = [(stage.name, rule) for stage in stages for rule in stage.rules]
+        self._of: dict[Op, tuple[tuple[str, Rule], ...]] = {}
+
+    def of(self, op: Op) -> tuple[tuple[str, Rule], ...]:
+        """The rules whose root may be this op."""
+        rules = self._of.get(op)
+        if rules is None:
+            rules = tuple((s, r) for s, r in self._rules if _root_covers(r, op))
+            self._of[op] = rules
+        return rules
+
+
+def _root_covers(rule: Rule, op: Op) -> bool:
+    return rule.pattern.op is op if isinstance(rule.pattern, Applied) else rule.pattern.covers(op)
+
+
+class Walk(Recorder):
+    """One walk over a graph: a recorder whose every emission is rewritten."""
+
+    def __init__(self, source: Graph, index: RuleIndex) -> None:
+        super().__init__(Graph(), lambda: self._where)
+        self.log: list[Fired] = []
+        self._source = source
+        self._index = index
+        self._where: Frame | None = None
+        self._uses: dict[int, int] = {}
+        self._uniform: dict[int, Any] = {}
+
+    def run(self) -> Graph:
+        """Emit what the outputs need, and every input; returns the new graph."""
+        source = self._source
+        needed = source.ancestors(source.outputs)
+        uses = dict.fromkeys(needed, 0)
+        for i in needed:
+            for k in source[i].inputs:
+                uses[k] += 1
+        for i in source.outputs:
+            uses[i] += 1
+        new: dict[int, int] = {}
+        for node in source:
+            if node.id not in needed and node.op.kind is not Kind.INPUT:
+                continue
+            self._where = node.where
+            result = self.emit(node.op, tuple([new[i] for i in node.inputs]), node.params)
+            new[node.id] = result
+            self._uses[result] = self._uses.get(result, 0) + uses.get(node.id, 0)
+        return self.graph.freeze([new[i] for i in source.outputs], source.primal_outputs)
+
+    def emit(self, op: Op, ids: tuple[int, ...], params: Mapping[str, Any]) -> int:
+        """The id of a node that means the same as this application."""
+        for stage, rule in self._index.of(op):
+            found = rule.match(self, op, ids, params)
+            if found is not None:
+                captures = captured(self, found, rule.pattern)
+                if rule.holds(captures):
+                    return self._fire(stage, rule, captures, op, ids, params)
+        return self.graph.emit(op, ids, params, self._where)
+
+    def _fire(
+        self, stage: str, rule: Rule, captures: dict[str, Any], op: Op, ids: tuple[int, ...], params: Mapping[str, Any]
+    ) -> int:
+        expected = op.infer(*(self.graph[i].aval for i in ids), **params)
+        place = len(self.log)
+        answer = rule.replace(captures)
+        result = answer.id if isinstance(answer, Sym) else self._filled(answer, expected)
+        if self.graph[result].aval != expected:
+            raise AssertionError(f"rule {rule.name} made {self.graph[result]!r} of a {expected}")
+        before = self._text(op, ids, params, 1)
+        self.log.insert(place, Fired(stage, rule.name, self._where, before, self._describe(result, 1)))
+        return result
+
+    def _filled(self, value: Any, aval: Aval) -> int:
+        """A constant of one value throughout."""
+        scalar = self.constant(value, aval.dtype)
+        return self.emit(broadcast, (scalar,), {"shape": aval.shape}) if aval.shape else scalar
+
+    # -- what patterns ask --------------------------------------------------------------------------------------------
+
+    def uniform(self, node: int) -> Any:
+        """The one value of a constant, stretched or not; None for other nodes."""
+        if node in self._uniform:
+            return self._uniform[node]
+        seen = self.graph[node]
+        value: Any = None
+        if seen.op is broadcast:
+            value = self.uniform(seen.inputs[0])
+        elif seen.op.kind is Kind.CONSTANT and seen.aval.ndim == 0:
+            value = seen.params["value"].value[()]
+        self._uniform[node] = value
+        return value
+
+    def known(self, node: int) -> bool:
+        """Whether a node is a constant, stretched or not."""
+        seen = self.graph[node]
+        while seen.op is broadcast:
+            seen = self.graph[seen.inputs[0]]
+        return seen.op.kind is Kind.CONSTANT
+
+    def used_once(self, node: int) -> bool:
+        """Whether exactly one node of the graph that is rewritten reads this value.
+
+        Nodes that rules made in this walk have no count yet; the next walk knows them.
+        """
+        return self._uses.get(node, 2) == 1
+
+    # -- the log ------------------------------------------------------------------------------------------------------
+
+    def _describe(self, node: int, depth: int) -> str:
+        seen = self.graph[node]
+        value = self.uniform(node)
+        if value is not None:
+            return repr(np.asarray(value).item())
+        if depth == 0 or not seen.inputs:
+            return f"%{node}" if seen.inputs else f"{seen.op.name}{list(seen.aval.shape)}"
+        return self._text(seen.op, seen.inputs, seen.params, depth)
+
+    def _text(self, op: Op, ids: tuple[int, ...], params: Mapping[str, Any], depth: int) -> str:
+        inside = [self._describe(i, depth - 1) for i in ids] + [f"{k}={v!r}" for k, v in params.items()]
+        return f"{op.name}({', '.join(inside)})"

@@ -1,0 +1,102 @@
+"""What is known is computed now: ops on constants become constants, and ops on stretched values run on the small value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.aval import Shape, broadcast_shapes
+from tracegrad.core.op import Kind
+from tracegrad.ops.broadcasting import broadcast
+from tracegrad.ops.maps import exp, multiply
+from tracegrad.ops.reductions import reduce_all, reduce_any, reduce_max, reduce_min
+from tracegrad.ops.views import permute
+from tracegrad.rewrite.pattern import Application, Rule, Scope, example, family, rule
+from tracegrad.rewrite.rules.facts import made_by, value_of
+from tracegrad.symbolic import Sym
+
+LARGEST = 1024
+"""Most elements of a constant that folding makes: larger ones are cheaper to compute than to carry."""
+
+
+def _all_constants(scope: Scope, ids: tuple[int, ...]) -> bool:
+    return all(scope.graph[i].op.kind is Kind.CONSTANT for i in ids)
+
+
+def _foldable(node: Application) -> bool:
+    # a stretched scalar stays one
+    return node.op is not broadcast and max(node.aval.size, *(x.aval.size for x in node.operands)) <= LARGEST
+
+
+def _fold(node: Application) -> Sym:
+    values = [value_of(x) for x in node.operands]
+    with np.errstate(all="ignore"):
+        result = np.asarray(node.op.eager(*values, **node.params), dtype=node.aval.dtype)
+    recorder = node.operands[0].recorder
+    return Sym(recorder, recorder.constant(result))
+
+
+def _all_stretched(scope: Scope, ids: tuple[int, ...]) -> bool:
+    return all(scope.graph[i].op is broadcast for i in ids)
+
+
+def _small(node: Application) -> tuple[list[Sym], Shape]:
+    """The values that were stretched, and the shape they have together."""
+    sources = [Sym(x.recorder, made_by(x).inputs[0]) for x in node.operands]
+    return sources, broadcast_shapes(*(x.shape for x in sources))
+
+
+def _gains(node: Application) -> bool:
+    _, shape = _small(node)
+    return int(np.prod(shape)) < node.aval.size
+
+
+def _on_small(node: Application) -> Sym:
+    sources, shape = _small(node)
+    operands = [x if tuple(x.shape) == shape else broadcast(x, shape=shape) for x in sources]
+    result: Sym = broadcast(node.on(operands), shape=node.aval.shape)
+    return result
+
+
+def _one_value(scope: Scope, ids: tuple[int, ...]) -> bool:
+    return scope.uniform(ids[0]) is not None
+
+
+def _fixed(*values: Any) -> Any:
+    return np.array(values)
+
+
+RULES: tuple[Rule, ...] = (
+    rule(
+        "constant-operands",
+        "exact",
+        lambda: family("node", Kind.MAP, Kind.VIEW, Kind.REDUCE, Kind.CONTRACT, test=_all_constants),
+        _fold,
+        when=_foldable,
+        examples=[
+            example(lambda x: x + exp(x.recorder.operand(_fixed(0.5, -0.0, np.inf))), (3,), dtypes=("float64",)),
+            example(lambda x: x * permute(x.recorder.operand(np.arange(6.0).reshape(2, 3)), axes=(1, 0)), (3, 2)),
+        ],
+    ),
+    rule(
+        "map-of-stretched",
+        "exact",
+        lambda: family("node", Kind.MAP, test=_all_stretched),
+        _on_small,
+        when=_gains,
+        examples=[
+            example(lambda x: exp(broadcast(x, shape=(3, 4))), (4,)),
+            example(lambda x, y: multiply(broadcast(x, shape=(3, 4)), broadcast(y, shape=(3, 4))), (4,), (1,)),
+            example(lambda x, y: broadcast(x, shape=(2, 3, 4)) - broadcast(y, shape=(2, 3, 4)), (3, 1), (4,)),
+        ],
+    ),
+    rule(
+        "reduction-of-one-value",
+        "exact",
+        lambda: family("node", reduce_max, reduce_min, reduce_any, reduce_all, test=_one_value),
+        lambda node: value_of(node.operands[0]),
+        when=lambda node: node.operands[0].aval.size > 0,
+        examples=[example(lambda x: x + reduce_max(broadcast(x.recorder.operand(2.0), shape=(3, 4)), axes=(0,)), (4,))],
+    ),
+)
