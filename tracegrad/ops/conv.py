@@ -1,8 +1,8 @@
 """Two-dimensional convolution as one trilinear form.
 
-``form(x, w, g) = Σ x[n, c, i·stride + p·dilation − before, …] · w[o, c, p, q] · g[n, o, i, j]``: leaving out one operand gives
-the convolution, its input gradient and its weight gradient, and the transposes of each are the other two. So three ops
-hold every derivative of every order.
+``form(x, w, g) = Σ x[n, c, i·stride + p·dilation − before, …] · w[o, c, p, q] · g[n, o, i, j]``: leaving out one operand
+gives the convolution, its input gradient and its weight gradient, and the transposes of each are the other two. So
+three ops hold every derivative of every order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape, shape_of
-from tracegrad.core.op import Sample, Values, bilinear
+from tracegrad.core.op import Op, Sample, Values, bilinear
 from tracegrad.errors import ShapeError
 from tracegrad.ops.maps import add
 from tracegrad.ops.views import reshape
@@ -42,7 +42,7 @@ def output_sizes(sizes: Shape, window: Shape, strides: Shape, padding: Padding, 
 def _check_groups(outputs: int, groups: int, w: Shape) -> None:
     if groups < 1 or outputs % groups:
         raise ShapeError(
-            f"conv2d: the weight of shape {w} makes {outputs} output channels, which do not divide into groups={groups}",
+            f"conv2d: the weight of shape {w} makes {outputs} output channels, not a multiple of groups={groups}",
             fix="choose groups so that it divides the output channels",
         )
 
@@ -122,15 +122,8 @@ def _by_group(g: Any, groups: int) -> Any:
 
 def _conv_eager(x: Any, w: Any, *, strides: Shape, padding: Padding, dilations: Shape, groups: int) -> Any:
     x, w = np.asarray(x), np.asarray(w)
-    batch, outputs, *counts = _conv_infer(
-        Aval(x.shape, x.dtype),
-        Aval(w.shape, w.dtype),
-        strides=strides,
-        padding=padding,
-        dilations=dilations,
-        groups=groups,
-    ).shape
-    columns = _columns(x, w.shape[2:], tuple(counts), strides, padding, dilations, groups)
+    (batch, outputs), counts = (len(x), len(w)), output_sizes(x.shape[2:], w.shape[2:], strides, padding, dilations)
+    columns = _columns(x, w.shape[2:], counts, strides, padding, dilations, groups)
     flat = np.matmul(w.reshape(groups, outputs // groups, columns.shape[1]), columns)
     return np.ascontiguousarray(flat.reshape(outputs, batch, *counts).transpose(1, 0, 2, 3))
 
@@ -186,7 +179,7 @@ _UNEVEN = _params((2, 1), ((1, 0), (0, 2)), (1, 2))
 _GROUPED = _params(padding=((1, 1), (1, 1)), groups=2)
 
 
-convolve = bilinear(
+convolve: Op = bilinear(
     "conv2d",
     infer=_conv_infer,
     eager=_conv_eager,
@@ -207,11 +200,11 @@ convolve = bilinear(
         ),
         Sample((Values((1, 2, 2, 5)), Values((2, 2, 3, 3))), _params(), error=ShapeError, match="reaches over 3"),
         Sample((Values((1, 2, 5)), Values((2, 2, 3, 3))), _params(), error=ShapeError, match="instead of 4"),
-        Sample((Values((1, 4, 5, 5)), Values((3, 2, 3, 3))), _GROUPED, error=ShapeError, match="do not divide"),
+        Sample((Values((1, 4, 5, 5)), Values((3, 2, 3, 3))), _GROUPED, error=ShapeError, match="not a multiple"),
     ),
 )
 
-convolve_input_gradient = bilinear(
+convolve_input_gradient: Op = bilinear(
     "conv2d_input_gradient",
     infer=_input_gradient_infer,
     eager=_input_gradient_eager,
@@ -235,7 +228,7 @@ convolve_input_gradient = bilinear(
     ),
 )
 
-convolve_weight_gradient = bilinear(
+convolve_weight_gradient: Op = bilinear(
     "conv2d_weight_gradient",
     infer=_weight_gradient_infer,
     eager=_weight_gradient_eager,
@@ -304,8 +297,8 @@ def conv2d(
     w: kernels (outputs, channels // groups, height, width).
     bias: one number per output channel, or None.
     stride, dilation: an int, or a pair for height and width.
-    padding: zeros around the image: an int, a pair for height and width, a pair of (before, after) pairs, ``"valid"`` for
-        none, or ``"same"`` for as many as keep the size.
+    padding: zeros around the image: an int, a pair for height and width, a pair of (before, after) pairs, ``"valid"``
+        for none, or ``"same"`` for as many as keep the size.
     groups: into how many groups the channels are split; each output channel sees one.
 
     Returns the images (batch, outputs, height', width'). Raises ShapeError where shapes or parameters do not fit.

@@ -1,7 +1,7 @@
 """Pooling: windows, then a reduction.
 
-Where several elements of a window are the greatest, ``max_pool2d`` splits the cotangent evenly among them (as every maximum
-here does); PyTorch gives all of it to the first.
+Where several elements of a window are the greatest, ``max_pool2d`` splits the cotangent evenly among them (as every
+maximum here does); PyTorch gives all of it to the first.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def max_pool2d(
     padding: how many elements, smaller than all others, to add on each side; at most half the window.
     dilation: the distance of a window's elements.
 
-    The cotangent of a window with several greatest elements is split evenly among them. Raises ShapeError where the window
-    does not fit.
+    The cotangent of a window with several greatest elements is split evenly among them. Raises ShapeError where the
+    window does not fit.
 
     >>> max_pool2d(np.arange(16.0).reshape(4, 4), 2)
     array([[ 5.,  7.],
@@ -130,7 +130,7 @@ def avg_pool2d(
     window: an int, or a pair for height and width.
     stride: the same; None means the window, so that windows do not overlap.
     padding: how many zeros to add on each side; at most half the window.
-    count_include_pad: whether the mean counts these zeros; if not, a window is divided by its elements inside the image.
+    count_include_pad: whether the mean counts these zeros; if not, a window is divided by its elements in the image.
 
     Raises ShapeError where the window does not fit.
 
