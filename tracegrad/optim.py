@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tracegrad.core.aval import shape_of
 from tracegrad.core.tree import flatten, tree_map
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops.maps import cast, power, sqrt
@@ -140,7 +141,7 @@ def _zeros(params: Any) -> Any:
     for leaf, path in zip(leaves, structure.paths("params"), strict=True):
         if _dtype(leaf).kind != "f":
             raise DtypeError(f"{path} has dtype {_dtype(leaf)} and cannot be optimised", fix="make it a float array")
-    return tree_map(lambda p: np.zeros(np.shape(p), _dtype(p)), params)
+    return tree_map(lambda p: np.zeros(shape_of(p), _dtype(p)), params)
 
 
 def _dtype(leaf: Any) -> np.dtype[Any]:
@@ -163,9 +164,9 @@ def _decayed(grads: Any, params: Any, weight_decay: float) -> Any:
     others, other_structure = flatten(grads, root="grads")
     if structure == other_structure:
         for p, g, path in zip(leaves, others, structure.paths("params"), strict=True):
-            if tuple(np.shape(p)) != tuple(np.shape(g)):
+            if shape_of(p) != shape_of(g):
                 raise ShapeError(
-                    f"{path} has shape {tuple(np.shape(p))}, its gradient {tuple(np.shape(g))}",
+                    f"{path} has shape {shape_of(p)}, its gradient {shape_of(g)}",
                     fix="pass the gradients of these parameters, in the same structure",
                 )
     if not weight_decay:

@@ -75,6 +75,15 @@ def aval_of(value: Any) -> Aval:
     return Aval(array.shape, supported(array.dtype))
 
 
+def shape_of(value: Any) -> Shape:
+    """The shape of an array, a Tensor, a traced value, a number or a list.
+
+    ``np.shape`` would go through NumPy's dispatch, which rules must not depend on.
+    """
+    shape: Shape = value.shape if hasattr(value, "shape") else np.shape(value)
+    return shape
+
+
 def supported(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype itself, in native byte order, or DtypeError with the spelling that works."""
     native = dtype.newbyteorder("=")

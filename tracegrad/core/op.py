@@ -225,14 +225,14 @@ def elementwise(
     doc: str,
     samples: tuple[Sample, ...],
     torch: tuple[str, str],
-    numpy: tuple[Callable[..., Any], ...] = (),
+    numpy: tuple[Callable[..., Any], ...] | None = None,
     eager: Callable[..., Any] | None = None,
     promote: Callable[..., tuple[np.dtype[Any], ...]] | None = None,
     result: Callable[..., np.dtype[Any]] | None = None,
 ) -> Op:
     """An op on elements; plain functions among ``partials`` are factors (``Pointwise``).
 
-    ``ufunc`` gives the promotion, the result dtype and the implementation unless they are given.
+    ``ufunc`` gives the promotion, the result dtype, the implementation and the NumPy function unless they are given.
     """
 
     def infer(*avals: Aval, **params: Any) -> Aval:
@@ -248,7 +248,7 @@ def elementwise(
         eager=eager or ufunc,
         partials=tuple(p if isinstance(p, Partial) else Pointwise(p) for p in partials),
         lower=lower,
-        numpy=numpy or (ufunc,),
+        numpy=(ufunc,) if numpy is None else numpy,
         torch=torch,
         doc=doc,
         samples=samples,

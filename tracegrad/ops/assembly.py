@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import normalise_axis
+from tracegrad.core.aval import normalise_axis, shape_of
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import rint, select
@@ -22,7 +22,7 @@ from tracegrad.ops.views import broadcast_to, concatenate, embed, expand_dims, r
 
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """``np.moveaxis``."""
-    ndim = len(np.shape(x))
+    ndim = len(shape_of(x))
     old = [normalise_axis(a, ndim) for a in ([source] if isinstance(source, int) else source)]
     new = [normalise_axis(a, ndim) for a in ([destination] if isinstance(destination, int) else destination)]
     if len(set(old)) != len(old) or len(old) != len(new) or len(set(new)) != len(new):
@@ -37,7 +37,7 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
 
 def swapaxes(x: Any, first: int, second: int) -> Any:
     """``np.swapaxes``."""
-    ndim = len(np.shape(x))
+    ndim = len(shape_of(x))
     order = list(range(ndim))
     a, b = normalise_axis(first, ndim), normalise_axis(second, ndim)
     order[a], order[b] = b, a
@@ -51,18 +51,18 @@ def ravel(x: Any) -> Any:
 
 def atleast_1d(x: Any) -> Any:
     """``np.atleast_1d`` of one array."""
-    return reshape(x, (1,)) if len(np.shape(x)) == 0 else x
+    return reshape(x, (1,)) if len(shape_of(x)) == 0 else x
 
 
 def atleast_2d(x: Any) -> Any:
     """``np.atleast_2d`` of one array."""
-    ndim = len(np.shape(x))
+    ndim = len(shape_of(x))
     return x if ndim >= 2 else reshape(x, (1, -1))
 
 
 def atleast_3d(x: Any) -> Any:
     """``np.atleast_3d`` of one array."""
-    ndim = len(np.shape(x))
+    ndim = len(shape_of(x))
     if ndim >= 3:
         return x
     return expand_dims(x, 2) if ndim == 2 else reshape(x, (1, -1, 1))
@@ -74,7 +74,7 @@ def atleast_3d(x: Any) -> Any:
 def hstack(arrays: Sequence[Any]) -> Any:
     """``np.hstack``."""
     parts = [atleast_1d(a) for a in arrays]
-    return concatenate(parts, 0 if parts and len(np.shape(parts[0])) == 1 else 1)
+    return concatenate(parts, 0 if parts and len(shape_of(parts[0])) == 1 else 1)
 
 
 def vstack(arrays: Sequence[Any]) -> Any:
@@ -84,7 +84,7 @@ def vstack(arrays: Sequence[Any]) -> Any:
 
 def column_stack(arrays: Sequence[Any]) -> Any:
     """``np.column_stack``."""
-    return concatenate([a if len(np.shape(a)) >= 2 else reshape(a, (-1, 1)) for a in arrays], 1)
+    return concatenate([a if len(shape_of(a)) >= 2 else reshape(a, (-1, 1)) for a in arrays], 1)
 
 
 def append(x: Any, values: Any, axis: int | None = None) -> Any:
@@ -94,7 +94,7 @@ def append(x: Any, values: Any, axis: int | None = None) -> Any:
 
 def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """``np.split`` into equal parts, or at positions."""
-    size = np.shape(x)[normalise_axis(axis, len(np.shape(x)))]
+    size = shape_of(x)[normalise_axis(axis, len(shape_of(x)))]
     if isinstance(sections, int) and (sections < 1 or size % sections):
         raise ShapeError(
             f"an axis of {size} does not split into {sections} equal parts", fix="use np.array_split for uneven parts"
@@ -104,8 +104,8 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
 
 def array_split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """``np.array_split``."""
-    place = normalise_axis(axis, len(np.shape(x)))
-    size = np.shape(x)[place]
+    place = normalise_axis(axis, len(shape_of(x)))
+    size = shape_of(x)[place]
     if isinstance(sections, int):
         each, extra = divmod(size, sections)
         ends = [k * each + min(k, extra) for k in range(sections + 1)]
@@ -118,7 +118,7 @@ def array_split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[An
 def tile(x: Any, repeats: int | Sequence[int]) -> Any:
     """``np.tile``."""
     counts = (repeats,) if isinstance(repeats, int) else tuple(int(r) for r in repeats)
-    shape = tuple(np.shape(x))
+    shape = shape_of(x)
     ndim = max(len(counts), len(shape))
     counts = (1,) * (ndim - len(counts)) + counts
     shape = (1,) * (ndim - len(shape)) + shape
@@ -132,8 +132,8 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     """``np.repeat``; counts per element must be concrete."""
     if axis is None:
         x, axis = reshape(x, -1), 0
-    place = normalise_axis(axis, len(np.shape(x)))
-    shape = tuple(np.shape(x))
+    place = normalise_axis(axis, len(shape_of(x)))
+    shape = shape_of(x)
     if isinstance(repeats, (int, np.integer)):
         wide = broadcast_to(expand_dims(x, place + 1), (*shape[: place + 1], int(repeats), *shape[place + 1 :]))
         return reshape(wide, (*shape[:place], shape[place] * int(repeats), *shape[place + 1 :]))
@@ -146,12 +146,12 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
 def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Any:
     """``np.roll`` by concrete shifts."""
     if axis is None:
-        return reshape(roll(reshape(x, -1), shift, 0), tuple(np.shape(x)))
+        return reshape(roll(reshape(x, -1), shift, 0), shape_of(x))
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     shifts = (shift,) * len(axes) if isinstance(shift, int) else tuple(shift)
     for amount, a in zip(shifts, axes, strict=True):
-        place = normalise_axis(a, len(np.shape(x)))
-        size = np.shape(x)[place]
+        place = normalise_axis(a, len(shape_of(x)))
+        size = shape_of(x)[place]
         cut = size - amount % size if size else 0
         if size and cut != size:
             lead = (slice(None),) * place
@@ -161,7 +161,7 @@ def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = 
 
 def pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
     """``np.pad`` with modes ``constant`` (one value), ``edge``, ``reflect``, ``symmetric`` and ``wrap``."""
-    shape = tuple(np.shape(x))
+    shape = shape_of(x)
     widths = [(int(a), int(b)) for a, b in np.broadcast_to(np.asarray(pad_width), (len(shape), 2))]
     if any(a < 0 or b < 0 for a, b in widths):
         raise ShapeError(f"pad by {pad_width}: widths are not negative", fix="cut with a slice instead")
@@ -175,7 +175,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any 
     plain = isinstance(constant_values, (int, float)) and constant_values == 0
     if plain:
         return embed(x, shape=target, starts=starts, steps=steps)
-    if len(np.shape(constant_values)):
+    if len(shape_of(constant_values)):
         raise TraceError("pad with a constant per side", fix="pad each axis by its own call with one value")
     fill = constant_values if getattr(constant_values, "bind_rank", 0) else np.asarray(constant_values, x.dtype)
     return update(broadcast_to(fill, target), x, starts=starts, steps=steps)
@@ -187,7 +187,7 @@ def _pad_by_position(x: Any, widths: list[tuple[int, int]], mode: str) -> Any:
         raise TraceError(f"pad has no mode {mode!r}", fix='use "constant", "edge", "reflect", "symmetric" or "wrap"')
     for axis, (before, after) in enumerate(widths):
         if before or after:
-            positions = np.pad(np.arange(np.shape(x)[axis]), (before, after), mode=mode)  # type: ignore[call-overload]
+            positions = np.pad(np.arange(shape_of(x)[axis]), (before, after), mode=mode)  # type: ignore[call-overload]
             x = getitem(x, (*(slice(None),) * axis, positions))
     return x
 
@@ -197,9 +197,9 @@ def _pad_by_position(x: Any, widths: list[tuple[int, int]], mode: str) -> Any:
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """``np.diagonal``."""
-    ndim = len(np.shape(x))
+    ndim = len(shape_of(x))
     x = moveaxis(x, (normalise_axis(axis1, ndim), normalise_axis(axis2, ndim)), (-2, -1))
-    rows, columns = np.shape(x)[-2:]
+    rows, columns = shape_of(x)[-2:]
     count = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
     k = np.arange(count)
     return getitem(x, (Ellipsis, k - min(offset, 0), k + max(offset, 0)))
@@ -207,7 +207,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 def diag(x: Any, k: int = 0) -> Any:
     """``np.diag``: the diagonal of a matrix, or the matrix of a diagonal."""
-    shape = np.shape(x)
+    shape = shape_of(x)
     if len(shape) == 2:
         return diagonal(x, k)
     if len(shape) != 1:
@@ -236,11 +236,11 @@ def triu(x: Any, k: int = 0) -> Any:
 
 def _below(x: Any, k: int) -> Any:
     """Whether an element of the last two axes stands on or below the ``k``-th diagonal."""
-    if len(np.shape(x)) < 2:
-        raise ShapeError(f"a triangle of an array of shape {np.shape(x)}", fix="give an array with two axes or more")
-    rows, columns = np.shape(x)[-2:]
+    if len(shape_of(x)) < 2:
+        raise ShapeError(f"a triangle of an array of shape {shape_of(x)}", fix="give an array with two axes or more")
+    rows, columns = shape_of(x)[-2:]
     below = reshape(running_index(rows, x), (rows, 1)) + k >= reshape(running_index(columns, x), (1, columns))
-    return broadcast_to(below, np.shape(x))
+    return broadcast_to(below, shape_of(x))
 
 
 # -- rounding and differences -----------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ def around(x: Any, decimals: int = 0) -> Any:
 
 def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
     """``np.diff``."""
-    lead = (slice(None),) * normalise_axis(axis, len(np.shape(x)))
+    lead = (slice(None),) * normalise_axis(axis, len(shape_of(x)))
     for _ in range(n):
         x = getitem(x, (*lead, slice(1, None))) - getitem(x, (*lead, slice(None, -1)))
     return x
@@ -266,7 +266,7 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
 
 def meshgrid(*axes: Any, indexing: str = "xy") -> list[Any]:
     """``np.meshgrid`` of vectors."""
-    sizes = [math.prod(np.shape(a)) for a in axes]
+    sizes = [math.prod(shape_of(a)) for a in axes]
     order = [1, 0, *range(2, len(axes))] if indexing == "xy" and len(axes) > 1 else list(range(len(axes)))
     shape = tuple(sizes[k] for k in order)
     grids = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, Shape
+from tracegrad.core.aval import Aval, Shape, shape_of
 from tracegrad.core.expr import Index, Read, flatten_index, unflatten_index
 from tracegrad.core.op import Kind, Reducer, Sample, Values, linear, reduction
 from tracegrad.errors import ShapeError
@@ -46,7 +46,7 @@ def sum_to(x: Any, shape: Shape) -> Any:
 reduce_sum = reduction(
     "sum",
     np.add,
-    lambda g, out, x, *, axes: broadcast_back(g, np.shape(x), axes),
+    lambda g, out, x, *, axes: broadcast_back(g, shape_of(x), axes),
     Reducer("add", 0),
     torch=("sum", "SumBackward1"),
     doc="The sum over axes.",
@@ -71,7 +71,7 @@ broadcast = linear(
     Kind.VIEW,
     infer=_broadcast_infer,
     eager=lambda x, *, shape: np.broadcast_to(x, shape),
-    transpose=lambda g, out, x, *, shape: sum_to(g, np.shape(x)),
+    transpose=lambda g, out, x, *, shape: sum_to(g, shape_of(x)),
     lower=_broadcast_lower,
     torch=("expand", "ExpandBackward0"),
     doc="Repeat an array along new axes and axes of size 1, without storing the copies.",
@@ -119,7 +119,7 @@ reshape_to = linear(
     Kind.VIEW,
     infer=_reshape_infer,
     eager=lambda x, *, shape: np.reshape(x, shape),
-    transpose=lambda g, out, x, *, shape: reshape_to(g, shape=np.shape(x)),
+    transpose=lambda g, out, x, *, shape: reshape_to(g, shape=shape_of(x)),
     lower=_reshape_lower,
     torch=("reshape", "ViewBackward0"),
     doc="The same elements in row-major order under another shape.",

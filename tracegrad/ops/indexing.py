@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, Shape, broadcast_shapes, normalise_axis
+from tracegrad.core.aval import Aval, Shape, broadcast_shapes, normalise_axis, shape_of
 from tracegrad.core.op import FLAT, Kind, Op, Rule, Sample, Values, linear
 from tracegrad.errors import DtypeError, ShapeError, TraceError
 from tracegrad.ops.comparisons import logical_and
@@ -49,7 +49,7 @@ gather: Op = linear(
     Kind.INDEX,
     infer=_gather_infer,
     eager=_gather_eager,
-    transpose=lambda g, out, x, indices, *, axis: scatter_add(g, indices, axis=axis, size=np.shape(x)[axis]),
+    transpose=lambda g, out, x, indices, *, axis: scatter_add(g, indices, axis=axis, size=shape_of(x)[axis]),
     lower="take",
     torch=("index_select", "IndexSelectBackward0"),
     doc="The elements at a vector of non-negative positions along an axis.",
@@ -101,10 +101,10 @@ def _put_eager(base: Any, indices: Any, x: Any, *, axis: int) -> Any:
 
 def _pull_put(g: Any, out: Any, base: Any, indices: Any, x: Any, *, axis: int) -> Any:
     """The cotangent of the values: where a position occurs twice, only its last value arrived."""
-    (count,) = np.shape(indices)
+    (count,) = shape_of(indices)
     order = running_index(count, g, indices)
-    last = gather(put(np.zeros(np.shape(base)[axis], np.int64), indices, order, axis=0), indices, axis=0)
-    kept = reshape(last == order, tuple(count if k == axis else 1 for k in range(len(np.shape(x)))))
+    last = gather(put(np.zeros(shape_of(base)[axis], np.int64), indices, order, axis=0), indices, axis=0)
+    kept = reshape(last == order, tuple(count if k == axis else 1 for k in range(len(shape_of(x)))))
     return select(kept, gather(g, indices, axis=axis), np.zeros((), g.dtype))
 
 
@@ -117,7 +117,7 @@ put: Op = Op(
     partials=(
         Rule(
             lambda g, out, base, indices, x, *, axis: put(
-                g, indices, np.broadcast_to(np.zeros((), g.dtype), np.shape(x)), axis=axis
+                g, indices, np.broadcast_to(np.zeros((), g.dtype), shape_of(x)), axis=axis
             )
         ),
         FLAT,
@@ -161,11 +161,11 @@ class _Key:
     @property
     def array_shape(self) -> Shape:
         """The shape that the index arrays have together."""
-        return broadcast_shapes(*(tuple(np.shape(a)) for a in self.arrays.values()))
+        return broadcast_shapes(*(shape_of(a) for a in self.arrays.values()))
 
     def block(self, x: Any) -> Any:
         """The selected block, reversed where a step is negative."""
-        whole = self.starts == (0,) * len(self.starts) and self.sizes == tuple(np.shape(x))
+        whole = self.starts == (0,) * len(self.starts) and self.sizes == shape_of(x)
         if not whole or any(s != 1 for s in self.steps):
             x = strided_slice(x, starts=self.starts, sizes=self.sizes, steps=self.steps)
         return reverse(x, axes=self.flipped) if self.flipped else x
@@ -208,7 +208,7 @@ def _consumed(part: Any) -> int:
         return 0
     if isinstance(part, (list, np.ndarray)) or hasattr(part, "dtype"):
         array = part if hasattr(part, "dtype") else _listed(part)
-        return len(np.shape(array)) if array.dtype.kind == "b" else 1
+        return len(shape_of(array)) if array.dtype.kind == "b" else 1
     return 0 if isinstance(part, bool) else 1
 
 
@@ -380,7 +380,7 @@ def getitem(x: Any, key: Any) -> Any:
     array([[2, 0],
            [5, 3]])
     """
-    split = _understand(key, tuple(np.shape(x)))
+    split = _understand(key, shape_of(x))
     block = split.block(x)
     if split.arrays:
         how = _merge(split)
@@ -398,7 +398,7 @@ def setitem(base: Any, key: Any, value: Any) -> Any:
     """
     value = value if hasattr(value, "dtype") else np.asarray(value)
     value = value if value.dtype == base.dtype else cast(value, dtype=base.dtype)
-    split = _understand(key, tuple(np.shape(base)))
+    split = _understand(key, shape_of(base))
     value = _fitted(value, _result_shape(split))
     if not split.arrays:
         return _store(base, split, reshape(value, split.sizes))
@@ -407,18 +407,18 @@ def setitem(base: Any, key: Any, value: Any) -> Any:
     count = math.prod(split.array_shape)
     values = reshape(value, (*how.merged[: how.place], count, *how.merged[how.place + 1 :]))
     moved = transpose(block, how.order)
-    filled = reshape(put(reshape(moved, how.merged), how.flat, values, axis=how.place), tuple(np.shape(moved)))
+    filled = reshape(put(reshape(moved, how.merged), how.flat, values, axis=how.place), shape_of(moved))
     return _store(base, split, transpose(filled, tuple(how.order.index(k) for k in range(len(how.order)))))
 
 
 def _fitted(value: Any, shape: Shape) -> Any:
     """The value broadcast to what is assigned; NumPy forgives extra axes of size 1 in front."""
-    own = tuple(np.shape(value))
+    own = shape_of(value)
     while len(own) > len(shape) and own[0] == 1:
         own = own[1:]
     if len(own) > len(shape) or any(n not in (1, m) for n, m in zip(own, shape[len(shape) - len(own) :], strict=True)):
         raise ShapeError(
-            f"an array of shape {tuple(np.shape(value))} cannot be assigned to a selection of shape {shape}",
+            f"an array of shape {shape_of(value)} cannot be assigned to a selection of shape {shape}",
             fix="give a value that broadcasts to the selection",
         )
     return broadcast_to(reshape(value, own), shape)
@@ -426,7 +426,7 @@ def _fitted(value: Any, shape: Shape) -> Any:
 
 def _store(base: Any, key: _Key, block: Any) -> Any:
     block = reverse(block, axes=key.flipped) if key.flipped else block
-    if key.sizes == tuple(np.shape(base)):
+    if key.sizes == shape_of(base):
         return block
     return update(base, block, starts=key.starts, steps=key.steps)
 
@@ -440,8 +440,8 @@ def take(x: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
         raise TraceError("out= writes into an array", fix="assign the result instead: y = np.take(x, i)")
     if axis is None:
         x, axis = reshape(x, -1), 0
-    place = normalise_axis(axis, len(np.shape(x)))
-    size = np.shape(x)[place]
+    place = normalise_axis(axis, len(shape_of(x)))
+    size = shape_of(x)[place]
     indices = _listed(indices) if isinstance(indices, (list, tuple)) else indices
     indices = indices if hasattr(indices, "dtype") else np.asarray(indices)
     if indices.dtype.kind not in "iu":
@@ -457,10 +457,10 @@ def take(x: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
     """``np.take_along_axis``."""
-    ndim = len(np.shape(x))
+    ndim = len(shape_of(x))
     place = normalise_axis(axis, ndim)
     key: list[Any] = []
-    for k, n in enumerate(np.shape(x)):
+    for k, n in enumerate(shape_of(x)):
         shape = tuple(-1 if d == k else 1 for d in range(ndim))
         key.append(indices if k == place else reshape(running_index(n, x, indices), shape))
     return getitem(x, tuple(key))

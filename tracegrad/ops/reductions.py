@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import normalise_axes
+from tracegrad.core.aval import normalise_axes, shape_of
 from tracegrad.core.op import Op, Reducer, Sample, Values, reduction
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.broadcasting import broadcast_back, reduce_sum
@@ -27,7 +27,7 @@ Axes = int | tuple[int, ...] | None
 
 
 def _pull_extreme(g: Any, out: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
-    shape = np.shape(x)
+    shape = shape_of(x)
     best = (x == broadcast_back(out, shape, axes)) | (x != x)
     share = g / reduce_sum(cast(best, dtype=g.dtype), axes=axes)
     return select(best, broadcast_back(share, shape, axes), np.zeros((), g.dtype))
@@ -35,7 +35,7 @@ def _pull_extreme(g: Any, out: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
 
 def _pull_product(g: Any, out: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
     """Each element's factor is the product of the others: of no use is out / x where x is 0."""
-    shape = np.shape(x)
+    shape = shape_of(x)
     zero = x == 0
     safe = select(zero, np.ones((), x.dtype), x)
     product = broadcast_back(reduce_prod(safe, axes=axes), shape, axes)
@@ -118,7 +118,7 @@ def as_operand(x: Any) -> Any:
 
 
 def _reduce(op: Op, x: Any, axis: Axes, keepdims: bool) -> Any:
-    axes = normalise_axes(axis, len(np.shape(x)))
+    axes = normalise_axes(axis, len(shape_of(x)))
     result = op(x, axes=axes)
     return expand_dims(result, axes) if keepdims and axes else result
 
@@ -140,7 +140,7 @@ def _summing_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _count(x: Any, axis: Axes) -> int:
-    shape = np.shape(x)
+    shape = shape_of(x)
     return math.prod(shape[k] for k in normalise_axes(axis, len(shape)))
 
 
@@ -198,7 +198,7 @@ def mean(
     x = _to(x, dtype or (np.float64 if x.dtype.kind in "iub" else None))
     if where is None:
         return _reduce(reduce_sum, x, axis, keepdims) / _count(x, axis)
-    counted = select(where, np.ones(np.shape(x), x.dtype), np.zeros((), x.dtype))
+    counted = select(where, np.ones(shape_of(x), x.dtype), np.zeros((), x.dtype))
     kept = select(where, x, np.zeros((), x.dtype))
     return _reduce(reduce_sum, kept, axis, keepdims) / _reduce(reduce_sum, counted, axis, keepdims)
 
@@ -248,12 +248,12 @@ def argmin(x: Any, axis: int | None = None, out: None = None, *, keepdims: bool 
 def _place(op: Op, x: Any, axis: int | None, out: None, keepdims: bool) -> Any:
     _no_out(out)
     x = as_operand(x)
-    ndim = len(np.shape(x))
+    ndim = len(shape_of(x))
     if axis is None:
         found = _place(op, reshape(x, -1), 0, None, False)
         return reshape(found, (1,) * ndim) if keepdims and ndim else found
     (place,) = normalise_axes(axis, ndim)
-    size = np.shape(x)[place]
+    size = shape_of(x)[place]
     best = x == _reduce(op, x, place, True)
     if x.dtype.kind == "f":
         best = best | (x != x)
@@ -331,13 +331,13 @@ def average(x: Any, axis: Axes = None, weights: Any = None, *, keepdims: bool = 
     if weights is None:
         return mean(x, axis, keepdims=keepdims)
     weights = as_operand(weights)
-    if np.shape(weights) != np.shape(x):
-        if not isinstance(axis, int) or len(np.shape(weights)) != 1:
+    if shape_of(weights) != shape_of(x):
+        if not isinstance(axis, int) or len(shape_of(weights)) != 1:
             raise ShapeError(
-                f"weights of shape {np.shape(weights)} for an array of shape {np.shape(x)}",
+                f"weights of shape {shape_of(weights)} for an array of shape {shape_of(x)}",
                 fix="give weights of the array's shape, or one per element of the one axis named",
             )
-        (place,) = normalise_axes(axis, len(np.shape(x)))
-        weights = reshape(weights, tuple(-1 if k == place else 1 for k in range(len(np.shape(x)))))
-        weights = weights + np.zeros(np.shape(x), weights.dtype)
+        (place,) = normalise_axes(axis, len(shape_of(x)))
+        weights = reshape(weights, tuple(-1 if k == place else 1 for k in range(len(shape_of(x)))))
+        weights = weights + np.zeros(shape_of(x), weights.dtype)
     return sum(x * weights, axis, keepdims=keepdims) / sum(weights, axis, keepdims=keepdims)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, Shape, normalise_axes, normalise_axis
+from tracegrad.core.aval import Aval, Shape, normalise_axes, normalise_axis, shape_of
 from tracegrad.core.expr import Guard, Index, Read
 from tracegrad.core.op import Kind, Op, Rule, Sample, Values, Variadic, common, linear
 from tracegrad.errors import ShapeError
@@ -69,7 +69,7 @@ strided_slice = linear(
     Kind.VIEW,
     infer=lambda x, *, starts, sizes, steps: Aval(sizes, x.dtype),
     eager=lambda x, *, starts, sizes, steps: x[_slices(starts, sizes, steps)],
-    transpose=lambda g, out, x, *, starts, sizes, steps: embed(g, shape=np.shape(x), starts=starts, steps=steps),
+    transpose=lambda g, out, x, *, starts, sizes, steps: embed(g, shape=shape_of(x), starts=starts, steps=steps),
     lower=lambda index, x, *, starts, sizes, steps: (
         Read(0, tuple(i * s + a for i, a, s in zip(index, starts, steps, strict=True))),
     ),
@@ -112,7 +112,7 @@ embed = linear(
     infer=lambda x, *, shape, starts, steps: Aval(shape, x.dtype),
     eager=_embed_eager,
     transpose=lambda g, out, x, *, shape, starts, steps: strided_slice(
-        g, starts=starts, sizes=np.shape(x), steps=steps
+        g, starts=starts, sizes=shape_of(x), steps=steps
     ),
     lower=_embed_lower,
     torch=("pad", "ConstantPadNdBackward0"),
@@ -131,7 +131,7 @@ def _update_lower(index: Vector, base: Aval, x: Aval, *, starts: Shape, steps: S
 
 def _update_eager(base: Any, x: Any, *, starts: Shape, steps: Shape) -> Any:
     out = np.array(base)
-    out[_slices(starts, np.shape(x), steps)] = x
+    out[_slices(starts, shape_of(x), steps)] = x
     return out
 
 
@@ -144,10 +144,10 @@ update = Op(
     partials=(
         Rule(
             lambda g, out, base, x, *, starts, steps: update(
-                g, np.broadcast_to(np.zeros((), g.dtype), np.shape(x)), starts=starts, steps=steps
+                g, np.broadcast_to(np.zeros((), g.dtype), shape_of(x)), starts=starts, steps=steps
             )
         ),
-        Rule(lambda g, out, base, x, *, starts, steps: strided_slice(g, starts=starts, sizes=np.shape(x), steps=steps)),
+        Rule(lambda g, out, base, x, *, starts, steps: strided_slice(g, starts=starts, sizes=shape_of(x), steps=steps)),
     ),
     lower=_update_lower,
     numpy=(),
@@ -190,8 +190,8 @@ def _concatenate_lower(index: Vector, *avals: Aval, axis: int) -> tuple[Read, ..
 
 def _cut_part(k: int) -> Rule:
     def pull(g: Any, out: Any, *parts: Any, axis: int) -> Any:
-        shape = tuple(np.shape(parts[k]))
-        before = sum(np.shape(p)[axis] for p in parts[:k])
+        shape = shape_of(parts[k])
+        before = sum(shape_of(p)[axis] for p in parts[:k])
         starts = tuple(before if d == axis else 0 for d in range(len(shape)))
         return strided_slice(g, starts=starts, sizes=shape, steps=(1,) * len(shape))
 
@@ -269,7 +269,7 @@ windows = linear(
     Kind.VIEW,
     infer=_windows_infer,
     eager=_windows_eager,
-    transpose=lambda g, out, x, **params: _fold(g, np.shape(x)[-len(params["window"]) :], params),
+    transpose=lambda g, out, x, **params: _fold(g, shape_of(x)[-len(params["window"]) :], params),
     lower=_windows_lower,
     torch=("unfold", "UnfoldBackward0"),
     doc="All windows of the last axes, as new axes at the end: ``out[..., o, w] = x[..., o*stride + w*dilation]``.",
@@ -330,7 +330,7 @@ spread_windows = linear(
     ),
     eager=_spread_eager,
     transpose=lambda c, out, g, *, sizes, **params: collect_windows(
-        c, counts=np.shape(g)[np.ndim(g) - 2 * len(params["window"]) : np.ndim(g) - len(params["window"])], **params
+        c, counts=shape_of(g)[len(shape_of(g)) - 2 * len(params["window"]) : len(shape_of(g)) - len(params["window"])], **params
     ),
     lower=_spread_lower,
     torch=("", ""),
@@ -365,7 +365,7 @@ collect_windows = linear(
     ),
     eager=_collect_eager,
     transpose=lambda g, out, c, *, counts, **params: spread_windows(
-        g, sizes=np.shape(c)[np.ndim(c) - 2 * len(params["window"]) : np.ndim(c) - len(params["window"])], **params
+        g, sizes=shape_of(c)[len(shape_of(c)) - 2 * len(params["window"]) : len(shape_of(c)) - len(params["window"])], **params
     ),
     lower=_collect_lower,
     torch=("", ""),
@@ -382,7 +382,7 @@ collect_windows = linear(
 def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
     """``np.broadcast_to``."""
     target = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
-    return x if tuple(np.shape(x)) == target else broadcast(x, shape=target)
+    return x if shape_of(x) == target else broadcast(x, shape=target)
 
 
 def reshape(x: Any, shape: int | Sequence[int], *rest: int) -> Any:
@@ -391,19 +391,19 @@ def reshape(x: Any, shape: int | Sequence[int], *rest: int) -> Any:
     sizes = tuple(int(n) for n in wanted)
     if sizes.count(-1) == 1:
         known = math.prod(n for n in sizes if n != -1)
-        total = math.prod(np.shape(x))
+        total = math.prod(shape_of(x))
         if known == 0 or total % known:
             raise ShapeError(
-                f"an array of shape {tuple(np.shape(x))} has {total} elements and does not reshape to {sizes}",
+                f"an array of shape {shape_of(x)} has {total} elements and does not reshape to {sizes}",
                 fix="the sizes other than -1 must divide the number of elements",
             )
         sizes = tuple(total // known if n == -1 else n for n in sizes)
-    return x if sizes == tuple(np.shape(x)) else reshape_to(x, shape=sizes)
+    return x if sizes == shape_of(x) else reshape_to(x, shape=sizes)
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     """``np.transpose``."""
-    ndim = len(np.shape(x))
+    ndim = len(shape_of(x))
     order = tuple(reversed(range(ndim))) if axes is None else tuple(normalise_axis(int(a), ndim) for a in axes)
     if sorted(order) != list(range(ndim)):
         raise ShapeError(f"axes {tuple(axes or ())} do not permute {ndim} axes", fix="name every axis once")
@@ -413,15 +413,15 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
 def expand_dims(x: Any, axis: int | tuple[int, ...]) -> Any:
     """``np.expand_dims``."""
     added = axis if isinstance(axis, tuple) else (axis,)
-    ndim = len(np.shape(x)) + len(added)
+    ndim = len(shape_of(x)) + len(added)
     places = normalise_axes(added, ndim)
-    sizes = iter(np.shape(x))
+    sizes = iter(shape_of(x))
     return reshape(x, tuple(1 if k in places else next(sizes) for k in range(ndim)))
 
 
 def squeeze(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
     """``np.squeeze``."""
-    shape = tuple(np.shape(x))
+    shape = shape_of(x)
     gone = tuple(k for k, n in enumerate(shape) if n == 1) if axis is None else normalise_axes(axis, len(shape))
     if any(shape[k] != 1 for k in gone):
         raise ShapeError(f"squeeze of shape {shape} along {axis}: the axis is not of size 1", fix="name axes of size 1")
@@ -430,7 +430,7 @@ def squeeze(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
 
 def flip(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
     """``np.flip``."""
-    axes = normalise_axes(axis, len(np.shape(x)))
+    axes = normalise_axes(axis, len(shape_of(x)))
     return reverse(x, axes=axes) if axes else x
 
 
@@ -441,9 +441,9 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
         raise ShapeError("concatenate of no arrays", fix="give at least one array")
     if axis is None:
         parts, axis = [reshape(p, -1) for p in parts], 0
-    if any(len(np.shape(p)) == 0 for p in parts):
+    if any(len(shape_of(p)) == 0 for p in parts):
         raise ShapeError("concatenate of 0-d arrays", fix="use np.stack, or give each array an axis")
-    return join(*parts, axis=normalise_axis(axis, len(np.shape(parts[0]))))
+    return join(*parts, axis=normalise_axis(axis, len(shape_of(parts[0]))))
 
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
@@ -451,9 +451,9 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     parts = list(arrays)
     if not parts:
         raise ShapeError("stack of no arrays", fix="give at least one array")
-    if len({tuple(np.shape(p)) for p in parts}) != 1:
-        shapes = sorted({tuple(np.shape(p)) for p in parts})
+    if len({shape_of(p) for p in parts}) != 1:
+        shapes = sorted({shape_of(p) for p in parts})
         raise ShapeError(f"stack of arrays of different shapes {shapes}", fix="give all arrays one shape")
-    place = normalise_axis(axis, len(np.shape(parts[0])) + 1)
+    place = normalise_axis(axis, len(shape_of(parts[0])) + 1)
     return join(*(expand_dims(p, place) for p in parts), axis=place)
 

@@ -1,0 +1,49 @@
+"""What tests of several rooms share: static graphs without the tracer, finite differences, every op that is declared."""
+
+import importlib
+import pkgutil
+
+import numpy as np
+
+import tracegrad.ops
+from tracegrad.core.aval import aval_of
+from tracegrad.core.graph import Graph
+from tracegrad.core.op import Op
+from tracegrad.core.tree import flatten
+from tracegrad.core.verify import verify
+from tracegrad.ops.sources import input as input_op
+from tracegrad.symbolic import Recorder, Sym
+
+
+def static(function, *arrays):
+    """The frozen, verified graph of ``function`` on inputs of these arrays' shapes and dtypes; outputs in tree order."""
+    graph = Graph()
+    recorder = Recorder(graph, lambda: None)
+    syms = []
+    for position, array in enumerate(arrays):
+        node = recorder.emit(input_op, (), {"position": position, "aval": aval_of(array)})
+        syms.append(Sym(recorder, node))
+    outputs, _ = flatten(function(*syms))
+    return verify(graph.freeze([recorder.operand(output).id for output in outputs]), "trace")
+
+
+def all_ops():
+    """Every op declared in tracegrad.ops, by name."""
+    found = {}
+    for info in pkgutil.walk_packages(tracegrad.ops.__path__, "tracegrad.ops."):
+        for value in vars(importlib.import_module(info.name)).values():
+            if isinstance(value, Op):
+                assert found.setdefault(value.name, value) is value, f"two ops are called {value.name}"
+    return dict(sorted(found.items()))
+
+
+def central_difference(function, arrays, position, direction, step=1e-6):
+    """The derivative of ``function(*arrays)`` along a direction in one operand, to the fourth order of the step."""
+    arrays = list(arrays)
+
+    def at(distance):
+        moved = [*arrays[:position], arrays[position] + distance * direction, *arrays[position + 1 :]]
+        return np.asarray(function(*moved), np.float64)
+
+    near, far = at(step) - at(-step), at(2 * step) - at(-2 * step)
+    return (8 * near - far) / (12 * step)
