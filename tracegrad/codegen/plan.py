@@ -1,0 +1,93 @@
+"""The words of a program's table: sizes, numbers and places, for one set of shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracegrad.codegen.render import Generated
+from tracegrad.codegen.text import Slot
+from tracegrad.schedule.memory import ALIGN, Lifetime, Placement, plan_memory
+from tracegrad.schedule.program import Program
+
+STATUS = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything of a program that depends on sizes.
+
+    Parameters
+    ----------
+    words: the table, complete but for the addresses of arrays.
+    placement: where temporaries lie in the arena.
+    checked: whether kernels report positions out of range in the arena's first word.
+    """
+
+    words: np.ndarray[Any, np.dtype[np.int64]]
+    placement: Placement
+    checked: bool
+
+    @property
+    def arena_bytes(self) -> int:
+        """Size of the arena."""
+        return self.placement.nbytes
+
+
+def plan_program(program: Program, generated: Generated, threads: int | None = None) -> Plan:
+    """Place every temporary and fill in the table.
+
+    Outputs are never in the arena. With ``threads`` 1 nothing runs in parallel; any other number bounds the threads of a
+    launch.
+    """
+    graph = program.graph
+    outside = {p.node for p in generated.parameters}
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    blocks: list[Lifetime] = []
+    checked = False
+    for step, (kernel, launch) in enumerate(zip(program.kernels, generated.launches, strict=True)):
+        made = kernel.part.levels if kernel.part is not None else (kernel.template,)
+        touched = set(kernel.reads) | {s.value for s in launch.text.slots if s.kind == "buffer"} | set(made)
+        for node in touched & program.stored - outside:
+            first.setdefault(int(node), step)
+            last[int(node)] = step
+        for k, slot in enumerate(launch.text.slots):
+            if slot.kind in ("partial", "scratch"):
+                nbytes = slot.value * slot.dtype.itemsize if slot.dtype is not None else slot.value
+                blocks.append(Lifetime((step, k), nbytes, step, step))
+            checked = checked or slot.kind == STATUS
+    blocks += [Lifetime(node, graph[node].aval.nbytes, first[node], last[node]) for node in first]
+    placement = plan_memory(blocks)
+    if checked:
+        # the status word stands before everything else
+        moved = {key: offset + ALIGN for key, offset in placement.offsets.items()}
+        placement = Placement({**moved, STATUS: 0}, placement.nbytes + ALIGN, placement.live_bytes + 8)
+    words = np.zeros(max(generated.words, 1), np.int64)
+    for step, launch in enumerate(generated.launches):
+        words[launch.base] = launch.text.chunks
+        words[launch.base + 1] = 0 if threads == 1 or not launch.text.parallel else (threads or 1)
+        for k, slot in enumerate(launch.text.slots):
+            words[launch.base + 2 + k] = _word(slot, (step, k), placement)
+    words.flags.writeable = False
+    return Plan(words, placement, checked)
+
+
+def _word(slot: Slot, own: tuple[int, int], placement: Placement) -> int:
+    if slot.kind == "size":
+        return int(slot.value)
+    if slot.kind == "number":
+        return number_bits(slot.value, slot.dtype)
+    if slot.kind in ("partial", "scratch"):
+        return placement.offsets[own]
+    if slot.kind == STATUS:
+        return placement.offsets[STATUS]
+    return placement.offsets.get(slot.value, 0)
+
+
+def number_bits(value: Any, dtype: np.dtype[Any] | None) -> int:
+    """A scalar's bits as a table word: those of its own dtype, the rest zero."""
+    raw = np.asarray(value, dtype).tobytes()
+    return int.from_bytes(raw.ljust(8, b"\0"), "little", signed=True)

@@ -1,0 +1,148 @@
+"""From a program to the text of its file: kernels that are equal up to names are one, and one entry launches them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracegrad.codegen.lower import lower_part
+from tracegrad.codegen.template import lower_template
+from tracegrad.codegen.text import ABI, KernelText, dtype_name
+from tracegrad.core.op import Kind
+from tracegrad.schedule.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An argument of the entry: ``role`` is ``input``, ``constant`` or ``output``; ``kind`` its Numba type as text."""
+
+    role: str
+    node: int
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A kernel of a program: its name in the file, where its words start in the table, and its text."""
+
+    name: str
+    base: int
+    text: KernelText
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The file of a program.
+
+    Parameters
+    ----------
+    source: its text; the loader puts the content hash in place of ``_HASH_``.
+    parameters: the entry's arguments, apart from the arena and the plan, which come last.
+    launches: the kernels in order.
+    words: length of the table.
+    kernels: number of different kernels.
+    """
+
+    source: str
+    parameters: tuple[Parameter, ...]
+    launches: tuple[Launch, ...]
+    words: int
+    kernels: int
+
+    @property
+    def entry_arguments(self) -> tuple[str, ...]:
+        """Numba types of all arguments of the entry."""
+        return (*(p.kind for p in self.parameters), "uint8[::1]", "int64[::1]")
+
+
+def generate(program: Program) -> Generated:
+    """The text of a program's file.
+
+    It depends on dtypes, ranks and access patterns, not on sizes: the same function at another batch size gives the same
+    text. Memory is planned afterwards, because scratch sizes are known only to the kernels.
+    """
+    texts = [
+        lower_part(program, k) if k.part is not None else lower_template(program, k) for k in program.kernels
+    ]
+    names: dict[str, str] = {}
+    launches: list[Launch] = []
+    base = 0
+    for text in texts:
+        name = names.setdefault(text.source, f"k{len(names)}")
+        launches.append(Launch(name, base, text))
+        base += 2 + len(text.slots)
+    parameters = _parameters(program, launches)
+    imports: set[tuple[str, str]] = {(ABI, word) for word in ("entry", "launch", "place", "place_scalar", "shift", "stack_table")}
+    functions = []
+    seen = set()
+    for launch in launches:
+        if launch.name not in seen:
+            seen.add(launch.name)
+            imports |= launch.text.imports
+            functions.append(launch.text.source.replace("{name}_finish", f"{launch.name}_finish_HASH_").replace("{name}", f"{launch.name}_HASH_").rstrip())
+    entry = _entry(program, parameters, launches, base)
+    used = {(module, word) for module, word in imports if module != ABI or any(word in t for t in (*functions, entry))}
+    source = "\n\n\n".join(["\n".join(_import_lines(used)), *functions, entry]) + "\n"
+    return Generated(source, tuple(parameters), tuple(launches), base, len(names))
+
+
+def _import_lines(imports: Iterable[tuple[str, str]]) -> list[str]:
+    modules: dict[str, list[str]] = {}
+    for module, word in sorted(imports):
+        modules.setdefault(module, []).append(word)
+    return [f"from {module} import {', '.join(words)}" for module, words in sorted(modules.items())]
+
+
+def _array_kind(aval_dtype: np.dtype[Any], ndim: int) -> str:
+    return f"{dtype_name(aval_dtype)}[{', '.join([':'] * (ndim - 1) + ['::1'])}]"
+
+
+def _parameters(program: Program, launches: list[Launch]) -> list[Parameter]:
+    graph = program.graph
+    used: set[int] = set()
+    for launch in launches:
+        used |= {s.value for s in launch.text.slots if s.kind in ("buffer", "argument")}
+    parameters = []
+    for node in graph.inputs:
+        if node.id in used:
+            kind = _array_kind(node.aval.dtype, node.aval.ndim) if node.aval.ndim else dtype_name(node.aval.dtype)
+            parameters.append(Parameter("input", node.id, f"a{node.params['position']}", kind))
+    constants = [n for n in graph if n.op.kind is Kind.CONSTANT and n.aval.ndim and n.id in used and n.id not in graph.outputs]
+    for k, node in enumerate(constants):
+        parameters.append(Parameter("constant", node.id, f"constant{k}", _array_kind(node.aval.dtype, node.aval.ndim)))
+    for k, i in enumerate(dict.fromkeys(graph.outputs)):
+        aval = graph[i].aval
+        parameters.append(Parameter("output", i, f"out{k}", _array_kind(aval.dtype, max(aval.ndim, 1))))
+    return parameters
+
+
+def _entry(program: Program, parameters: list[Parameter], launches: list[Launch], words: int) -> str:
+    kinds = ", ".join(f'"{p.kind}"' for p in parameters)
+    names = ", ".join([*(p.name for p in parameters), "arena", "plan"])
+    lines = [
+        f'@entry({kinds}{", " if kinds else ""}"uint8[::1]", "int64[::1]")',
+        f"def run_HASH_({names}):",
+        f"    table = stack_table(plan, {words})",
+    ]
+    by_input = {p.node: p.name for p in parameters if p.role != "output"}
+    by_output = {p.node: p.name for p in parameters if p.role == "output"}
+    for launch in launches:
+        for k, slot in enumerate(launch.text.slots):
+            word = launch.base + 2 + k
+            if slot.kind == "argument":
+                lines.append(f"    place_scalar(table, {word}, {by_input[slot.value]})")
+            elif slot.kind in ("partial", "scratch", "status"):
+                lines.append(f"    shift(table, {word}, arena)")
+            elif slot.kind in ("buffer", "output"):
+                array = by_input.get(slot.value) if slot.kind == "buffer" else None
+                array = array or by_output.get(slot.value)
+                lines.append(f"    place(table, {word}, {array})" if array else f"    shift(table, {word}, arena)")
+        lines.append(f"    launch({launch.name}_HASH_, table, {launch.base})")
+        if launch.text.finish:
+            lines.append(f"    launch({launch.name}_finish_HASH_, table, {launch.base}, 1)")
+    return "\n".join(lines)
+

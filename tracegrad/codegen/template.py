@@ -1,0 +1,156 @@
+"""Kernels of nodes that are not fused: contractions, whose texts come from ``templates``, and indexing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tracegrad.codegen.templates import Layout, contraction
+from tracegrad.codegen.text import ABI, KernelText, Slot, dtype_name
+from tracegrad.core.aval import Aval
+from tracegrad.core.graph import Node
+from tracegrad.core.op import Kind
+from tracegrad.errors import CompileError
+from tracegrad.schedule.cost import CHUNK, PARALLEL_NS, chunking
+from tracegrad.schedule.domain import is_affine, offset_in, single_place
+from tracegrad.schedule.program import Kernel, Program
+
+TEMPLATE_GFLOPS = 10.0
+"""A cautious speed of a contraction on one core, to decide about threads."""
+
+
+def lower_template(program: Program, kernel: Kernel) -> KernelText:
+    """The text of a contraction or indexing kernel.
+
+    Raises CompileError for an op without native code, naming it.
+    """
+    assert kernel.template is not None
+    node = program.graph[kernel.template]
+    if node.op.kind is Kind.CONTRACT:
+        return _contraction(program, node)
+    if node.op.kind is Kind.INDEX:
+        return _indexing(program, node)
+    raise CompileError(
+        f"{node.op.name} has no native code",
+        fix='run the function in the interpreter with compile="never"',
+        where=node.where,
+    )
+
+
+def _layout(program: Program, operand: int) -> tuple[int, Layout]:
+    """The buffer an operand lives in, and how the operand lies there."""
+    graph = program.graph
+    aval = graph[operand].aval
+    if operand in program.stored or graph[operand].op.kind is not Kind.VIEW:
+        return operand, _contiguous(aval)
+    place = single_place(graph, operand)
+    assert is_affine(place), "the schedule stores operands that no strided access reaches"
+    offset = offset_in(graph, place)
+    strides = tuple(offset.coefficient(k) for k in range(aval.ndim))
+    return place.node, Layout(aval.dtype, aval.shape, strides, offset.constant)
+
+
+def _contiguous(aval: Aval) -> Layout:
+    strides = tuple(math.prod(aval.shape[k + 1 :]) for k in range(aval.ndim))
+    return Layout(aval.dtype, aval.shape, strides, 0)
+
+
+def _contraction(program: Program, node: Node) -> KernelText:
+    found = [_layout(program, i) for i in node.inputs]
+    template = contraction(node.op.lower, node.params, tuple(layout for _, layout in found), _contiguous(node.aval))
+    slots = []
+    for slot in template.slots:
+        if slot[0] == "buffer":
+            slots.append(Slot("buffer", found[slot[1]][0]))
+        elif slot[0] == "output":
+            slots.append(Slot("buffer", node.id))
+        else:
+            slots.append(Slot(slot[0], slot[1]))
+    parallel = template.flops > PARALLEL_NS * TEMPLATE_GFLOPS
+    imports = template.imports | {(ABI, "kernel")}
+    return KernelText(template.source, imports, tuple(slots), template.chunks, False, parallel, {1: node.id})
+
+
+# -- indexing ---------------------------------------------------------------------------------------------------------
+
+_HEAD = """@kernel
+def {{name}}(first, last, table):
+    {x} = read(table, 2, {dtype})
+    index = read(table, 3, int64)
+    out = write(table, 4, {dtype})
+    bad = write(table, 5, int64)
+    code = table[6]
+    n = table[7]
+    step = table[8]
+    size = table[9]
+    count = table[10]
+    width = table[11]
+"""
+
+_TAKE = """    for c in range(first, last):
+        for r in range(c * step, min((c + 1) * step, n)):
+            i = index[r % count]
+            if i < 0 or i >= size:
+                bad[0] = code
+                i = 0
+            start = (r // count * size + i) * width
+            for k in range(width):
+                out[r * width + k] = x[start + k]
+"""
+
+_SCATTER_ADD = """    for c in range(first, last):
+        for o in range(c * step, min((c + 1) * step, n)):
+            for k in range(size * width):
+                out[o * size * width + k] = {zero}
+            for r in range(count):
+                i = index[r]
+                if i < 0 or i >= size:
+                    bad[0] = code
+                else:
+                    start = (o * size + i) * width
+                    for k in range(width):
+                        out[start + k] = out[start + k] + x[(o * count + r) * width + k]
+"""
+
+_PUT = """    x = read(table, 12, {dtype})
+    for c in range(first, last):
+        for o in range(c * step, min((c + 1) * step, n)):
+            for k in range(size * width):
+                out[o * size * width + k] = base[o * size * width + k]
+            for r in range(count):
+                i = index[r]
+                if i < 0 or i >= size:
+                    bad[0] = code
+                else:
+                    for k in range(width):
+                        out[(o * size + i) * width + k] = x[(o * count + r) * width + k]
+"""
+
+
+def _indexing(program: Program, node: Node) -> KernelText:
+    """Gather, scatter-add or put along one axis; positions out of range set a status word that the call checks."""
+    graph = program.graph
+    axis = node.params["axis"]
+    operands = [_layout(program, i)[0] for i in node.inputs]
+    data, index = graph[node.inputs[0]].aval, graph[node.inputs[1]].aval
+    bodies = {"take": _TAKE, "scatter_add": _SCATTER_ADD, "put": _PUT}
+    kind = node.op.lower
+    size = node.aval.shape[axis] if kind == "scatter_add" else data.shape[axis]
+    outer, width = math.prod(node.aval.shape[:axis]), math.prod(data.shape[axis + 1 :])
+    rows = outer * index.size if kind == "take" else outer
+    step, chunks = chunking(rows, width if kind == "take" else max(size, index.size) * width)
+    words = [rows, step, size, index.size, width]
+    slots = [Slot("buffer", operands[0]), Slot("buffer", operands[1]), Slot("buffer", node.id), Slot("status", node.id)]
+    slots += [Slot("size", node.id + 1), *(Slot("size", w) for w in words)]
+    if kind == "put":
+        slots.append(Slot("buffer", operands[2]))
+    dtype = dtype_name(np.dtype(node.aval.dtype))
+    zero = "False" if dtype == "boolean" else f"{dtype}(0)"
+    text = _HEAD.format(x="base" if kind == "put" else "x", dtype=dtype)
+    text += bodies[kind].format(dtype=dtype, zero=zero)
+    if kind == "scatter_add":
+        text = text.replace("out = write", "out = update")
+    words_used = ("read", "write", "update") if kind == "scatter_add" else ("read", "write")
+    imports = frozenset((ABI, w) for w in ("kernel", "int64", dtype, *words_used))
+    return KernelText(text, imports, tuple(slots), chunks, False, rows * width > 16 * CHUNK, {1: node.id})

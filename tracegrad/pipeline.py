@@ -1,0 +1,152 @@
+"""The compiler: named stages from a forward graph to an executable.
+
+The text of the kernels comes before the memory plan: it depends on no size, while scratch sizes are known to the kernels
+only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from tracegrad.autodiff.reverse import differentiate
+from tracegrad.codegen.plan import Plan, plan_program
+from tracegrad.codegen.render import Generated, generate
+from tracegrad.config import config
+from tracegrad.core.graph import Graph
+from tracegrad.core.interpret import interpret
+from tracegrad.core.op import Kind
+from tracegrad.core.verify import verify
+from tracegrad.rewrite.engine import Fired, rewriting
+from tracegrad.runtime.arena import ArenaPool
+from tracegrad.runtime.executable import Executable
+from tracegrad.runtime.load import LoadedProgram, load_program
+from tracegrad.schedule.plan import schedule
+from tracegrad.schedule.program import Program
+
+Run = Callable[[Sequence[Any]], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """What each stage made; a field is set by the stage of its name.
+
+    ``wrt`` are the input nodes to differentiate with respect to, None for a forward program; ``keep_value`` says whether
+    the value is a result of a differentiated program; ``seconds`` the time of each stage.
+    """
+
+    forward: Graph
+    wrt: tuple[int, ...] | None = None
+    keep_value: bool = True
+    joint: Graph | None = None
+    graph: Graph | None = None
+    fired: tuple[Fired, ...] = ()
+    program: Program | None = None
+    generated: Generated | None = None
+    plan: Plan | None = None
+    loaded: LoadedProgram | None = None
+    run: Run | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def _differentiate(c: Compilation) -> Compilation:
+    if c.wrt is None:
+        return replace(c, joint=c.forward)
+    joint = differentiate(c.forward, c.wrt)
+    if not c.keep_value:
+        kept = Graph(joint)
+        joint = kept.freeze(joint.outputs[joint.primal_outputs :], primal_outputs=0)
+    return replace(c, joint=joint)
+
+
+def _rewrite(c: Compilation) -> Compilation:
+    assert c.joint is not None
+    result = rewriting(c.joint)
+    return replace(c, graph=result.graph, fired=result.log)
+
+
+def _schedule(c: Compilation) -> Compilation:
+    assert c.graph is not None
+    return replace(c, program=schedule(c.graph))
+
+
+def _generate(c: Compilation) -> Compilation:
+    assert c.program is not None
+    return replace(c, generated=generate(c.program))
+
+
+def _plan_memory(c: Compilation) -> Compilation:
+    assert c.program is not None and c.generated is not None
+    return replace(c, plan=plan_program(c.program, c.generated, config.threads))
+
+
+def _compile(c: Compilation) -> Compilation:
+    assert c.generated is not None
+    source, arguments = c.generated.source, c.generated.entry_arguments
+    loaded = load_program(source, arguments, config.cache_dir, config.cache_limit_bytes)
+    return replace(c, loaded=loaded, run=_executable(c, loaded))
+
+
+STAGES: tuple[tuple[str, Callable[[Compilation], Compilation]], ...] = (
+    ("differentiate", _differentiate),
+    ("rewrite", _rewrite),
+    ("schedule", _schedule),
+    ("generate", _generate),
+    ("plan memory", _plan_memory),
+    ("compile", _compile),
+)
+"""The stages behind ``trace`` and before ``call``. These names are used wherever a stage is mentioned."""
+
+
+def compile_graph(
+    forward: Graph, wrt: tuple[int, ...] | None = None, *, keep_value: bool = True, native: bool = True
+) -> Compilation:
+    """Run a traced graph through all stages.
+
+    Parameters
+    ----------
+    forward: a frozen graph.
+    wrt: input nodes to differentiate output 0 with respect to; None for the values alone.
+    keep_value: whether the outputs of the forward graph are results beside the gradients.
+    native: False stops before kernels are made and runs the graph on the interpreter.
+    """
+    done = Compilation(forward, wrt, keep_value)
+    for name, stage in STAGES:
+        if not native and name == "schedule":
+            assert done.graph is not None
+            graph = done.graph
+            return replace(done, run=lambda arguments: interpret(graph, arguments))
+        began = time.perf_counter()
+        done = stage(done)
+        done.seconds[name] = time.perf_counter() - began
+        if config.verify:
+            for graph_made in (done.joint, done.graph):
+                if graph_made is not None:
+                    verify(graph_made, name)
+    return done
+
+
+def _executable(c: Compilation, loaded: LoadedProgram) -> Executable:
+    assert c.graph is not None and c.generated is not None and c.plan is not None
+    graph, parameters = c.graph, c.generated.parameters
+    inputs = [p for p in parameters if p.role == "input"]
+    outputs = [p.node for p in parameters if p.role == "output"]
+    checking = [n for n in graph if n.op.kind is Kind.INDEX] if c.plan.checked else []
+    return Executable(
+        entry=loaded.entry,
+        picks=tuple(graph[p.node].params["position"] for p in inputs),
+        constants=tuple(
+            np.ascontiguousarray(graph[p.node].params["value"].value) for p in parameters if p.role == "constant"
+        ),
+        outputs=tuple((graph[i].aval.shape or (1,), graph[i].aval.dtype) for i in outputs),
+        results=tuple((outputs.index(i), bool(graph[i].aval.shape)) for i in graph.outputs),
+        avals=tuple(graph[p.node].aval for p in inputs),
+        plan=c.plan.words,
+        arena_bytes=max(c.plan.arena_bytes, 1),
+        pool=ArenaPool(),
+        places={n.id: (n.op.name, n.where) for n in checking},
+    )

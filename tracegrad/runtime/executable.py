@@ -1,0 +1,76 @@
+"""A compiled program bound to one set of shapes: what a call runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.aval import Aval, Shape
+from tracegrad.errors import Frame
+from tracegrad.runtime.arena import ArenaPool
+
+
+@dataclass(frozen=True, slots=True)
+class Executable:
+    """Allocates outputs, borrows an arena and makes the one native call; re-entrant.
+
+    Parameters
+    ----------
+    entry: the native entry: inputs, constants, outputs, arena, plan.
+    picks: which of the call's arguments the entry takes, in order.
+    constants: arrays that belong to the program.
+    outputs: shape and dtype of each output buffer; 0-d ones are buffers of one element.
+    results: for each result of the program the output buffer that holds it; a buffer that occurs twice is copied.
+    avals: of the arguments the entry takes, for the slow path.
+    plan: the table's words.
+    arena_bytes: size of the arena.
+    places: user lines of the nodes that check positions; () where the program checks none.
+    """
+
+    entry: Callable[..., None]
+    picks: tuple[int, ...]
+    constants: tuple[np.ndarray[Any, Any], ...]
+    outputs: tuple[tuple[Shape, np.dtype[Any]], ...]
+    results: tuple[tuple[int, bool], ...]
+    avals: tuple[Aval, ...]
+    plan: np.ndarray[Any, Any]
+    arena_bytes: int
+    pool: ArenaPool
+    places: dict[int, tuple[str, Frame | None]]
+
+    def __call__(self, arguments: Sequence[Any]) -> list[Any]:
+        """The results for concrete arguments, fresh arrays and NumPy scalars.
+
+        Raises IndexError where a position that is known at run time only lies outside of its axis.
+        """
+        taken = [arguments[k] for k in self.picks]
+        made = [np.empty(shape, dtype) for shape, dtype in self.outputs]
+        arena = self.pool.borrow(self.arena_bytes)
+        try:
+            if self.places:
+                arena[:8] = 0
+            try:
+                self.entry(*taken, *self.constants, *made, arena, self.plan)
+            except TypeError:
+                # strided, byte-swapped or 0-d arrays: the entry wants contiguous arrays and plain scalars
+                self.entry(*self._plain(taken), *self.constants, *made, arena, self.plan)
+            if self.places:
+                self._check(int(arena[:8].view(np.int64)[0]))
+        finally:
+            self.pool.give_back(arena)
+        return [made[k] if whole else made[k][0] for k, whole in self.results]
+
+    def _plain(self, taken: list[Any]) -> list[Any]:
+        return [
+            np.ascontiguousarray(value, aval.dtype) if aval.shape else np.asarray(value, aval.dtype)[()].item()
+            for value, aval in zip(taken, self.avals, strict=True)
+        ]
+
+    def _check(self, status: int) -> None:
+        if status:
+            name, where = self.places[status - 1]
+            place = f"\n  at {where}" if where else ""
+            raise IndexError(f"an index of {name} is out of bounds{place}")

@@ -1,0 +1,318 @@
+"""Fusion: which nodes share a kernel.
+
+Nodes are visited from the outputs back, and each joins the group of the nodes that read it where that is legal, else a
+group over the same domain that reads the same values, else a group of its own. Visiting backwards puts a value that only
+the backward pass reads into the backward kernel, instead of storing it in the forward one.
+
+A group may hold a node only if
+
+- its iteration domain fits: full-level, row-level (the reduced axes dropped) or a total;
+- every reader within the group reads it at the very element being computed;
+- no value inside the loops needs a total of the same loops;
+- no path leaves the group and comes back (groups are convex).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from tracegrad.core.aval import Shape
+from tracegrad.core.expr import axes_of
+from tracegrad.core.graph import Graph, Node
+from tracegrad.core.op import Kind
+from tracegrad.schedule.cost import SCALAR_LIMIT
+from tracegrad.schedule.domain import Place, Vector, is_affine, places, row_index, single_place
+from tracegrad.schedule.program import Level, Unfused
+
+COMPUTED = (Kind.MAP, Kind.REDUCE)
+TEMPLATES = (Kind.CONTRACT, Kind.INDEX, Kind.OPAQUE)
+GROUP_LIMIT = 300
+"""Nodes of one group: Numba's compile time grows faster than the kernel beyond it."""
+
+
+@dataclass(eq=False)
+class Group:
+    """Nodes that will share a kernel; ``template`` is set for a contraction or indexing node, which stands alone."""
+
+    number: int
+    shape: Shape
+    axes: tuple[int, ...] = ()
+    levels: dict[int, Level] = field(default_factory=dict)
+    template: int | None = None
+    reads: set[int] = field(default_factory=set)
+    """Nodes read by its nodes, itself included."""
+    before: int = 0
+    """Bit set of the groups that must run before it."""
+
+
+class Fusion:
+    """The state of one scheduling run; ``groups`` is its result."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.needed = graph.ancestors(graph.outputs)
+        self.floating = floating_scalars(graph)
+        self.groups: list[Group] = []
+        self.group_of: dict[int, Group] = {}
+        self.readers: dict[int, list[tuple[Group, int, Place]]] = defaultdict(list)
+        self.unfused: list[Unfused] = []
+        self.direct_outputs = set(graph.outputs)
+        self.above = self._ancestor_bits()
+
+    def _ancestor_bits(self) -> list[int]:
+        bits: list[int] = []
+        for node in self.graph:
+            own = 0 if node.aval.ndim == 0 and node.op.kind is Kind.CONSTANT else 1 << node.id
+            for i in node.inputs:
+                own |= bits[i]
+            bits.append(own)
+        return bits
+
+    def run(self) -> list[Group]:
+        """Form all groups, scalar ones absorbed, in an order in which they can run."""
+        for node in reversed(list(self.graph)):
+            if node.id not in self.needed:
+                continue
+            is_output = node.id in self.direct_outputs
+            if node.op.kind in TEMPLATES:
+                self._template(node)
+            elif node.id in self.floating:
+                if is_output:
+                    self._place(node)
+            elif node.op.kind in COMPUTED or is_output or node.id in self.group_of:
+                self._place(node)
+        self._absorb_scalars()
+        return self._ordered()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def reads_of(self, node: Node, level: Level, group: Group) -> list[Place]:
+        """Everything a node reads, through views and recomputed scalars, at the element it computes."""
+        index = self.index_at(node, level, group)
+        if node.op.kind is Kind.REDUCE:
+            operand = self.graph[node.inputs[0]].aval
+            inner = axes_of(operand.shape) if operand.shape == group.shape else row_index(group.shape, group.axes)
+            return list(self._expand(node.inputs[0], inner))
+        if node.op.kind is Kind.MAP:
+            return [p for i in node.inputs for p in self._expand(i, index)]
+        return list(self._expand(node.id, index)) if node.op.kind is Kind.VIEW else []
+
+    def _expand(self, node: int, index: Vector) -> list[Place]:
+        found: list[Place] = []
+        for place in places(self.graph, node, index):
+            base = self.graph[place.node]
+            if place.node in self.floating:
+                for i in base.inputs:
+                    found.extend(self._expand(i, ()))
+            elif base.op.kind not in (Kind.CONSTANT, Kind.IOTA) or base.aval.ndim:
+                found.append(place)
+        return found
+
+    def index_at(self, node: Node, level: Level, group: Group) -> Vector:
+        """The running index of a value of that level."""
+        if level is Level.FULL:
+            return axes_of(group.shape)
+        return row_index(group.shape, group.axes) if level is Level.ROW else ()
+
+    # -- placing ---------------------------------------------------------------------------------------------------
+
+    def _template(self, node: Node) -> None:
+        group = self._new(node.aval.shape)
+        group.template = node.id
+        self._enter(node, group)
+        for i in node.inputs:
+            base = single_place(self.graph, i)
+            if node.op.kind is not Kind.CONTRACT or not is_affine(base):
+                base = Place(i, axes_of(self.graph[i].aval.shape), ())
+            if base.node in self.floating or self.graph[base.node].op.kind not in (*COMPUTED, *TEMPLATES, Kind.INPUT):
+                # no buffer holds it: it is computed into one of its own
+                base = Place(i, axes_of(self.graph[i].aval.shape), ())
+                self.direct_outputs.add(i)
+            self._read(group, node.id, base)
+
+    def _place(self, node: Node) -> None:
+        readers = self.readers[node.id]
+        reasons: dict[Group, str] = {}
+        for group in self._candidates(node, readers):
+            level = self._fit(node, group)
+            reason = level if isinstance(level, str) else self._illegal(node, level, group, readers)
+            if reason is None and isinstance(level, Level):
+                self._join(node, level, group)
+                break
+            reasons[group] = str(reason)
+        else:
+            group = self._new(self._domain(node))
+            level = self._fit(node, group)
+            assert isinstance(level, Level)
+            self._join(node, level, group)
+        for reader_group, reader, _ in readers:
+            if reader_group is not self.group_of[node.id]:
+                why = reasons.get(reader_group, "its other readers run in an earlier kernel")
+                self.unfused.append(Unfused(node.id, reader, why))
+
+    def _domain(self, node: Node) -> Shape:
+        return self.graph[node.inputs[0]].aval.shape if node.op.kind is Kind.REDUCE else node.aval.shape
+
+    def _candidates(self, node: Node, readers: list[tuple[Group, int, Place]]) -> list[Group]:
+        near = list(dict.fromkeys(g for g, _, _ in reversed(readers)))
+        domain = self._domain(node)
+        mine = self.above[node.id] & ~(1 << node.id)
+        far = []
+        for group in reversed(self.groups):
+            if group.template is None and group not in near and (group.shape == domain or domain == ()):
+                shared = any(mine >> i & 1 for i in group.reads)
+                if shared or domain == ():
+                    far.append(group)
+        return near + far
+
+    def _fit(self, node: Node, group: Group) -> Level | str:
+        """The level at which a node's domain fits a group's, or why it does not; may not be legal yet."""
+        if group.template is not None:
+            return f"{self.graph[group.template].op.name} is a kernel of its own"
+        if len(group.levels) >= GROUP_LIMIT:
+            return f"the kernel already holds {GROUP_LIMIT} nodes"
+        shape = node.aval.shape
+        kept = tuple(n for k, n in enumerate(group.shape) if k not in group.axes)
+        if node.op.kind is Kind.REDUCE:
+            operand = self.graph[node.inputs[0]].aval.shape
+            axes = node.params["axes"]
+            if len(axes) == len(operand):
+                if operand == group.shape or (group.axes and operand == kept):
+                    return Level.TOTAL
+            elif operand == group.shape and group.axes in ((), axes):
+                return Level.ROW
+            elif operand == group.shape:
+                return f"it reduces axes {axes}, the kernel axes {group.axes}"
+            return f"it reduces over {operand}, the kernel iterates over {group.shape}"
+        if shape == group.shape:
+            return Level.FULL
+        if group.axes and shape == kept:
+            return Level.ROW
+        return f"it iterates over {shape}, the kernel over {group.shape}"
+
+    def _illegal(
+        self, node: Node, level: Level, group: Group, readers: list[tuple[Group, int, Place]]
+    ) -> str | None:
+        """Why a node may not join a group at a level, None where it may."""
+        axes = group.axes
+        if level is Level.ROW and node.op.kind is Kind.REDUCE:
+            axes = node.params["axes"]
+        own = axes_of(group.shape) if level is Level.FULL else row_index(group.shape, axes)
+        for reader_group, reader, place in readers:
+            if reader_group is not group:
+                if group.before >> reader_group.number & 1:
+                    return f"a kernel between them needs it first (kernel of %{reader})"
+            elif level is Level.TOTAL:
+                return "it is a total that must be complete before the loop that reads it"
+            elif place.guards or place.index != own:
+                return "it is read at other elements than the one being computed"
+        if level is not Level.TOTAL:
+            for place in self._reads_if(node, level, group, axes):
+                other = self.group_of.get(place.node)
+                if other is group and group.levels[place.node] in (Level.TOTAL, Level.FINISH):
+                    return "it needs a total of the kernel's own loop"
+        return None
+
+    def _reads_if(self, node: Node, level: Level, group: Group, axes: tuple[int, ...]) -> list[Place]:
+        return self.reads_of(node, level, Group(-1, group.shape, axes))
+
+    def _join(self, node: Node, level: Level, group: Group) -> None:
+        if level is Level.ROW and node.op.kind is Kind.REDUCE:
+            group.axes = node.params["axes"]
+        group.levels[node.id] = level
+        self._enter(node, group)
+        for place in self.reads_of(node, level, group):
+            self._read(group, node.id, place)
+
+    def _enter(self, node: Node, group: Group) -> None:
+        self.group_of[node.id] = group
+        group.reads.add(node.id)
+        for reader_group, _, _ in self.readers[node.id]:
+            if reader_group is not group:
+                self._order(group, reader_group)
+
+    def _read(self, group: Group, reader: int, place: Place) -> None:
+        self.readers[place.node].append((group, reader, place))
+        group.reads.add(place.node)
+
+    def _new(self, shape: Shape) -> Group:
+        group = Group(len(self.groups), shape)
+        self.groups.append(group)
+        return group
+
+    def _order(self, first: Group, second: Group) -> None:
+        gained = first.before | 1 << first.number
+        if second.before | gained == second.before:
+            return
+        second.before |= gained
+        for group in self.groups:
+            if group.before >> second.number & 1:
+                group.before |= second.before
+
+    # -- after growing ---------------------------------------------------------------------------------------------
+
+    def _absorb_scalars(self) -> None:
+        """Let 0-d maps of totals be computed where the totals are combined."""
+        for scalars in [g for g in self.groups if g.shape == () and g.template is None]:
+            sources = {
+                self.group_of[p.node].number
+                for n in scalars.levels
+                for p in self.reads_of(self.graph[n], Level.FULL, scalars)
+                if p.node in self.group_of
+            } - {scalars.number}
+            for host in (self.groups[k] for k in sorted(sources, reverse=True)):
+                if host.template is None and host.shape != () and self._can_absorb(host, scalars):
+                    self._absorb(host, scalars)
+                    break
+
+    def _can_absorb(self, host: Group, scalars: Group) -> bool:
+        if not all(self.graph[n].op.kind is Kind.MAP or self.graph[n].aval.ndim == 0 for n in scalars.levels):
+            return False
+        between = [g for g in self.groups if g.before >> host.number & 1 and scalars.before >> g.number & 1]
+        return not between and not host.before >> scalars.number & 1
+
+    def _absorb(self, host: Group, scalars: Group) -> None:
+        for n in scalars.levels:
+            host.levels[n] = Level.FINISH
+            self.group_of[n] = host
+        host.reads |= scalars.reads
+        scalars.levels = {}
+        gained = scalars.before & ~(1 << host.number)
+        for group in self.groups:
+            if group.before >> scalars.number & 1:
+                group.before |= 1 << host.number
+            if group is host or group.before >> host.number & 1:
+                group.before |= gained & ~(1 << group.number)
+
+    def _ordered(self) -> list[Group]:
+        live = [g for g in self.groups if g.levels or g.template is not None]
+        done = 0
+        mask = sum(1 << g.number for g in live)
+        result: list[Group] = []
+        pending = sorted(live, key=lambda g: max(g.levels, default=g.template or 0))
+        while pending:
+            ready = next(g for g in pending if g.before & mask & ~done == 0)
+            pending.remove(ready)
+            done |= 1 << ready.number
+            result.append(ready)
+        return result
+
+
+def floating_scalars(graph: Graph) -> frozenset[int]:
+    """0-d maps of few other 0-d values: kernels recompute them instead of reading them from a buffer."""
+    below: dict[int, frozenset[int]] = {}
+    for node in graph:
+        if node.op.kind is not Kind.MAP or node.aval.ndim:
+            continue
+        closure = {node.id}
+        for i in node.inputs:
+            while graph[i].op.kind is Kind.VIEW and graph[i].aval.ndim == 0 and len(graph[i].inputs) == 1:
+                source = graph[i].inputs[0]
+                if graph[source].aval.ndim:
+                    break
+                i = source
+            closure |= below.get(i, frozenset())
+        if len(closure) <= SCALAR_LIMIT:
+            below[node.id] = frozenset(closure)
+    return frozenset(below)

@@ -1,0 +1,56 @@
+"""The schedule stage: graph in, program of kernels out."""
+
+from __future__ import annotations
+
+from tracegrad.core.graph import Graph
+from tracegrad.core.op import Kind
+from tracegrad.schedule.cost import LOAD_NS, PARALLEL_NS, node_ns
+from tracegrad.schedule.fuse import Fusion, Group
+from tracegrad.schedule.loops import stage_loops
+from tracegrad.schedule.program import Kernel, Level, Part, Program
+
+
+def schedule(graph: Graph) -> Program:
+    """Cut a rewritten graph into kernels.
+
+    Raises nothing of its own: every graph has a schedule, if need be one kernel per node.
+    """
+    fusion = Fusion(graph)
+    groups = fusion.run()
+    stored = _stored(graph, fusion, groups)
+    reads: dict[int, set[int]] = {g.number: set() for g in groups}
+    for node, readers in fusion.readers.items():
+        for _, reader, _ in readers:
+            home = fusion.group_of[reader]
+            if graph[node].op.kind in (Kind.INPUT, Kind.CONSTANT) or fusion.group_of[node] is not home:
+                reads[home.number].add(node)
+    kernels: list[Kernel] = []
+    spilled: set[int] = set()
+    for group in groups:
+        read = frozenset(reads[group.number])
+        if group.template is not None:
+            kernels.append(Kernel(None, group.template, False, read))
+        else:
+            staged = stage_loops(graph, fusion, group, stored)
+            spilled |= staged.spilled
+            kernels.append(Kernel(staged.part, None, _work_ns(graph, staged.part) > PARALLEL_NS, read))
+    return Program(graph, tuple(kernels), stored | frozenset(spilled), fusion.floating, tuple(fusion.unfused))
+
+
+def _stored(graph: Graph, fusion: Fusion, groups: list[Group]) -> frozenset[int]:
+    """Nodes that are outputs, that another kernel reads, or that only a buffer can carry."""
+    stored = set(graph.outputs) | {g.template for g in groups if g.template is not None}
+    for node, readers in fusion.readers.items():
+        home = fusion.group_of.get(node)
+        if home is not None and any(fusion.group_of[reader] is not home for _, reader, _ in readers):
+            stored.add(node)
+    for group in groups:
+        by_columns = bool(group.axes) and (len(group.shape) - 1) not in group.axes
+        stored |= {n for n, lv in group.levels.items() if lv is Level.TOTAL or (lv is Level.ROW and by_columns)}
+    return frozenset(stored)
+
+
+def _work_ns(graph: Graph, part: Part) -> float:
+    """Estimated nanoseconds of a part on one core."""
+    inner = sum(node_ns(graph[n]) + LOAD_NS for loop in part.loops for n in loop.nodes)
+    return part.size * (inner + LOAD_NS * len(part.loops))

@@ -1,0 +1,127 @@
+"""What the schedule makes of a graph: kernels over iteration domains, and the buffers between them."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tracegrad.core.aval import Shape
+from tracegrad.core.graph import Graph
+
+
+class Level(enum.Enum):
+    """Where in a part's loops a value lives."""
+
+    FULL = "full"
+    """One value per point of the domain."""
+    ROW = "row"
+    """One value per point of the kept axes: results of the part's reductions, and maps of them."""
+    TOTAL = "total"
+    """A reduction over everything: partial results per chunk, combined after the loops."""
+    FINISH = "finish"
+    """A 0-d map of totals, computed once after they are combined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One pass over the reduced axes (or over all axes where nothing is reduced).
+
+    ``rows`` are the row-level maps computed before it, ``nodes`` the full-level nodes computed in it, in id order;
+    ``reductions`` the row-level reductions and ``totals`` the totals it accumulates.
+    """
+
+    rows: tuple[int, ...]
+    nodes: tuple[int, ...]
+    reductions: tuple[int, ...]
+    totals: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Nodes computed over one iteration domain.
+
+    Parameters
+    ----------
+    shape: extents of the domain.
+    axes: the axes that its row-level reductions drop; () where it has none.
+    levels: where each computed node lives.
+    loops: the passes, in order.
+    last_rows: row-level maps after the last pass.
+    row_totals: totals over row-level values.
+    finish: 0-d maps of totals, in id order.
+    """
+
+    shape: Shape
+    axes: tuple[int, ...]
+    levels: Mapping[int, Level]
+    loops: tuple[Loop, ...]
+    last_rows: tuple[int, ...]
+    row_totals: tuple[int, ...]
+    finish: tuple[int, ...]
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """All computed nodes in id order."""
+        return tuple(sorted(self.levels))
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The axes over which chunks run."""
+        return tuple(k for k in range(len(self.shape)) if k not in self.axes)
+
+    @property
+    def totals(self) -> tuple[int, ...]:
+        """All totals in id order."""
+        return tuple(n for n in self.nodes if self.levels[n] is Level.TOTAL)
+
+    @property
+    def by_columns(self) -> bool:
+        """Whether the last axis is kept while others are reduced: then the kept axes run innermost."""
+        return bool(self.axes) and bool(self.shape) and (len(self.shape) - 1) not in self.axes
+
+    @property
+    def size(self) -> int:
+        """Points of the domain."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One launch: a part, or the template of one contraction or indexing node."""
+
+    part: Part | None
+    template: int | None
+    parallel: bool
+    reads: frozenset[int]
+    """Nodes whose buffers it reads, inputs included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfused:
+    """Two nodes that might have shared a kernel, and why they do not."""
+
+    producer: int
+    consumer: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Kernels in launch order over a rewritten graph.
+
+    Parameters
+    ----------
+    graph: the graph.
+    kernels: in launch order.
+    stored: nodes that are kept in buffers of their own (inputs aside).
+    floating: 0-d maps that each kernel computes for itself.
+    unfused: the fusions that were not made.
+    """
+
+    graph: Graph
+    kernels: tuple[Kernel, ...]
+    stored: frozenset[int]
+    floating: frozenset[int]
+    unfused: tuple[Unfused, ...]
