@@ -67,17 +67,14 @@ class _Numbers:
             self.width = max(len(str(x)) for x in shown.tolist())
             return
         self.width = 1
-        finite = np.abs(shown[np.isfinite(shown) & (shown != 0)].astype(np.float64))
+        # as in PyTorch, zeros, infinities and NaN have no say in the format
+        finite = shown[np.isfinite(shown) & (shown != 0)].astype(np.float64)
         if finite.size == 0:
-            self.width = max(len(self._text(x)) for x in shown.tolist())
             return
-        low, high = float(finite.min()), float(finite.max())
+        low, high = float(np.abs(finite).min()), float(np.abs(finite).max())
         self.integral = bool(np.all(finite == np.ceil(finite)))
-        if self.integral:
-            self.scientific = high > 1e8
-        else:
-            self.scientific = high / low > 1000.0 or high > 1e8 or low < 1e-4
-        self.width = max(len(self._text(x)) for x in shown.tolist())
+        self.scientific = high / low > 1000.0 or high > 1e8 or (not self.integral and low < 1e-4)
+        self.width = max(len(self._text(x)) for x in finite.tolist())
 
     def _text(self, x: Any) -> str:
         if not self.floating:

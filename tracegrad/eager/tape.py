@@ -1,6 +1,6 @@
 """The record of the dynamic graph: one node per recorded op, and the engine that walks it backward.
 
-A node holds the nodes its operands came from, and only the node of a leaf holds a Tensor, which does not hold it: nothing
+A node holds the nodes its operands came from; only the node of a leaf holds a Tensor, which does not hold it. Nothing
 points in a circle, and a graph is freed as soon as the last Tensor that leads to it is gone.
 """
 

@@ -193,8 +193,8 @@ class Tensor(ArrayMethods):
         state = self._state
         if self._source is not None and not (state is not None and state.retains):
             warnings.warn(
-                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
-                "be populated during backward(). Call .retain_grad() on it first if you want its gradient.",
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. It won't be "
+                "populated during backward(). Call .retain_grad() on it first if you want its gradient.",
                 UserWarning,
                 stacklevel=2,
             )
