@@ -1,31 +1,82 @@
-"""Sym: a traced array, a handle on a node of the graph being built."""
+"""Sym: a traced array, a mutable handle on a value of the graph being built.
+
+Graphs know no assignment, so a Sym stands for a place and not for a value: it names a ``Storage``, whose current value is a
+node, and the chain of view ops through which it looks at it. Writing emits the functional update and moves the storage on to
+the new node; everything that looks at the same storage sees it, as in NumPy. Scalars (0-d results) are values: they never change.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape, broadcast_shapes, supported
 from tracegrad.core.graph import Graph
+from tracegrad.core.interpret import evaluate
 from tracegrad.core.op import Kind, Op
-from tracegrad.errors import Frame
-from tracegrad.ops.broadcasting import broadcast
-from tracegrad.ops.maps import cast
+from tracegrad.errors import ConditionError, DtypeError, EscapeError, Frame, ShapeError, TraceError
+from tracegrad.ops.broadcasting import broadcast, reshape_to
+from tracegrad.ops.indexing import getitem, setitem
+from tracegrad.ops.maps import cast, select
 from tracegrad.ops.methods import ArrayMethods
-from tracegrad.ops.sources import constant, literal
+from tracegrad.ops.sources import TRACED, constant, literal
+from tracegrad.ops.views import permute, reverse, strided_slice, update
+
+COMPUTED = "np.where(condition, a, b) selects elementwise, np.maximum, np.minimum and np.clip compare, and"
+EAGER = "tg.tensor runs such code eagerly"
+
+
+class Restart(BaseException):
+    """Tells the tracer that Python ints it traced are structure and have to be concrete; no ``except Exception`` stops it."""
 
 
 class Recorder:
-    """A graph under construction and the line to blame for its next node."""
+    """A graph under construction and the line to blame for its next node.
 
-    def __init__(self, graph: Graph, locate: Callable[[], Frame | None]) -> None:
+    Parameters
+    ----------
+    graph: the graph that grows.
+    locate: gives the user's line that runs now.
+    protocols: what NumPy's protocols do with a Sym (``namespaces.Protocols``); without it they refuse.
+    adopt: says which traced value stands for an array from outside the trace, None if it is a constant.
+    flexible: positions of inputs that may become concrete if code needs them so.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        locate: Callable[[], Frame | None],
+        *,
+        protocols: Any = None,
+        adopt: Callable[[np.ndarray[Any, Any]], Sym | None] | None = None,
+        flexible: Callable[[int], bool] = lambda position: False,
+    ) -> None:
         self.graph = graph
         self.locate = locate
+        self.protocols = protocols
+        self.adopt = adopt
+        self.flexible = flexible
+        self.wanted: set[int] = set()
+        """Inputs that turned out to be structure."""
+        self.escapes: list[TraceError] = []
+        """What was raised because a traced value left the trace, even if nobody let it through."""
+        self.closed = False
+        self._dependent: list[bool] = []
+        self._values: dict[int, Any] = {}
 
-    def emit(self, op: Op, ids: tuple[int, ...], params: dict[str, Any]) -> int:
-        """The id of a node of the graph."""
+    def emit(self, op: Op, ids: tuple[int, ...], params: Mapping[str, Any]) -> int:
+        """The id of a node of the graph; TraceError when the trace is over."""
+        if self.closed:
+            raise TraceError(
+                "a traced value was used after its trace had ended",
+                fix="return it from the function instead of keeping it in a global, an attribute or a closure",
+                where=self.locate(),
+            )
         return self.graph.emit(op, ids, params, self.locate())
 
     def constant(self, value: Any, dtype: Any = None) -> int:
@@ -33,9 +84,18 @@ class Recorder:
         return self.emit(constant, (), {"value": literal(value, dtype)})
 
     def operand(self, value: Any) -> Sym:
-        """A traced value for an operand: itself, or a constant; Python numbers become weak ones."""
+        """A traced value for an operand: itself, the input that stands for an outside array, or a constant.
+
+        Python numbers become weak ones.
+        """
         if isinstance(value, Sym):
             return value
+        if isinstance(value, (list, tuple)):
+            raise TraceError(f"a {type(value).__name__} as an operand", fix="make it an array with np.array(...)")
+        if self.adopt is not None and isinstance(value, np.ndarray):
+            known = self.adopt(value)
+            if known is not None:
+                return known
         weak = type(value) in (bool, int, float)
         array = np.asarray(value)
         supported(array.dtype)
@@ -45,22 +105,97 @@ class Recorder:
             return Sym(self, self.emit(broadcast, (scalar,), {"shape": array.shape}))
         return Sym(self, self.constant(array), weak=weak)
 
+    def constant_value(self, node: int) -> Any:
+        """The value of a node that depends on no input, None for others."""
+        graph, dependent = self.graph, self._dependent
+        for k in range(len(dependent), len(graph)):
+            dependent.append(graph[k].op.kind is Kind.INPUT or any(dependent[i] for i in graph[k].inputs))
+        return None if dependent[node] else evaluate(graph, node, self._values)
+
+    def concrete(self, node: int) -> Any:
+        """The value of a node that depends on no input, None for others.
+
+        Raises Restart where it depends on nothing but inputs that may become concrete.
+        """
+        value = self.constant_value(node)
+        if value is None:
+            roots = [self.graph[i] for i in self.graph.ancestors([node])]
+            positions = {n.params["position"] for n in roots if n.op.kind is Kind.INPUT}
+            if all(self.flexible(p) for p in positions):
+                self.wanted |= positions
+                raise Restart
+        return value
+
+    def escape(self, error: TraceError) -> NoReturn:
+        """Note an escape, so that it is reported whatever happens to the exception, and raise it."""
+        self.escapes.append(error.at(self.locate()))
+        raise error
+
+
+@dataclass(slots=True)
+class Storage:
+    """The memory that some Syms share: its present value, how often it was written, and why it must not be written."""
+
+    id: int
+    version: int = 0
+    guard: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One view op on the way from a storage to what a Sym sees; ``shape`` is that of the operand."""
+
+    op: Op
+    params: Mapping[str, Any]
+    shape: Shape
+
 
 class Sym(ArrayMethods):
-    """A traced array: every operation on it appends to its recorder's graph."""
+    """A traced array: every operation on it appends to its recorder's graph.
 
-    bind_rank = 2
-    __slots__ = ("id", "recorder", "weak")
+    Parameters
+    ----------
+    recorder: where its graph grows.
+    id: the node whose value it has.
+    weak: whether it came from a Python number, which takes the dtype of its partner (NEP 50).
+    storage, path: the memory it looks at, and through which views.
+    boxed: whether it is an array although it has no axes; other 0-d values are scalars, which nobody can write to.
+    """
 
-    def __init__(self, recorder: Recorder, id: int, weak: bool = False) -> None:
+    bind_rank = TRACED
+    __slots__ = ("_id", "_version", "boxed", "path", "recorder", "storage", "weak")
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        id: int,  # noqa: A002
+        weak: bool = False,
+        storage: Storage | None = None,
+        path: tuple[Step, ...] = (),
+        boxed: bool = False,
+    ) -> None:
         self.recorder = recorder
-        self.id = id
         self.weak = weak
+        self.storage = Storage(id) if storage is None else storage
+        self.path = path
+        self.boxed = boxed
+        self._id = id
+        self._version = self.storage.version
+
+    @property
+    def id(self) -> int:
+        """The node that holds its present value."""
+        if self._version != self.storage.version:
+            node = self.storage.id
+            for step in self.path:
+                node = self.recorder.emit(step.op, (node,), step.params)
+            self._id, self._version = node, self.storage.version
+        return self._id
 
     @property
     def aval(self) -> Aval:
         """Shape and dtype."""
-        return self.recorder.graph[self.id].aval
+        return self.recorder.graph[self._id].aval
 
     @property
     def shape(self) -> Shape:
@@ -72,25 +207,423 @@ class Sym(ArrayMethods):
         """The array's dtype."""
         return self.aval.dtype
 
+    def __repr__(self) -> str:
+        where = self.recorder.graph[self._id].where
+        return f"<traced {self.aval}{f' from {where.file}:{where.line}' if where else ''}>"
+
+    # -- ops ----------------------------------------------------------------------------------------------------------
+
     def bind_op(self, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-        """Append ``op``: promote by NumPy's rules, spell out broadcasting, emit."""
-        syms = [self.recorder.operand(x) for x in operands]
+        """Append ``op``: promote by NumPy's rules, spell out broadcasting, emit. A view op shares its operand's storage."""
+        recorder = self.recorder
+        syms = [recorder.operand(x) for x in operands]
+        if any(s.recorder is not recorder for s in syms):
+            raise TraceError(
+                "values of two traces meet in one operation",
+                fix="pass the outer value into the inner function as an argument",
+            )
         wanted = op.promote(*(_weak_type(s) if s.weak else s.dtype for s in syms))
         ids = [self._as_dtype(s, supported(np.dtype(d))) for s, d in zip(syms, wanted, strict=True)]
         if op.kind is Kind.MAP and len(syms) > 1:
-            graph = self.recorder.graph
+            graph = recorder.graph
             shape = broadcast_shapes(*(s.shape for s in syms))
-            ids = [
-                i if graph[i].aval.shape == shape else self.recorder.emit(broadcast, (i,), {"shape": shape}) for i in ids
-            ]
-        weak = all(s.weak for s in syms) and op.kind is Kind.MAP
-        return Sym(self.recorder, self.recorder.emit(op, tuple(ids), params), weak=weak)
+            ids = [i if graph[i].aval.shape == shape else recorder.emit(broadcast, (i,), {"shape": shape}) for i in ids]
+        node = recorder.emit(op, tuple(ids), params)
+        if op in _VIEWS and ids[0] == syms[0].id:
+            return syms[0]._view(Step(op, params, syms[0].shape), node)
+        return Sym(recorder, node, weak=op.kind is Kind.MAP and all(s.weak for s in syms))
 
     def _as_dtype(self, value: Sym, dtype: np.dtype[Any]) -> int:
         if value.dtype == dtype:
             return value.id
         return self.recorder.emit(cast, (value.id,), {"dtype": dtype})
 
+    def _view(self, step: Step, node: int) -> Sym:
+        path = (*self.path, step)
+        if step.op is reshape_to and strides_of(path) is None:
+            return Sym(self.recorder, node)  # NumPy has to copy here
+        return Sym(self.recorder, node, storage=self.storage, path=path, boxed=True)
+
+    def copy(self, order: str = "C") -> Sym:
+        """An array of its own with the same elements."""
+        return Sym(self.recorder, self.id, boxed=self.boxed)
+
+    def strong(self) -> Sym:
+        """The same value as what a NumPy function returns: an array or scalar of its own that is no Python number."""
+        return Sym(self.recorder, self.id)
+
+    def astype(self, dtype: Any, copy: bool = True, **ignored: Any) -> Sym:
+        """``ndarray.astype``."""
+        target = supported(np.dtype(dtype))
+        if not copy and target == self.dtype:
+            return self
+        return Sym(self.recorder, self._as_dtype(self, target), boxed=self.boxed)
+
+    def flatten(self, order: str = "C") -> Sym:
+        """``ndarray.flatten``: always a copy."""
+        return Sym(self.recorder, self.recorder.emit(reshape_to, (self.id,), {"shape": (math.prod(self.shape),)}))
+
+    def __pos__(self) -> Sym:
+        return self.copy() if not self.weak else self
+
+    # -- indexing and assignment ----------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Any:
+        key = self._concrete_key(key)
+        result = getitem(self, key)
+        entries = key if isinstance(key, tuple) else (key,)
+        # x[i] of NumPy is a scalar, a copy; x[i, ...] is a view without axes; and no key at all gives the array again
+        if result is self:
+            return Sym(self.recorder, self.id, storage=self.storage, path=self.path, boxed=True)
+        return result if result.shape or any(e is Ellipsis for e in entries) else result.strong()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._check_writable()
+        key = self._concrete_key(key)
+        if isinstance(key, Sym) and key.dtype.kind == "b":
+            self._store_where(key, value)
+            return
+        stored = self._stored(value)
+        entries = key if isinstance(key, tuple) else (key,)
+        if any(isinstance(e, (Sym, list, np.ndarray)) for e in entries):
+            self.assign(setitem(self, key, stored))
+            return
+        target = getitem(self, key)
+        if target is self:
+            target = Sym(self.recorder, self.id, storage=self.storage, path=self.path, boxed=True)
+        if target.storage is not self.storage:
+            self.assign(setitem(self, key, stored))
+        elif stored.id != target.id:  # after x[a:b] += v the value is the view itself, written already
+            target.assign(stored)
+
+    def assign(self, value: Any) -> None:
+        """Write a value over all of this array: cast and broadcast as NumPy's assignment does, seen by all that share memory.
+
+        Raises TraceError where the array must not be written, ShapeError where the value does not fit.
+        """
+        self._check_writable()
+        recorder = self.recorder
+        node = self._fitted(self._stored(value))
+        bases = [self.storage.id]
+        for step in self.path:
+            bases.append(recorder.emit(step.op, (bases[-1],), step.params))
+        for step, base in zip(reversed(self.path), reversed(bases[:-1]), strict=True):
+            node = _VIEWS[step.op](recorder, step, base, node)
+        self.storage.id = node
+        self.storage.version += 1
+
+    def _stored(self, value: Any) -> Sym:
+        if isinstance(value, (list, tuple)):
+            value = self.recorder.protocols.array(value)
+        return self.recorder.operand(value)
+
+    def _fitted(self, value: Sym) -> int:
+        """The node of a value in this array's dtype and shape."""
+        node = self._as_dtype(value, self.dtype)
+        shape = value.shape
+        while len(shape) > len(self.shape) and shape[0] == 1:
+            shape = shape[1:]
+        if shape != value.shape:
+            node = self.recorder.emit(reshape_to, (node,), {"shape": shape})
+        if shape == self.shape:
+            return node
+        try:
+            return self.recorder.emit(broadcast, (node,), {"shape": self.shape})
+        except ShapeError:
+            raise ShapeError(
+                f"a value of shape {value.shape} does not fit into an array of shape {self.shape}",
+                fix="each axis, counted from the last, must have the target's size or size 1",
+                where=self.recorder.locate(),
+            ) from None
+
+    def _store_where(self, mask: Sym, value: Any) -> None:
+        """``x[mask] = value`` with a traced mask: a selection, so the value must be one per element or the same for all."""
+        stored = self._stored(value)
+        if mask.shape != self.shape[: len(mask.shape)] or stored.shape:
+            raise TraceError(
+                f"assignment of shape {stored.shape} through a traced mask of shape {mask.shape}: how many elements the "
+                "mask selects is not known while tracing",
+                fix="assign a scalar, or write x = np.where(mask, values, x)",
+                where=self.recorder.locate(),
+            )
+        wide = mask.shape + (1,) * (len(self.shape) - len(mask.shape))
+        condition = Sym(self.recorder, self.recorder.emit(reshape_to, (mask.id,), {"shape": wide}))
+        self.assign(select(condition, Sym(self.recorder, self._as_dtype(stored, self.dtype)), self.strong()))
+
+    def _concrete_key(self, key: Any) -> Any:
+        """The key with what can be known of it made concrete: masks and positions that depend on no argument."""
+        if isinstance(key, tuple):
+            return tuple(self._concrete_key(k) for k in key)
+        if not isinstance(key, Sym):
+            return key
+        # a traced position is looked up at run time; a mask decides a shape and becomes structure where it can
+        known = self.recorder.concrete(key.id) if key.dtype.kind == "b" else self.recorder.constant_value(key.id)
+        if known is None:
+            return key
+        return np.asarray(known) if key.shape else known.item()
+
+    def _check_writable(self) -> None:
+        reason = self.storage.guard
+        if any(step.op is broadcast for step in self.path):
+            reason = "the result of np.broadcast_to is read-only"
+        if not self.shape and not self.boxed:
+            reason = "a scalar cannot be written to"
+        if reason:
+            raise TraceError(
+                reason, fix="copy it first (x = x.copy()), or make a new one (x = x + 1)", where=self.recorder.locate()
+            )
+
+    def update_in_place(self, result: Any) -> Any:
+        """What ``x += y`` does with ``x + y``: written into an array, a new value for a scalar."""
+        if not isinstance(result, Sym) or (not self.shape and not self.boxed):
+            return result
+        self._check_writable()
+        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise DtypeError(
+                f"an in-place operation would turn {result.dtype} into {self.dtype}",
+                fix=f"make the array {result.dtype} first: x = x.astype(np.{result.dtype})",
+                where=self.recorder.locate(),
+            )
+        if result.shape != self.shape:
+            raise ShapeError(
+                f"an in-place operation gives shape {result.shape}, but the array has shape {self.shape}",
+                fix="write x = x + y instead of x += y",
+                where=self.recorder.locate(),
+            )
+        self.assign(result)
+        return self
+
+    def __iadd__(self, other: Any) -> Self:  # type: ignore[misc]
+        return self.update_in_place(self + other)
+
+    def __isub__(self, other: Any) -> Self:  # type: ignore[misc]
+        return self.update_in_place(self - other)
+
+    def __imul__(self, other: Any) -> Self:  # type: ignore[misc]
+        return self.update_in_place(self * other)
+
+    def __itruediv__(self, other: Any) -> Self:  # type: ignore[misc]
+        return self.update_in_place(self / other)
+
+    def __ifloordiv__(self, other: Any) -> Self:
+        return self.update_in_place(self // other)
+
+    def __imod__(self, other: Any) -> Self:
+        return self.update_in_place(self % other)
+
+    def __ipow__(self, other: Any) -> Self:
+        return self.update_in_place(self**other)
+
+    def __imatmul__(self, other: Any) -> Self:
+        return self.update_in_place(self @ other)
+
+    def __iand__(self, other: Any) -> Self:
+        return self.update_in_place(self & other)
+
+    def __ior__(self, other: Any) -> Self:
+        return self.update_in_place(self | other)
+
+    def __ixor__(self, other: Any) -> Self:
+        return self.update_in_place(self ^ other)
+
+    # -- NumPy's protocols ----------------------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if self.recorder.protocols is None:
+            return NotImplemented
+        return self.recorder.protocols.ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self.recorder.protocols is None:
+            return NotImplemented
+        return self.recorder.protocols.function(function, args, kwargs)
+
+    # -- ways out of the trace --------------------------------------------------------------------------------------------
+
+    def _leave(self, what: str, fix: str) -> Any:
+        """The concrete value, if there is one; else the escape is noted and raised."""
+        if self.recorder.closed:
+            self.recorder.emit(reshape_to, (self._id,), {})  # raises
+        value = self.recorder.concrete(self.id)
+        if value is None:
+            self.recorder.escape(
+                EscapeError(f"{what} needs the value of {self!r}, which is not known while tracing", fix=fix)
+            )
+        return value
+
+    def __float__(self) -> float:
+        return float(self._leave("float(x)", f"leave float() out, or write x.astype(np.float64); {EAGER}"))
+
+    def __int__(self) -> int:
+        return int(self._leave("int(x)", f"leave int() out, or write x.astype(np.int64); {EAGER}"))
+
+    def __complex__(self) -> complex:
+        return complex(self._leave("complex(x)", f"complex numbers are not traced; {EAGER}"))
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu" or self.shape:
+            raise TypeError("only integer scalar arrays can be converted to a scalar index")
+        fix = "a shape, an axis, a slice bound or a range must be a Python int: pass it as one, or take it from x.shape"
+        return int(self._leave("an integer used as structure", fix))
+
+    def __bool__(self) -> bool:
+        if self.recorder.closed:
+            self.recorder.emit(reshape_to, (self._id,), {})  # raises
+        value = self.recorder.concrete(self.id)
+        if value is None:
+            self.recorder.escape(
+                ConditionError(
+                    f"a condition on {self!r}: its truth is not known while tracing",
+                    fix=f"{COMPUTED} {EAGER}",
+                )
+            )
+        return bool(value)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        value = self._leave(
+            "code outside the trace", f"use a NumPy function that tracegrad knows in its place; {EAGER}"
+        )
+        return np.array(value, dtype=dtype)
+
+    def item(self, *args: Any) -> Any:
+        """``ndarray.item`` of a value that is known while tracing."""
+        return np.asarray(
+            self._leave("x.item()", f"leave .item() out: the traced scalar works in its place; {EAGER}")
+        ).item(*args)
+
+    def tolist(self) -> Any:
+        """``ndarray.tolist``: traced scalars in nested lists, numbers where they are known."""
+        known = self.recorder.constant_value(self.id)
+        if known is not None:
+            return np.asarray(known).tolist()
+        return [row.tolist() if row.shape else row for row in self] if self.shape else self
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            self.recorder.escape(EscapeError("iteration over a 0-d array", fix="give it an axis first: x.reshape(1)"))
+        return (self[i] for i in range(self.shape[0]))
+
+    def __len__(self) -> int:
+        if not self.shape:
+            self.recorder.escape(EscapeError("len() of a 0-d array", fix="use x.size, or x.shape for all sizes"))
+        return self.shape[0]
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return repr(self)
+        return format(self._leave(f"the format {spec!r}", "print outside the traced function"), spec)
+
+    def __round__(self, digits: int | None = None) -> Any:
+        fix = "write np.round(x)"
+        return round(self._leave("round(x)", fix), digits)
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
+    def __copy__(self) -> Sym:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Sym:
+        return self.copy()
+
+    def __reduce__(self) -> NoReturn:
+        self.recorder.escape(
+            EscapeError("pickling a traced value", fix="return it from the function and pickle the result")
+        )
+
 
 def _weak_type(value: Sym) -> type:
-    return {"b": bool, "i": int, "f": float}[value.dtype.kind]
+    return {"b": bool, "i": int, "u": int, "f": float}[value.dtype.kind]
+
+
+# -- views and how a write goes back through them -----------------------------------------------------------------------
+
+
+def _into_slice(recorder: Recorder, step: Step, base: int, value: int) -> int:
+    if recorder.graph[value].aval.shape == step.shape and all(s == 1 for s in step.params["steps"]):
+        return value
+    params = {"starts": step.params["starts"], "steps": step.params["steps"]}
+    return recorder.emit(update, (base, value), params)
+
+
+def _into_reversed(recorder: Recorder, step: Step, base: int, value: int) -> int:
+    return recorder.emit(reverse, (value,), step.params)
+
+
+def _into_permuted(recorder: Recorder, step: Step, base: int, value: int) -> int:
+    axes = step.params["axes"]
+    return recorder.emit(permute, (value,), {"axes": tuple(axes.index(k) for k in range(len(axes)))})
+
+
+def _into_reshaped(recorder: Recorder, step: Step, base: int, value: int) -> int:
+    return recorder.emit(reshape_to, (value,), {"shape": step.shape})
+
+
+def _into_broadcast(recorder: Recorder, step: Step, base: int, value: int) -> int:
+    raise AssertionError("a write through broadcast_to was not refused")
+
+
+_VIEWS: dict[Op, Callable[[Recorder, Step, int, int], int]] = {
+    strided_slice: _into_slice,
+    reverse: _into_reversed,
+    permute: _into_permuted,
+    reshape_to: _into_reshaped,
+    broadcast: _into_broadcast,
+}
+
+
+def _row_major(shape: Shape) -> Shape:
+    return tuple(math.prod(shape[k + 1 :]) for k in range(len(shape)))
+
+
+def strides_of(path: Sequence[Step]) -> Shape | None:
+    """Strides, in elements, of a view of a row-major array; None if its last reshape cannot be one and copies."""
+    strides = _row_major(path[0].shape)
+    for step in path:
+        params, shape = step.params, step.shape
+        if step.op is strided_slice:
+            strides = tuple(map(operator.mul, strides, params["steps"]))
+        elif step.op is reverse:
+            strides = tuple(-s if k in params["axes"] else s for k, s in enumerate(strides))
+        elif step.op is permute:
+            strides = tuple(strides[a] for a in params["axes"])
+        elif step.op is broadcast:
+            target = params["shape"]
+            lead = len(target) - len(shape)
+            strides = (0,) * lead + tuple(
+                0 if n == 1 != target[lead + k] else s for k, (n, s) in enumerate(zip(shape, strides, strict=True))
+            )
+        else:
+            reshaped = _reshaped(shape, strides, params["shape"])
+            if reshaped is None:
+                return None
+            strides = reshaped
+    return strides
+
+
+def _reshaped(shape: Shape, strides: Shape, target: Shape) -> Shape | None:
+    """Strides of the array reshaped in place, None where its elements would have to move."""
+    if math.prod(shape) == 0:
+        return _row_major(target)
+    axes = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
+    result: list[int] = []
+    position = 0
+    for count in target:
+        if count == 1:
+            result.append(0)
+            continue
+        # the axes from here on must hold ``count`` as their leading part, each continuing the one before it
+        size, stride = axes[position]
+        while size % count:
+            position += 1
+            inner, inner_stride = axes[position]
+            if stride != inner * inner_stride:
+                return None
+            size, stride = size * inner, inner_stride
+        rest = size // count
+        result.append(stride * rest)
+        if rest == 1:
+            position += 1
+        else:
+            axes[position] = (rest, stride)
+    return tuple(result)

@@ -30,3 +30,22 @@ def interpret(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
             if last_use[i] == node.id and i not in kept:
                 values.pop(i, None)
     return [np.array(values[i], dtype=graph[i].aval.dtype)[()] for i in graph.outputs]
+
+
+def evaluate(graph: Graph, node: int, values: dict[int, Any]) -> Any:
+    """The value of a node that depends on no input.
+
+    ``values`` holds what is known already, by id, and takes what is computed on the way.
+    """
+    missing = [node]
+    needed: set[int] = set()
+    while missing:
+        i = missing.pop()
+        if i not in values and i not in needed:
+            needed.add(i)
+            missing.extend(graph[i].inputs)
+    for i in sorted(needed):
+        with np.errstate(all="ignore"):
+            value = graph[i].op.eager(*(values[k] for k in graph[i].inputs), **graph[i].params)
+        values[i] = np.array(value, dtype=graph[i].aval.dtype)[()]
+    return values[node]

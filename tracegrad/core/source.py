@@ -15,7 +15,7 @@ from types import FrameType
 
 from tracegrad.errors import Frame
 
-__all__ = ["user_frame"]
+__all__ = ["is_user_file", "user_frame"]
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _STANDARD = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
@@ -32,6 +32,22 @@ def _distance(file: str) -> int:
         # Installed code may be the user's own library, but NumPy's helpers are only in between.
         return 2 if any(f"{folder}numpy{os.sep}" in file for folder in _INSTALLED_FOLDERS) else 1
     return 2 if file.startswith(_STANDARD) else 0
+
+
+def is_user_file(file: str) -> bool:
+    """Say whether code of this file is the user's own: no part of tracegrad, the standard library or a package.
+
+    Parameters
+    ----------
+    file
+        The file name of a code object; cells of notebooks and ``<stdin>`` are the user's.
+
+    Examples
+    --------
+    >>> is_user_file("/home/me/fit.py"), is_user_file(linecache.__file__)
+    (True, False)
+    """
+    return _distance(file) == 0
 
 
 def user_frame() -> Frame | None:

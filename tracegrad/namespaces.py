@@ -1,0 +1,313 @@
+"""The declared surface: which function of NumPy, SciPy and math means which of ours, and what NumPy's protocols do with it.
+
+``NUMPY_FUNCTIONS`` is one table for traced values and Tensors alike: every op's own ``numpy`` field, and the functions with
+NumPy's signatures by their names. What it does not hold is refused with the nearest spelling, never run on a frozen value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tracegrad.core.op import Op
+from tracegrad.core.source import user_frame
+from tracegrad.errors import EscapeError, TraceError
+from tracegrad.ops import assembly, comparisons, contractions, indexing, maps, reductions, views
+from tracegrad.symbolic import EAGER, Recorder, Sym
+
+Function = Callable[..., Any]
+
+_BY_NAME: tuple[tuple[ModuleType, str], ...] = (
+    (
+        reductions,
+        "sum prod mean max min argmax argmin var std any all ptp count_nonzero average",
+    ),
+    (views, "broadcast_to reshape transpose expand_dims squeeze flip concatenate stack"),
+    (
+        assembly,
+        "moveaxis swapaxes ravel atleast_1d atleast_2d atleast_3d hstack vstack column_stack append split array_split "
+        "tile repeat roll pad diagonal diag trace tril triu around diff meshgrid",
+    ),
+    (indexing, "take take_along_axis"),
+    (contractions, "matmul dot vdot inner outer tensordot"),
+)
+"""Functions with the name and the signature of NumPy's, by the module that has them."""
+
+
+def _ops() -> Iterable[Op]:
+    for module in (maps, comparisons):
+        yield from (value for value in vars(module).values() if isinstance(value, Op))
+
+
+def _positive(x: Any) -> Any:
+    return +x
+
+
+def _square(x: Any) -> Any:
+    return maps.multiply(x, x)
+
+
+def _copy(x: Any, order: str = "K", subok: bool = False) -> Any:
+    return x.copy()
+
+
+def _astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
+    return x.astype(dtype)
+
+
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+    low, high = (min if a_min is None else a_min), (max if a_max is None else a_max)
+    result = a if low is None else maps.maximum(a, low)
+    return result if high is None else maps.minimum(result, high)
+
+
+def _make_table() -> dict[Any, Function]:
+    table: dict[Any, Function] = {function: op for op in _ops() for function in op.numpy}
+    for module, names in _BY_NAME:
+        for name in names.split():
+            table[getattr(np, name)] = getattr(module, name)
+    table |= {np.positive: _positive, np.square: _square, np.copy: _copy, np.clip: _clip, np.round: assembly.around}
+    table |= {np.amax: reductions.max, np.amin: reductions.min, np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim}
+    table |= {np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis]}
+    if hasattr(np, "astype"):
+        table[np.astype] = _astype
+    return table
+
+
+NUMPY_FUNCTIONS: Mapping[Any, Function] = _make_table()
+"""From the functions and ufuncs of NumPy and SciPy to ours."""
+
+VIEWS = frozenset(
+    getattr(np, name)
+    for name in [
+        "broadcast_to",
+        "reshape",
+        "transpose",
+        "expand_dims",
+        "squeeze",
+        "flip",
+        "moveaxis",
+        "swapaxes",
+        "ravel",
+        "atleast_1d",
+        "atleast_2d",
+        "atleast_3d",
+        "split",
+        "array_split",
+        "diagonal",
+        "shape",
+        "ndim",
+        "size",
+    ]
+)
+"""Functions whose results share memory with their operand, or are no arrays; all others give arrays of their own."""
+
+REDUCTIONS: Mapping[np.ufunc, Function] = {
+    np.add: reductions.sum,
+    np.multiply: reductions.prod,
+    np.maximum: reductions.max,
+    np.minimum: reductions.min,
+    np.logical_and: reductions.all,
+    np.logical_or: reductions.any,
+}
+"""What ``ufunc.reduce`` means."""
+
+MATH_FUNCTIONS: Mapping[Any, Function] = {
+    math.exp: maps.exp,
+    math.expm1: maps.expm1,
+    math.log1p: maps.log1p,
+    math.log2: maps.log2,
+    math.log10: maps.log10,
+    math.log: lambda x, base=None: maps.log(x) if base is None else maps.divide(maps.log(x), maps.log(base)),
+    math.sqrt: maps.sqrt,
+    math.sin: maps.sin,
+    math.cos: maps.cos,
+    math.tan: maps.tan,
+    math.asin: maps.arcsin,
+    math.acos: maps.arccos,
+    math.atan: maps.arctan,
+    math.atan2: maps.arctan2,
+    math.sinh: maps.sinh,
+    math.cosh: maps.cosh,
+    math.tanh: maps.tanh,
+    math.erf: maps.erf,
+    math.pow: maps.power,
+    math.fabs: maps.absolute,
+    math.copysign: maps.copysign,
+    math.hypot: lambda *xs: maps.sqrt(sum(x * x for x in xs)),
+    math.radians: lambda x: maps.multiply(x, math.pi / 180),
+    math.degrees: lambda x: maps.multiply(x, 180 / math.pi),
+    math.isnan: comparisons.isnan,
+    math.isinf: comparisons.isinf,
+    math.isfinite: comparisons.isfinite,
+    math.floor: lambda x: maps.floor(x).astype(np.int64),
+    math.ceil: lambda x: maps.ceil(x).astype(np.int64),
+    math.trunc: lambda x: maps.trunc(x).astype(np.int64),
+    math.fsum: lambda xs: sum(xs),
+    math.prod: lambda xs, start=1: math.prod(xs, start=start),
+}
+"""What the functions of ``math`` mean for traced scalars; their results are Python numbers, so they stay weak."""
+
+SPELLINGS = {
+    "einsum": "np.matmul, np.tensordot, or products and np.sum",
+    "linalg.norm": "np.sqrt(np.sum(x * x))",
+    "nansum": "np.sum(np.where(np.isnan(x), 0, x))",
+    "nanmean": "np.mean(x, where=~np.isnan(x))",
+    "select": "nested np.where",
+    "piecewise": "nested np.where",
+    "heaviside": "np.where(x > 0, 1.0, 0.0)",
+    "nonzero": "np.where(mask, x, 0), which keeps the shape",
+    "vectorize": "the function itself: its operations work on whole arrays",
+    "allclose": "np.all(np.abs(a - b) < tolerance)",
+}
+"""What to write in place of a function that is not traced, beside names that look like it."""
+
+
+def name_of(function: Any) -> str:
+    """What a person calls a function: ``np.linalg.norm``, ``math.gamma``."""
+    module = getattr(function, "__module__", None) or ("numpy" if isinstance(function, np.ufunc) else "")
+    name = getattr(function, "__name__", repr(function))
+    return f"{module}.{name}".replace("numpy.", "np.", 1).replace("._", ".") if module else name
+
+
+def refuse(function: Any, why: str = "") -> NoReturn:
+    """Raise TraceError for a function that has no traced meaning, with the nearest spelling that has."""
+    name = name_of(function)
+    short = name.split(".", 1)[-1]
+    known = sorted({f.__name__ for f in NUMPY_FUNCTIONS if hasattr(f, "__name__") and not f.__name__.startswith("_")})
+    near = difflib.get_close_matches(short.rsplit(".", 1)[-1], known, n=1, cutoff=0.75)
+    fix = SPELLINGS.get(short) or (f"np.{near[0]}" if near else f"write it with functions that are; {EAGER}")
+    raise TraceError(why or f"{name} is not traced", fix=fix, where=user_frame())
+
+
+def call_function(ours: Function, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call our function in place of NumPy's; arguments that it does not take are refused by name."""
+    kwargs = dict(kwargs)
+    if not args:  # the names NumPy gives to its first operand
+        first = next((n for n in ("a", "arr", "array", "ary", "m", "arrays", "tup") if n in kwargs), None)
+        if first is not None and not isinstance(ours, Op) and first not in inspect.signature(ours).parameters:
+            args = (kwargs.pop(first),)
+    if isinstance(ours, Op):
+        if kwargs:
+            refuse(theirs, f"{name_of(theirs)} is traced without {', '.join(f'{k}=' for k in kwargs)}")
+        return ours(*args)
+    try:
+        inspect.signature(ours).bind(*args, **kwargs)
+    except TypeError as error:
+        refuse(theirs, f"{name_of(theirs)} is traced with fewer arguments: {error}")
+    return ours(*args, **kwargs)
+
+
+def is_traced(value: Any) -> bool:
+    """Whether a value is traced, or a list, tuple or dict that holds a traced one."""
+    if isinstance(value, Sym):
+        return True
+    if isinstance(value, dict):
+        return any(is_traced(v) for v in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(is_traced(v) for v in value)
+    return isinstance(value, slice) and (is_traced(value.start) or is_traced(value.stop) or is_traced(value.step))
+
+
+class Protocols:
+    """What NumPy's two protocols do with traced values, for one trace."""
+
+    def __init__(self, recorder: Recorder, creation: Mapping[Any, Function] | None = None) -> None:
+        self.recorder = recorder
+        self.creation = creation or {}
+
+    def array(self, value: Any) -> Any:
+        """``np.array`` of nested lists with traced scalars and arrays in them."""
+        return self.creation[np.array](value)
+
+    def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """``__array_function__``."""
+        if function in self.creation:
+            return self.creation[function](*args, **kwargs)
+        ours = NUMPY_FUNCTIONS.get(function)
+        if ours is None:
+            refuse(function)
+        kwargs = dict(kwargs)
+        out = kwargs.pop("out", None)
+        result = call_function(ours, function, args, kwargs)
+        if out is not None:
+            return self._store(out, result)
+        return result if function in VIEWS else owned(result)
+
+    def ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """``__array_ufunc__``."""
+        kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        (out,) = kwargs.pop("out", (None,))
+        ours = NUMPY_FUNCTIONS.get(ufunc)
+        if ours is None:
+            refuse(ufunc)
+        if method == "at":
+            return self._at(ufunc, ours, *inputs)
+        if method == "reduce":
+            if ufunc not in REDUCTIONS:
+                refuse(ufunc, f"{name_of(ufunc)}.reduce is not traced")
+            result = call_function(REDUCTIONS[ufunc], ufunc, inputs, {"axis": 0, **kwargs})
+        elif method == "outer":
+            first, second = (self.recorder.operand(x) for x in inputs)
+            result = ours(first.reshape(first.shape + (1,) * second.ndim), second)
+        elif method == "__call__":
+            result = self._call(ufunc, ours, inputs, kwargs, out)
+        else:
+            refuse(ufunc, f"{name_of(ufunc)}.{method} is not traced")
+        return owned(result) if out is None else self._store(out, result, cast=False)
+
+    def _call(self, ufunc: np.ufunc, ours: Function, inputs: Any, kwargs: dict[str, Any], out: Any) -> Any:
+        dtype = kwargs.pop("dtype", None)
+        where = kwargs.pop("where", True)
+        kwargs.pop("order", None)
+        if dtype is not None:
+            inputs = tuple(self.recorder.operand(x).astype(dtype) for x in inputs)
+        result = call_function(ours, ufunc, inputs, kwargs)
+        if where is True:
+            return result
+        if out is None:
+            refuse(ufunc, f"{name_of(ufunc)} with where= and without out= leaves elements undefined")
+        return maps.select(where, result, self._writable(out))
+
+    def _at(self, ufunc: np.ufunc, ours: Function, target: Any, key: Any, value: Any = None) -> None:
+        """``np.add.at``: unlike ``x[key] += v`` it counts equal positions as often as they occur."""
+        x = self._writable(target)
+        if ufunc not in (np.add, np.subtract):
+            refuse(ufunc, f"{name_of(ufunc)}.at is not traced")
+        index = self.recorder.operand(np.arange(math.prod(x.shape)).reshape(x.shape))[key]
+        amounts = self.recorder.operand(value).astype(x.dtype)
+        spread = views.reshape(views.broadcast_to(amounts, index.shape), -1)
+        total = indexing.scatter_add(spread, views.reshape(index, -1), axis=0, size=math.prod(x.shape))
+        x.assign(ours(x, views.reshape(total, x.shape)))
+
+    def _writable(self, out: Any) -> Sym:
+        if isinstance(out, tuple):
+            (out,) = out
+        if not isinstance(out, Sym):
+            self.recorder.escape(
+                EscapeError(
+                    "a traced value is stored into an array from outside the trace (out=)",
+                    fix="make the array inside the traced function, or use the result instead of out=",
+                )
+            )
+        return out
+
+    def _store(self, out: Any, result: Any, cast: bool = True) -> Sym:
+        target = self._writable(out)
+        result = self.recorder.operand(result)
+        return target.update_in_place(result.strong() if not cast else result.astype(target.dtype))  # type: ignore[no-any-return]
+
+
+def owned(result: Any) -> Any:
+    """The result of a NumPy function as memory of its own, no Python number any more."""
+    if isinstance(result, Sym):
+        return result.strong()
+    if isinstance(result, (list, tuple)) and any(isinstance(r, Sym) for r in result):
+        return type(result)(owned(r) for r in result)
+    return result

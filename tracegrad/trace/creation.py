@@ -1,0 +1,357 @@
+"""Arrays made inside a trace, and the stand-ins for the modules that make them.
+
+NumPy's creation functions take no traced operand, so no protocol reaches them, yet what they make may be written to with
+traced values. A twin therefore sees these stand-ins in place of numpy, math, scipy.special and random.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+from tracegrad.core.aval import SUPPORTED
+from tracegrad.core.source import user_frame
+from tracegrad.errors import EscapeError, TraceError
+from tracegrad.namespaces import MATH_FUNCTIONS, NUMPY_FUNCTIONS, call_function, is_traced, name_of, refuse
+from tracegrad.ops import maps
+from tracegrad.ops.broadcasting import broadcast
+from tracegrad.ops.sources import iota
+from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, reshape, stack
+from tracegrad.symbolic import Recorder, Sym
+
+Function = Callable[..., Any]
+
+
+class Creation:
+    """NumPy's creation functions for one trace: what they make is traced, so it can be assigned into."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        own = (
+            "array asarray ascontiguousarray asanyarray zeros ones full empty zeros_like ones_like full_like empty_like"
+        )
+        self.functions: Mapping[Any, Function] = {
+            getattr(np, name): getattr(self, name) for name in (*own.split(), "arange", "linspace", "copyto")
+        }
+
+    def made(self, value: Any) -> Any:
+        """What a real NumPy call gave, as an array of the trace; other things as they are."""
+        if isinstance(value, np.ndarray) and value.dtype in SUPPORTED:
+            node = (
+                self.recorder.constant(value) if value.size <= 1 or value.any() else self._filled(value.flat[0], value)
+            )
+            return Sym(self.recorder, node, boxed=True)
+        if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+            return type(value)(self.made(v) for v in value)
+        return value
+
+    def _filled(self, element: Any, like: Any) -> int:
+        scalar = self.recorder.constant(element, like.dtype)
+        return self.recorder.emit(broadcast, (scalar,), {"shape": like.shape}) if like.shape else scalar
+
+    def array(self, obj: Any, dtype: Any = None, *, copy: bool | None = True, ndmin: int = 0, **ignored: Any) -> Any:
+        """``np.array``, of nested lists with traced values too."""
+        result = self._array(obj, dtype, bool(copy))
+        while isinstance(result, Sym) and len(result.shape) < ndmin:
+            result = expand_dims(result, 0)
+        return result
+
+    def _array(self, obj: Any, dtype: Any, copy: bool) -> Any:
+        if not is_traced(obj):
+            known = self.recorder.operand(obj) if isinstance(obj, np.ndarray) and obj.dtype in SUPPORTED else None
+            if known is None:
+                return self.made(np.array(obj, dtype=dtype))
+            obj = known
+        if not isinstance(obj, Sym):
+            if not isinstance(obj, (list, tuple)):
+                raise TraceError(f"np.array of a {type(obj).__name__}", fix="give a list", where=user_frame())
+            obj, copy = stack([self._array(item, None, False) for item in obj]), False
+        if dtype is not None and np.dtype(dtype) != obj.dtype:
+            obj, copy = obj.astype(dtype), False
+        if copy or obj.weak or not (obj.shape or obj.boxed):
+            return Sym(self.recorder, obj.id, boxed=True)
+        return obj
+
+    def asarray(self, a: Any, dtype: Any = None, order: Any = None, *, copy: bool | None = None, **ignored: Any) -> Any:
+        """``np.asarray``: the array itself where NumPy gives it."""
+        return self._array(a, dtype, bool(copy))
+
+    asanyarray = asarray
+
+    def ascontiguousarray(self, a: Any, dtype: Any = None, **ignored: Any) -> Any:
+        """``np.ascontiguousarray``; a view becomes an array of its own."""
+        return self._array(a, dtype, isinstance(a, Sym) and bool(a.path))
+
+    def full(self, shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **ignored: Any) -> Any:
+        """``np.full``, with a traced value too."""
+        if not is_traced(fill_value):
+            value = np.asarray(fill_value, dtype)
+            target = np.broadcast_to(value, shape)
+            if value.shape or value.dtype not in SUPPORTED:
+                return self.made(np.array(target))
+            return Sym(self.recorder, self._filled(value, target), boxed=True)
+        value = self.asarray(fill_value, dtype)
+        target = np.broadcast_shapes((shape,) if np.ndim(shape) == 0 else tuple(shape))
+        return Sym(self.recorder, broadcast_to(value, target).id, boxed=True)
+
+    def zeros(self, shape: Any, dtype: Any = float, order: str = "C", **ignored: Any) -> Any:
+        """``np.zeros``."""
+        return self.full(shape, 0, np.dtype(dtype))
+
+    def ones(self, shape: Any, dtype: Any = None, order: str = "C", **ignored: Any) -> Any:
+        """``np.ones``."""
+        return self.full(shape, 1, np.dtype(float if dtype is None else dtype))
+
+    def empty(self, shape: Any, dtype: Any = float, order: str = "C", **ignored: Any) -> Any:
+        """``np.empty``: zeros, so that a graph has one meaning."""
+        return self.zeros(shape, dtype)
+
+    def full_like(
+        self, a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
+    ) -> Any:
+        """``np.full_like``."""
+        like = a if isinstance(a, Sym) else np.asarray(a)
+        return self.full(like.shape if shape is None else shape, fill_value, like.dtype if dtype is None else dtype)
+
+    def zeros_like(self, a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
+        """``np.zeros_like``."""
+        return self.full_like(a, 0, dtype, shape=shape)
+
+    empty_like = zeros_like
+
+    def ones_like(self, a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
+        """``np.ones_like``."""
+        return self.full_like(a, 1, dtype, shape=shape)
+
+    def arange(self, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        """``np.arange``; its length has to be known, so traced bounds become structure."""
+        concrete = [a.__index__() if isinstance(a, Sym) and a.dtype.kind in "iu" else a for a in args]
+        if any(isinstance(a, Sym) for a in concrete):
+            concrete = [float(a) if isinstance(a, Sym) else a for a in concrete]
+        value = np.arange(*concrete, dtype=dtype, **kwargs)
+        if len(concrete) == 1 and value.dtype == np.int64:
+            return Sym(self.recorder, self.recorder.emit(iota, (), {"size": value.size}))
+        return self.made(value)
+
+    def linspace(
+        self, start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: Any = None, **kwargs: Any
+    ) -> Any:
+        """``np.linspace``, between traced scalars too."""
+        count = num.__index__()
+        if not is_traced((start, stop)):
+            return self.made(np.linspace(start, stop, count, endpoint, dtype=dtype, **kwargs))
+        if kwargs.get("retstep") or kwargs.get("axis") or np.shape(start) or np.shape(stop):
+            refuse(np.linspace, "np.linspace of traced bounds is traced for scalar bounds, without retstep= and axis=")
+        steps = np.arange(count) / max(count - 1 if endpoint else count, 1)
+        result = self.recorder.operand(steps) * (stop - start) + start
+        return result.astype(dtype) if dtype is not None else result.strong()
+
+    def copyto(self, dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+        """``np.copyto``."""
+        if not isinstance(dst, Sym):
+            self.recorder.escape(
+                EscapeError(
+                    "a traced value is stored into an array from outside the trace",
+                    fix="make the array inside the traced function (np.zeros), and return it",
+                )
+            )
+        dst.assign(src if where is True else maps.select(where, src, dst.strong()))
+
+
+# -- stand-ins ------------------------------------------------------------------------------------------------------------
+
+
+class _ArrayClass(type):
+    """``np.ndarray`` as a traced function sees it: traced values are arrays."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, np.ndarray) or (
+            isinstance(instance, Sym) and (instance.boxed or instance.shape != ())
+        )
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return issubclass(other, (np.ndarray, Sym))
+
+
+class ArrayStandIn(metaclass=_ArrayClass):
+    """Stands for ``np.ndarray`` in ``isinstance``; it makes no arrays."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Refuse as tracing does."""
+        return refuse(np.ndarray, "np.ndarray(...) is not traced; np.zeros and np.empty make arrays")
+
+
+class Stacked:
+    """``np.r_`` and ``np.c_`` of scalars, arrays and slices."""
+
+    def __init__(self, creation: Creation, columns: bool) -> None:
+        self.creation = creation
+        self.columns = columns
+
+    def __getitem__(self, key: Any) -> Any:
+        entries = key if isinstance(key, tuple) else (key,)
+        real = np.c_ if self.columns else np.r_
+        if not is_traced(list(entries)):
+            return self.creation.made(real[key])
+        if any(isinstance(e, str) for e in entries):
+            raise TraceError("np.r_ with a string is not traced", fix="np.concatenate", where=user_frame())
+        parts = [self._part(real, entry) for entry in entries]
+        if self.columns:
+            parts = [reshape(p, (-1, 1)) if len(p.shape) < 2 else p for p in parts]
+        return concatenate(parts, -1)
+
+    def _part(self, real: Any, entry: Any) -> Any:
+        if isinstance(entry, slice):
+            return self.creation.made(real[entry].ravel())
+        part = self.creation.asarray(entry)
+        return part if part.shape else reshape(part, (1,))
+
+
+class Recording:
+    """A function of NumPy or SciPy inside a trace: ours if an argument is traced, else the real one, its arrays traced."""
+
+    def __init__(self, function: Any, creation: Creation) -> None:
+        self.__wrapped__ = function
+        self._creation = creation
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        function = self.__wrapped__
+        if not is_traced(args) and not is_traced(kwargs):
+            return self._creation.made(function(*args, **kwargs))
+        protocols = self._creation.recorder.protocols
+        if isinstance(function, np.ufunc):
+            if any(isinstance(a, (list, tuple)) for a in args):
+                args = tuple(self._creation.asarray(a) if isinstance(a, (list, tuple)) else a for a in args)
+            if "out" in kwargs and not isinstance(kwargs["out"], tuple):
+                kwargs["out"] = (kwargs["out"],)
+            if len(args) > function.nin:
+                args, kwargs = args[: function.nin], {**kwargs, "out": args[function.nin :]}
+            return protocols.ufunc(function, "__call__", args, kwargs)
+        return protocols.function(function, args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
+
+    def __repr__(self) -> str:
+        return f"<{name_of(self.__wrapped__)} in a trace>"
+
+
+class Scalar:
+    """A function of ``math`` inside a trace: its results are Python numbers, so they stay weak."""
+
+    def __init__(self, function: Any, recorder: Recorder) -> None:
+        self.__wrapped__ = function
+        self._recorder = recorder
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        function = self.__wrapped__
+        if not is_traced(args) and not is_traced(kwargs):
+            return function(*args, **kwargs)
+        ours = MATH_FUNCTIONS.get(function)
+        if ours is None:
+            refuse(function)
+        shaped = [a for a in args if isinstance(a, Sym) and a.size != 1]
+        if shaped:
+            raise TypeError("only length-1 arrays can be converted to Python scalars")
+        plain = [reshape(a, ()).astype(np.float64) if isinstance(a, Sym) and not a.weak else a for a in args]
+        result = call_function(
+            ours, function, tuple(Sym(a.recorder, a.id, weak=True) if isinstance(a, Sym) else a for a in plain), kwargs
+        )
+        return Sym(self._recorder, self._recorder.operand(result).id, weak=True)
+
+
+class Forbidden:
+    """Random numbers: drawn while tracing they would be the same at every call."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Forbidden:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Forbidden(f"{self._name}.{name}")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse."""
+        raise TraceError(
+            f"{self._name} draws while tracing, so its numbers would be the same at every call",
+            fix="draw outside the traced function and pass the numbers in as an argument",
+            where=user_frame(),
+        )
+
+
+RANDOM = (np.random.Generator, np.random.RandomState, random.Random)
+MODULES: Mapping[ModuleType, str] = {
+    np: "np",
+    np.linalg: "np.linalg",
+    np.fft: "np.fft",
+    math: "math",
+    scipy.special: "scipy.special",
+}
+
+
+class Namespace:
+    """A module inside a trace."""
+
+    def __init__(self, module: ModuleType, stand_in: Callable[[Any], Any]) -> None:
+        self._module = module
+        self._stand_in = stand_in
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._module, name)
+        result = self._stand_in(value)
+        self.__dict__[name] = result
+        return result
+
+    def __repr__(self) -> str:
+        return f"<{self._module.__name__} in a trace>"
+
+
+class StandIns:
+    """What a traced function sees in place of foreign modules and functions."""
+
+    def __init__(self, creation: Creation) -> None:
+        self.creation = creation
+        self._math = {f for f in vars(math).values() if callable(f)}
+        self._random = {f for f in vars(random).values() if callable(f) and not isinstance(f, type)}
+
+    def of(self, value: Any) -> Any:
+        """The stand-in of a module or callable, or the value itself."""
+        if isinstance(value, ModuleType):
+            name = value.__name__
+            if name in {"numpy.random", "random"}:
+                return Forbidden(name.replace("numpy", "np"))
+            known = value in MODULES or name.split(".")[0] == "scipy"
+            return Namespace(value, self.of) if known else value
+        if value is np.ndarray:
+            return ArrayStandIn
+        if isinstance(value, RANDOM):
+            return Forbidden(f"the random generator {type(value).__name__}")
+        if value is np.r_ or value is np.c_:
+            return Stacked(self.creation, value is np.c_)
+        if isinstance(value, type) or not callable(value):
+            return value
+        return self._callable(value)
+
+    def _callable(self, value: Any) -> Any:
+        try:
+            if value in self.creation.functions:
+                return self.creation.functions[value]
+            if value in self._math:
+                return Scalar(value, self.creation.recorder)
+            if value in self._random:
+                return Forbidden(f"random.{value.__name__}")
+            known = value in NUMPY_FUNCTIONS
+        except TypeError:  # not hashable, so no function of a module
+            return value
+        module = (getattr(value, "__module__", None) or "").split(".")
+        if module[:2] == ["numpy", "random"] or isinstance(getattr(value, "__self__", None), RANDOM):
+            return Forbidden(name_of(value))
+        foreign = module[0] in {"numpy", "scipy"} or isinstance(value, np.ufunc)
+        return Recording(value, self.creation) if known or foreign else value

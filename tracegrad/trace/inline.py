@@ -1,0 +1,67 @@
+"""A graph emitted again into another: how a function that was traced and differentiated on its own joins an outer trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tracegrad.core.graph import Graph
+from tracegrad.core.op import Kind
+from tracegrad.errors import ShapeError
+from tracegrad.symbolic import Recorder, Sym
+
+
+def inline(graph: Graph, recorder: Recorder, arguments: Sequence[Any]) -> list[Sym]:
+    """Emit the nodes of a frozen graph into a recorder's graph.
+
+    Parameters
+    ----------
+    graph: what is emitted; equal nodes that the outer graph has already are shared.
+    recorder: where it goes.
+    arguments: for each input of the graph a traced value, or an array or number to hold as a constant.
+
+    Returns one Sym per output. Raises ShapeError where an argument is not what the graph was traced for.
+    """
+    given = {node.id: recorder.operand(value) for node, value in zip(graph.inputs, arguments, strict=True)}
+    for node in graph.inputs:
+        if given[node.id].aval != node.aval:
+            raise ShapeError(
+                f"argument {node.params['position']} is {given[node.id].aval}, but the function was traced for {node.aval}",
+                fix="trace it again for these arguments",
+                where=recorder.locate(),
+            )
+    ids = emit_again(graph, recorder.graph, {k: sym.id for k, sym in given.items()}, graph.outputs)
+    return [Sym(recorder, ids[i]) for i in graph.outputs]
+
+
+def emit_again(graph: Graph, target: Graph, known: dict[int, int], outputs: Iterable[int]) -> dict[int, int]:
+    """The ids in ``target`` of what ``outputs`` need of a graph; ``known`` gives those of its inputs. Lines are kept."""
+    ids = dict(known)
+    needed = graph.ancestors(outputs)
+    for node in graph:
+        if node.id in needed and node.id not in ids:
+            ids[node.id] = target.emit(node.op, tuple(ids[i] for i in node.inputs), node.params, node.where)
+    return ids
+
+
+def prune(graph: Graph, outputs: Sequence[int], keep: int) -> tuple[Graph, list[int]]:
+    """A frozen graph of what the outputs need.
+
+    ``keep`` leading inputs stay whether they are needed or not; of the others those that are needed move up. Returns the
+    graph and the old positions of its inputs behind the first ``keep``.
+    """
+    needed = graph.ancestors(outputs)
+    result = Graph()
+    known: dict[int, int] = {}
+    later: list[int] = []
+    for node in graph.inputs:
+        position = node.params["position"]
+        if position >= keep:
+            if node.id not in needed:
+                continue
+            position = keep + len(later)
+            later.append(node.params["position"])
+        known[node.id] = result.emit(node.op, (), {**node.params, "position": position}, node.where)
+    ids = emit_again(graph, result, known, outputs)
+    assert all(graph[i].op.kind is not Kind.INPUT for i in ids.keys() - known.keys())
+    return result.freeze([ids[i] for i in outputs]), later

@@ -1,0 +1,97 @@
+"""What a trace has read from outside: arrays become inputs that are read again at each call, all else is checked.
+
+A check costs nanoseconds per value, and containers are looked through, so that rebinding a number in a global dict is seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.aval import Aval, aval_of
+
+Fetch = Callable[[], Any]
+Same = Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """An array from outside the trace: ``read()`` gives the one to pass at a call."""
+
+    name: str
+    aval: Aval
+    read: Fetch
+
+
+@dataclass(slots=True)
+class Read:
+    """A value from outside the trace: ``fresh()`` says whether the trace would see the same again."""
+
+    name: str
+    fetch: Fetch
+    same: Same
+
+    def fresh(self) -> bool:
+        """Whether what was read is still there, unchanged."""
+        try:
+            return self.same(self.fetch())
+        except (LookupError, AttributeError, NameError, ValueError, TypeError):
+            return False  # deleted, or another container now
+
+
+class Reads:
+    """The reads of one trace; ``frozen`` names captured arrays that have to be concrete."""
+
+    def __init__(self, frozen: frozenset[str]) -> None:
+        self.frozen = frozen
+        self.captured: list[Capture] = []
+        self.seen: dict[Hashable, Read] = {}
+        self._numbers: dict[int, int] = {}
+        self._kept: list[Any] = []
+
+    def add(self, origin: Hashable, name: str, fetch: Fetch, same: Same) -> None:
+        """Note a read."""
+        self.seen.setdefault(origin, Read(name, fetch, same))
+
+    def array(self, array: np.ndarray[Any, Any], name: str, fetch: Fetch) -> Same:
+        """Register an array; it becomes an input unless its contents are structure."""
+        self._kept.append(array)  # an id is the array's as long as it lives
+        if name in self.frozen:
+            content = array.tobytes()
+            return lambda v: _like(v, array) and v.tobytes() == content
+        if id(array) in self._numbers:
+            return lambda v: v is array  # a second name for an array that is known by its first
+        self._numbers[id(array)] = len(self.captured)
+        self.captured.append(Capture(name, aval_of(array), fetch))
+        return lambda v: _like(v, array)
+
+    def number(self, array: np.ndarray[Any, Any]) -> int | None:
+        """Which capture an array is."""
+        return self._numbers.get(id(array))
+
+
+def _like(value: Any, array: np.ndarray[Any, Any]) -> bool:
+    return isinstance(value, np.ndarray) and value.shape == array.shape and value.dtype == array.dtype
+
+
+def same_number(old: Any) -> Same:
+    """The check of an immutable value: equal, of one type, with the sign of zero and NaN equal to itself."""
+    cls = type(old)
+    if cls is float:
+        if math.isnan(old):
+            return lambda v: type(v) is float and math.isnan(v)
+        sign = math.copysign(1.0, old)
+        return lambda v: type(v) is float and v == old and math.copysign(1.0, v) == sign
+    if isinstance(old, np.generic):
+        bits = old.tobytes()
+        return lambda v: type(v) is cls and v.tobytes() == bits
+    return lambda v: type(v) is cls and v == old
+
+
+def same_object(old: Any) -> Same:
+    """The check of a function, class or foreign object: the very same."""
+    return lambda v: v is old

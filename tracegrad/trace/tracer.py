@@ -1,0 +1,194 @@
+"""Tracing: one run of the user's code with symbolic arrays makes a graph.
+
+``trace`` runs the twin of a function on traced leaves. It starts over when an int that it traced turns out to be structure (a
+shape, an axis, a range), or when a captured array does (a mask): that value then becomes part of what the trace is valid for.
+
+What a caller keeps of a ``Traced``:
+
+- ``graph``: frozen; its inputs are the traced leaves in order (``inputs`` says which leaf each is), then one per ``captured``.
+- ``static_ints``: the leaves whose values became structure. They belong into the key, beside the values of ``Static`` leaves.
+- ``captured``: arrays from globals, closures and containers; ``read()`` gives the one to pass at each call.
+- ``reads``: what else the trace has seen; if ``fresh()`` is false for one of them the function has to be traced again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.aval import Aval
+from tracegrad.core.graph import Graph
+from tracegrad.core.source import user_frame
+from tracegrad.core.tree import TreeDef, flatten
+from tracegrad.errors import Frame, TraceError, TracegradError
+from tracegrad.namespaces import Protocols
+from tracegrad.ops.sources import input as input_op
+from tracegrad.symbolic import Recorder, Restart, Sym
+from tracegrad.trace.creation import Creation
+from tracegrad.trace.inline import prune
+from tracegrad.trace.reads import Capture, Read, Reads
+from tracegrad.trace.twins import Twins
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One traced leaf of a call's arguments.
+
+    ``path`` is how a person writes it (``params['conv1'].w``); ``weak`` says that it is a Python number, and ``value`` is then
+    given for ints, which may turn out to be structure.
+    """
+
+    path: str
+    aval: Aval
+    weak: bool = False
+    value: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """A leaf that is not traced: a bool, a string, a callable."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What a trace found."""
+
+    graph: Graph
+    output_tree: TreeDef
+    inputs: tuple[int, ...]
+    """For each traced input of the graph the position of its leaf."""
+    static_ints: tuple[int, ...]
+    """Positions of leaves whose int values are part of the key."""
+    captured: tuple[Capture, ...]
+    reads: tuple[Read, ...]
+
+
+def trace(
+    function: Callable[..., Any], arguments_tree: TreeDef, leaves: Sequence[Argument | Static], *, name: str = ""
+) -> Traced:
+    """Run a function once with traced arguments.
+
+    Parameters
+    ----------
+    function: the user's function; it is never changed, its twin runs.
+    arguments_tree: the structure of ``(args, kwargs)``.
+    leaves: one entry per leaf of that structure.
+    name: what errors call the function.
+
+    Raises TraceError (EscapeError, ConditionError) with the user's line where the code cannot become a static graph, and
+    whatever the user's code raises by itself.
+    """
+    name = name or getattr(function, "__name__", type(function).__name__)
+    static: frozenset[int] = frozenset()
+    frozen: frozenset[str] = frozenset()
+    while True:
+        attempt = _Attempt(leaves, static, frozen)
+        result = attempt.run(function, arguments_tree)
+        if not attempt.recorder.wanted:
+            return attempt.finish(result, name)
+        wanted = attempt.recorder.wanted
+        static |= {attempt.inputs[p] for p in wanted if p < len(attempt.inputs)}
+        frozen |= {attempt.reads.captured[p - len(attempt.inputs)].name for p in wanted if p >= len(attempt.inputs)}
+
+
+class _Attempt:
+    """One run; ``static`` names the leaves and ``frozen`` the captured arrays whose values are structure."""
+
+    def __init__(self, leaves: Sequence[Argument | Static], static: frozenset[int], frozen: frozenset[str]) -> None:
+        self.leaves = leaves
+        self.static = static
+        self.inputs = tuple(k for k, leaf in enumerate(leaves) if isinstance(leaf, Argument) and k not in static)
+        self.graph = Graph()
+        self.recorder = Recorder(self.graph, user_frame, adopt=self._adopt, flexible=self._flexible)
+        self.reads = Reads(frozen)
+        creation = Creation(self.recorder)
+        self.recorder.protocols = Protocols(self.recorder, creation.functions)
+        self.twins = Twins(self.recorder, self.reads, creation)
+        self._captures: dict[int, Sym] = {}
+        self.arguments = [self._leaf(k, leaf) for k, leaf in enumerate(leaves)]
+
+    def _leaf(self, position: int, leaf: Argument | Static) -> Any:
+        if isinstance(leaf, Static):
+            return self.twins.stand_in_for_argument(leaf.value)
+        if position in self.static:
+            return leaf.value
+        number = self.inputs.index(position)
+        node = self.graph.emit(input_op, (), {"position": number, "aval": leaf.aval})
+        sym = Sym(self.recorder, node, weak=leaf.weak)
+        sym.storage.guard = f"{leaf.path} is an argument, and arguments are never written to"
+        return sym
+
+    def _flexible(self, position: int) -> bool:
+        if position >= len(self.inputs):
+            return True  # a captured array can always be read as a value
+        leaf = self.leaves[self.inputs[position]]
+        return isinstance(leaf, Argument) and leaf.value is not None
+
+    def _adopt(self, array: np.ndarray[Any, Any]) -> Sym | None:
+        """The input that stands for an array from a global, a closure or a container; None for arrays nobody has read."""
+        number = self.reads.number(array)
+        if number is None:
+            return None
+        if number not in self._captures:
+            position = len(self.inputs) + number
+            aval = self.reads.captured[number].aval
+            self._captures[number] = Sym(
+                self.recorder, self.graph.emit(input_op, (), {"position": position, "aval": aval})
+            )
+        return self._captures[number]
+
+    def run(self, function: Callable[..., Any], tree: TreeDef) -> Any:
+        """The function's result; None when the trace has to start over."""
+        try:
+            args, kwargs = tree.unflatten(self.arguments)
+            return self.twins.call(function, args, kwargs)
+        except Restart:
+            return None
+        except TracegradError as error:
+            if self.recorder.wanted:
+                return None
+            first = self.recorder.escapes[0] if self.recorder.escapes else error
+            raise first.at(user_frame()) from None
+        except Exception:
+            if self.recorder.wanted:
+                return None
+            if self.recorder.escapes:
+                raise self.recorder.escapes[0] from None
+            raise
+
+    def finish(self, result: Any, name: str) -> Traced:
+        """Close the graph over the results."""
+        if self.recorder.escapes:
+            raise self.recorder.escapes[0] from None
+        values, tree = flatten(result, root=f"the result of {name}")
+        outputs = [
+            self._output(value, path) for value, path in zip(values, tree.paths(f"the result of {name}"), strict=True)
+        ]
+        reads = self.twins.finish()
+        self.recorder.closed = True
+        first = len(self.inputs)
+        graph, used = prune(self.graph, outputs, first)
+        captured = tuple(self.reads.captured[position - first] for position in used)
+        return Traced(graph, tree, self.inputs, tuple(sorted(self.static)), captured, reads)
+
+    def _output(self, value: Any, path: str) -> int:
+        if isinstance(value, (Sym, np.ndarray, np.generic, bool, int, float)):
+            if isinstance(value, Sym) and value.recorder is not self.recorder:
+                raise TraceError(f"{path} belongs to another trace", fix="pass it in as an argument")
+            return self.recorder.operand(value).id
+        raise TraceError(
+            f"{path} is {_article(type(value).__name__)}, not an array",
+            fix="return arrays and numbers, in any nesting of dicts, lists, tuples and dataclasses",
+        )
+
+
+def _article(word: str) -> str:
+    return f"{'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"
+
+
+__all__ = ["Argument", "Capture", "Frame", "Read", "Static", "Traced", "trace"]

@@ -1,0 +1,381 @@
+"""Twins: copies of the user's functions that see a trace's stand-ins, through globals and closure cells of their own.
+
+A twin has the code object of the original, so lines and names stay true, and nothing of the user's is patched. Its globals
+are a dict subclass, which makes CPython ask ``__missing__`` for each name at its first use: that is where reads are noted,
+helpers are twinned and modules replaced. Containers and objects that hold arrays are shown as copies with traced arrays in
+them; what the function changes in globals, closure cells or attributes is written back when the trace succeeded.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import sys
+from collections.abc import Callable, Hashable
+from types import CellType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.aval import SUPPORTED
+from tracegrad.core.source import is_user_file
+from tracegrad.errors import EscapeError
+from tracegrad.symbolic import Recorder, Sym
+from tracegrad.trace.creation import Creation, Namespace, StandIns
+from tracegrad.trace.reads import Fetch, Read, Reads, Same, same_number, same_object
+
+NUMBERS = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, slice, range)
+
+
+class Globals(dict[str, Any]):
+    """The globals of a twin: names are read from the original's at their first use."""
+
+    def __init__(self, original: dict[str, Any], twins: Twins) -> None:
+        builtins = original.get("__builtins__", sys.modules["builtins"])
+        super().__init__({"__builtins__": builtins, "__name__": original.get("__name__", "__main__")})
+        self.original = original
+        self.twins = twins
+        self.shown: dict[str, Any] = {}
+
+    def __missing__(self, name: str) -> Any:
+        value = self.original[name]  # a KeyError sends Python on to the builtins
+        module = self.original.get("__name__", "")
+        origin = (id(self.original), name)
+        self[name] = self.shown[name] = self.twins.read(value, f"{module}.{name}", lambda: self.original[name], origin)
+        return self.shown[name]
+
+
+class Twins:
+    """The twins, reads and changes of one trace."""
+
+    def __init__(self, recorder: Recorder, reads: Reads, creation: Creation) -> None:
+        self.recorder = recorder
+        self.reads = reads
+        self.stand_ins = StandIns(creation)
+        self._shown: dict[int, Any] = {}
+        self._kept: list[Any] = []
+        self._globals: dict[int, Globals] = {}
+        self._cells: dict[int, tuple[CellType, CellType, Any]] = {}
+        self._objects: list[tuple[Any, Any, dict[str, Any]]] = []
+
+    # -- entry points -----------------------------------------------------------------------------------------------------
+
+    def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the twin of a function."""
+        shown, _ = self._show(function, getattr(function, "__qualname__", type(function).__name__), lambda: function)
+        return shown(*args, **kwargs)
+
+    def stand_in_for_argument(self, value: Any) -> Any:
+        """A static argument as the twin sees it; the caller's key holds its value."""
+        return self.read(value, "an argument", lambda: value, ("argument", id(value))) if callable(value) else value
+
+    def read(self, value: Any, name: str, fetch: Fetch, origin: Hashable) -> Any:
+        """Note that a value was read, and give what the twin sees of it."""
+        shown, same = self._show(value, name, fetch)
+        self.reads.add(origin, name, fetch, same)
+        return shown
+
+    # -- what a value looks like inside ---------------------------------------------------------------------------------
+
+    def _show(self, value: Any, name: str, fetch: Fetch) -> tuple[Any, Same]:
+        """The value as the twin sees it, and the check that it still is what was read."""
+        if isinstance(value, NUMBERS) and not isinstance(value, enum.Enum):
+            return value, same_number(value)
+        if isinstance(value, Sym):
+            return value, same_object(value)
+        if id(value) in self._shown:
+            return self._shown[id(value)], same_object(value)
+        self._kept.append(value)
+        if isinstance(value, np.ndarray):
+            return self._show_array(value, name, fetch)
+        if type(value) in (dict, list, tuple) or (isinstance(value, tuple) and hasattr(value, "_fields")):
+            return self._show_container(value, name, fetch)
+        if callable(value) or isinstance(value, ModuleType):
+            shown = self._show_callable(value, name)
+            if shown is not value:
+                self._shown[id(value)] = shown
+                return shown, same_object(value)
+        if _is_plain_object(value):
+            return self._show_object(value, name, fetch)
+        return self.stand_ins.of(value), same_object(value)
+
+    def _show_array(self, array: np.ndarray[Any, Any], name: str, fetch: Fetch) -> tuple[Any, Same]:
+        if array.dtype.newbyteorder("=") not in SUPPORTED:
+            return array, same_object(array)
+        same = self.reads.array(array, name, fetch)
+        shown = self.recorder.operand(array)
+        shown.storage.guard = f"{name} is an array from outside the trace, which is not written to while tracing"
+        shown.boxed = True
+        self._shown[id(array)] = shown
+        return shown, same
+
+    def _show_container(self, value: Any, name: str, fetch: Fetch) -> tuple[Any, Same]:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        mutable = value if isinstance(value, tuple) else type(value)()
+        self._shown[id(value)] = mutable
+        pairs = [self._show(value[k], f"{name}[{k!r}]", _item(fetch, k)) for k in keys]
+        parts = [shown for shown, _ in pairs]
+        checks = list(zip(keys, (same for _, same in pairs), strict=True))
+        cls = type(value)
+
+        def same(v: Any) -> bool:
+            if type(v) is not cls or len(v) != len(keys) or (cls is dict and list(v) != keys):
+                return False
+            return all(check(v[k]) for k, check in checks)
+
+        if all(shown is value[k] for k, shown in zip(keys, parts, strict=True)):
+            self._shown[id(value)] = value
+            return value, same
+        if cls is dict:
+            mutable.update(zip(keys, parts, strict=True))
+        elif cls is list:
+            mutable.extend(parts)
+        else:
+            self._shown[id(value)] = tuple(parts) if cls is tuple else cls._make(parts)
+        return self._shown[id(value)], same
+
+    def _show_object(self, value: Any, name: str, fetch: Fetch) -> tuple[Any, Same]:
+        """An object of the user's own class: a copy whose methods are twins and whose arrays are traced."""
+        cls = type(value)
+        copy = object.__new__(self._class(cls))
+        self._shown[id(value)] = copy
+        checks: list[tuple[str, Same]] = []
+        for key, part in list(vars(value).items()):
+            shown, same = self._show(part, f"{name}.{key}", _attribute(fetch, key))
+            vars(copy)[key] = shown
+            checks.append((key, same))
+        self._objects.append((value, copy, dict(vars(copy))))
+
+        def same_attributes(v: Any) -> bool:
+            return v is value and all(check(vars(v)[key]) for key, check in checks)
+
+        return copy, same_attributes
+
+    def _class(self, cls: type) -> type:
+        if id(cls) in self._shown:
+            found: type = self._shown[id(cls)]
+            return found
+        body: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+        for base in reversed(cls.__mro__):
+            for key, member in vars(base).items():
+                if (
+                    key in body
+                    and key.startswith("__")
+                    and key.endswith("__")
+                    and key not in {"__call__", "__getitem__"}
+                ):
+                    continue
+                twin = self._member(member)
+                if twin is not None:
+                    body[key] = twin
+        twin_class = type.__new__(type(cls), cls.__name__, (cls,), body)
+        self._shown[id(cls)] = twin_class
+        self._kept.append(cls)
+        return twin_class
+
+    def _member(self, member: Any) -> Any:
+        """The twin of a class's member, None for what is inherited as it is."""
+        if isinstance(member, FunctionType) and _is_users(member):
+            return self.function(member)
+        if isinstance(member, staticmethod) and _is_users(member.__func__):
+            return staticmethod(self.function(member.__func__))
+        if isinstance(member, property) and _is_users(member.fget):
+            return property(self.function(member.fget), member.fset, member.fdel)
+        return None
+
+    def _show_callable(self, value: Any, name: str) -> Any:
+        """What stands for a module or a callable; the value itself if nothing has to."""
+        if isinstance(value, ModuleType):
+            if value.__name__.split(".")[0] != "tracegrad" and is_user_file(
+                getattr(value, "__file__", None) or "<built-in>"
+            ):
+                return UserModule(value, self)
+            return self.stand_ins.of(value)
+        if hasattr(value, "__tracegrad_compiled__") and isinstance(getattr(value, "py_func", None), FunctionType):
+            return CompiledTwin(value, self.function(value.py_func))
+        if isinstance(value, FunctionType):
+            return self.function(value) if _is_users(value) else self.stand_ins.of(value)
+        if isinstance(value, MethodType) and _is_users(value.__func__):
+            owner, _ = self._show(value.__self__, name.rpartition(".")[0] or "self", lambda: value.__self__)
+            self.reads.add((id(value.__self__), "self"), name, lambda: value.__self__, _)
+            return MethodType(self.function(value.__func__), owner)
+        if isinstance(value, functools.partial):
+            return self._partial(value, name)
+        inner = getattr(value, "__wrapped__", None)
+        if isinstance(inner, FunctionType) and not isinstance(value, type) and _is_users(inner):
+            return self.function(inner)  # a cache, say, which must not keep traced values
+        return value if _is_plain_object(value) else self.stand_ins.of(value)
+
+    def _partial(self, value: functools.partial[Any], name: str) -> Any:
+        function = self.read(value.func, f"{name}.func", lambda: value.func, (id(value), "func"))
+        args = self.read(value.args, f"{name}.args", lambda: value.args, (id(value), "args"))
+        keywords = self.read(value.keywords, f"{name}.keywords", lambda: value.keywords, (id(value), "keywords"))
+        return functools.partial(function, *args, **keywords)
+
+    # -- twins ------------------------------------------------------------------------------------------------------------
+
+    def function(self, original: FunctionType) -> FunctionType:
+        """The twin of a function: the same code, other globals, cells and defaults."""
+        if id(original) in self._shown:
+            known: FunctionType = self._shown[id(original)]
+            return known
+        self._kept.append(original)
+        space = original.__globals__
+        if id(space) not in self._globals:
+            self._globals[id(space)] = Globals(space, self)
+        names = original.__code__.co_freevars
+        cells = tuple(self._twin_cell(cell) for cell in original.__closure__ or ())
+        twin = FunctionType(original.__code__, self._globals[id(space)], original.__name__, None, cells)
+        self._shown[id(original)] = twin
+        for name, cell in zip(names, original.__closure__ or (), strict=True):
+            self._fill(cell, f"{original.__qualname__}.{name}")
+        twin.__qualname__, twin.__module__, twin.__doc__ = original.__qualname__, original.__module__, original.__doc__
+        twin.__dict__.update(original.__dict__)
+        where = f"{original.__qualname__}.__defaults__"
+        if original.__defaults__:
+            twin.__defaults__ = self.read(
+                original.__defaults__, where, lambda: original.__defaults__, (id(original), "defaults")
+            )
+        if original.__kwdefaults__:
+            twin.__kwdefaults__ = self.read(
+                original.__kwdefaults__, where, lambda: original.__kwdefaults__, (id(original), "kwdefaults")
+            )
+        code = original.__code__
+        self.reads.add((id(original), "code"), original.__qualname__, lambda: original.__code__, lambda v: v is code)
+        return twin
+
+    def _twin_cell(self, cell: CellType) -> CellType:
+        """The twin of a closure cell, shared by all twins whose originals share the cell."""
+        if id(cell) not in self._cells:
+            self._cells[id(cell)] = (cell, CellType(), None)
+        return self._cells[id(cell)][1]
+
+    def _fill(self, cell: CellType, name: str) -> None:
+        original, twin, shown = self._cells[id(cell)]
+        if shown is not None:
+            return
+        self._cells[id(cell)] = (original, twin, twin)  # a mark: it is being filled
+        try:
+            value = original.cell_contents
+        except ValueError:
+            return  # not assigned yet
+        shown = self.read(value, name, lambda: original.cell_contents, (id(cell), "cell"))
+        twin.cell_contents = shown
+        self._cells[id(cell)] = (original, twin, shown)
+
+    # -- changes ------------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> tuple[Read, ...]:
+        """Write back what the function changed in globals, cells and attributes; the reads of the trace.
+
+        Raises EscapeError where it left a traced value there.
+        """
+        written: list[tuple[Callable[[], None], Hashable, Any]] = []
+        for space in self._globals.values():
+            for name, value in space.items():
+                if name not in {"__builtins__", "__name__"} and space.shown.get(name, space) is not value:
+                    self._refuse_traced(value, f"the global {name}")
+                    act = functools.partial(space.original.__setitem__, name, value)
+                    written.append((act, (id(space.original), name), value))
+        for original, twin, shown in self._cells.values():
+            try:
+                value = twin.cell_contents
+            except ValueError:
+                continue
+            if value is not shown:
+                self._refuse_traced(value, "a closure's variable")
+                written.append(
+                    (functools.partial(setattr, original, "cell_contents", value), (id(original), "cell"), value)
+                )
+        for source, copy, before in self._objects:
+            for name, value in vars(copy).items():
+                if before.get(name, before) is not value:
+                    self._refuse_traced(value, f"the attribute {type(source).__name__}.{name}")
+                    written.append((functools.partial(object.__setattr__, source, name, value), None, value))
+        for act, origin, value in written:
+            act()
+            if origin in self.reads.seen:
+                # a counter, say: the trace would not see its first value again, and must not be stale for that
+                self.reads.seen[origin].same = same_number(value) if isinstance(value, NUMBERS) else same_object(value)
+        return tuple(self.reads.seen.values())
+
+    def _refuse_traced(self, value: Any, place: str) -> None:
+        if isinstance(value, Sym):
+            self.recorder.escape(
+                EscapeError(
+                    f"{value!r} was left in {place}, where it means nothing after the trace",
+                    fix="return it from the function",
+                    where=self.recorder.graph[value.id].where,
+                )
+            )
+
+
+class UserModule(Namespace):
+    """One of the user's own modules inside a trace: its functions are twins, and what is read from it is noted."""
+
+    def __init__(self, module: ModuleType, twins: Twins) -> None:
+        space = vars(module)
+        if id(space) not in twins._globals:
+            twins._globals[id(space)] = Globals(space, twins)
+        names = twins._globals[id(space)]
+
+        def look_up(name: str) -> Any:
+            return names[name] if name in space else getattr(module, name)
+
+        self.__dict__["_module"] = module
+        self.__dict__["_look_up"] = look_up
+
+    def __getattr__(self, name: str) -> Any:
+        return self.__dict__["_look_up"](name)
+
+
+class CompiledTwin:
+    """A compiled function called inside a trace: the call runs the twin of its Python function and so inlines it."""
+
+    def __init__(self, compiled: Any, twin: FunctionType) -> None:
+        self._compiled = compiled
+        self._twin = twin
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._twin(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._compiled, name)
+
+
+def _item(fetch: Fetch, key: Any) -> Fetch:
+    return lambda: fetch()[key]
+
+
+def _attribute(fetch: Fetch, name: str) -> Fetch:
+    return lambda: vars(fetch())[name]
+
+
+def _is_users(function: Any) -> bool:
+    """Whether the code is the user's own, or wraps code that is."""
+    while function is not None:
+        code = getattr(function, "__code__", None)
+        if code is not None and is_user_file(code.co_filename):
+            return True
+        function = getattr(function, "__wrapped__", None)
+    return False
+
+
+def _is_plain_object(value: Any) -> bool:
+    """Whether an object is made by a class of the user's own in the plain way, so that a copy of its attributes is a copy."""
+    cls = type(value)
+    module = sys.modules.get(cls.__module__)
+    if (
+        isinstance(value, (type, enum.Enum, BaseException))
+        or cls.__module__ == "builtins"
+        or not hasattr(value, "__dict__")
+    ):
+        return False
+    if type(cls).__module__ not in {"builtins", "abc"} or cls.__basicsize__ != _Plain.__basicsize__:
+        return False
+    file = getattr(module, "__file__", None) if module is not None else None
+    return cls.__module__.split(".")[0] != "tracegrad" and (file is None or is_user_file(file))
+
+
+class _Plain:
+    """A class without slots or a base in C."""
