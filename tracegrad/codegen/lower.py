@@ -32,12 +32,11 @@ from tracegrad.codegen.text import (
     number_text,
     scalar_text,
 )
-from tracegrad.core.aval import Shape
-from tracegrad.core.expr import Axis, Floor, Guard, Index, Operand, axes_of, axis, flatten_index
+from tracegrad.core.expr import Axis, Floor, Guard, Index, Operand, flatten_index
 from tracegrad.core.graph import Node
 from tracegrad.core.op import Kind
 from tracegrad.schedule.cost import chunking
-from tracegrad.schedule.domain import Axes, Place, Vector, merge_axes, offset_in, places, row_index
+from tracegrad.schedule.domain import Axes, Place, Vector, merge_axes, offset_in, own_index, places, squeeze
 from tracegrad.schedule.program import Kernel, Level, Loop, Part, Program
 
 LETTERS = "ijklmnpqrs"
@@ -83,17 +82,15 @@ class _PartWriter:
         return frozenset(back)
 
     def _own_index(self, node: int) -> Vector:
-        level = self.part.levels[node]
-        if level is Level.FULL:
-            return axes_of(self.part.shape)
-        return row_index(self.part.shape, self.part.axes) if level is Level.ROW else ()
+        dropped = self.part.axes if self.part.levels[node] is Level.ROW else ()
+        return own_index(self.graph[node].aval.shape, self.part.shape, dropped)
 
     def _operand_index(self, node: int) -> Vector:
         """The index at which a node of the part reads its operands."""
         n = self.graph[node]
         if n.op.kind is Kind.REDUCE:
             shape = self.graph[n.inputs[0]].aval.shape
-            return axes_of(shape) if shape == self.part.shape else row_index(self.part.shape, self.part.axes)
+            return own_index(shape, self.part.shape, () if squeeze(shape) == self.part.shape else self.part.axes)
         return self._own_index(node)
 
     def _reads(self, node: int) -> Iterator[Place]:
@@ -112,7 +109,7 @@ class _PartWriter:
             yield place
             if place.node in self.program.floating and place.node not in self.part.levels:
                 for i in self.graph[place.node].inputs:
-                    yield from self._expand(i, ())
+                    yield from self._expand(i, place.index)
 
     def _merged_axes(self) -> Axes:
         part = self.part
@@ -252,15 +249,11 @@ class _PartWriter:
         moving = Index(tuple(t for t in index.terms if self._term_axes(t) & inner), 0)
         still = Index(tuple(t for t in index.terms if not self._term_axes(t) & inner), index.constant)
         if moving.terms and (still.terms or still.constant):
-            texts = [self._sum_text(moving)]
-            texts.append(self.index_text(still))
-            return f"{texts[1]} + {texts[0]}"
+            return self.assign(scope, index, "at", f"{self.index_text(still)} + {self._sum_text(moving)}")
         text = self._sum_text(index)
         if text.isidentifier() or text.lstrip("-").isdigit():
             return text
-        if not moving.terms or len(moving.terms) > 1 or any(not isinstance(a, Axis) for a, _ in moving.terms):
-            return self.assign(scope, index, "at", text)
-        return text
+        return self.assign(scope, index, "at", text)
 
     @staticmethod
     def _term_axes(term: tuple[Any, int]) -> frozenset[int]:
@@ -328,7 +321,7 @@ class _PartWriter:
             return self.number(n.params["value"].value[()], n.aval.dtype)
         if n.op.kind is Kind.INPUT and n.aval.ndim == 0:
             return self.argument(node)
-        key = (node, index, guards if n.op.kind in (Kind.VIEW, Kind.INPUT) or node in self.program.stored else ())
+        key = (node, index, guards)
         known = self.known(key)
         if known is not None:
             return known
@@ -339,11 +332,15 @@ class _PartWriter:
             text = self.index_text(at)
             return self.assign(self.scope_for(at.axes()), key, "at", text, node)
         if node in self.program.floating and node not in self.part.levels:
-            operands = tuple(self.value(i, ()) for i in n.inputs)
-            return self.assign(self.scopes[0], key, "s", self.map_text(n, operands), node)
+            operands = tuple(self.value(i, index, guards) for i in n.inputs)
+            axes = frozenset().union(*(self.axes.convert(i).axes() for i in index), *self._guard_axes(guards))
+            return self.assign(self.scope_for(axes), key, "t", self.map_text(n, operands), node)
         if node in self.part.levels and self.part.levels[node] is Level.FINISH:
             raise AssertionError(f"{n!r} is known only after the loops")
         return self._load(n, index, guards, key)
+
+    def _guard_axes(self, guards: tuple[Guard, ...]) -> list[frozenset[int]]:
+        return [self.axes.convert(g.index).axes() for g in guards]
 
     def _held(self, node: int) -> bool:
         """Whether a view or running index has been computed into a buffer that this kernel reads."""
@@ -352,7 +349,7 @@ class _PartWriter:
     def _load(self, n: Node, index: Vector, guards: tuple[Guard, ...], key: Any) -> str:
         at = self.axes.convert(flatten_index(index, n.aval.shape))
         condition = self.condition(guards)
-        axes = at.axes().union(*(self.axes.convert(g.index).axes() for g in guards))
+        axes = at.axes().union(*self._guard_axes(guards))
         scope = self.scope_for(axes)
         text = f"{self.buffer(n.id)}[{self.index_text(at)}]"
         if condition:
@@ -399,6 +396,9 @@ class _PartWriter:
             operands = tuple(self.operand(i, index) for i in n.inputs)
             axes = frozenset().union(*(self.axes.convert(i).axes() for i in index)) if index else frozenset()
             name = self.assign(self.scope_for(axes), key, "t", self.map_text(n, operands), node)
+        elif n.op.kind is Kind.REDUCE:
+            # a reduction over axes of size 1 is its operand
+            name = self.scopes[-1].memo[key] = self.operand(n.inputs[0], self._operand_index(node))
         else:
             name = self._copied(n, index)
         return name

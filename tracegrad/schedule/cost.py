@@ -21,6 +21,9 @@ PARALLEL_NS = 60_000
 SCALAR_LIMIT = 24
 """0-d maps that are recomputed in each kernel that reads them rather than stored."""
 
+RECOMPUTE_LIMIT = 4
+"""Cheap maps of inputs that each reader computes for itself, at most so many in a row."""
+
 RECOMPUTE_NS = 1.0
 """A value cheaper than this is computed again in a later loop instead of being stored and read back."""
 

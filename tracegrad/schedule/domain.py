@@ -46,9 +46,21 @@ def single_place(graph: Graph, node: int) -> Place:
     return Place(node, index, guards)
 
 
-def row_index(shape: Shape, axes: tuple[int, ...]) -> Vector:
-    """The running index of a row-level value: the kept axes of the domain."""
-    return tuple(axis(k, n) for k, n in enumerate(shape) if k not in axes)
+def squeeze(shape: Shape) -> Shape:
+    """The extents that are not 1: an iteration domain."""
+    return tuple(n for n in shape if n != 1)
+
+
+def squeezed_axes(shape: Shape, axes: tuple[int, ...]) -> tuple[int, ...]:
+    """Positions that axes of a shape have in its domain; axes of size 1 have none."""
+    place = {k: p for p, k in enumerate(k for k, n in enumerate(shape) if n != 1)}
+    return tuple(place[k] for k in axes if k in place)
+
+
+def own_index(shape: Shape, domain: Shape, dropped: tuple[int, ...] = ()) -> Vector:
+    """The running index of a value of ``shape`` over a domain, without the dropped axes."""
+    running = iter(axis(k, n) for k, n in enumerate(domain) if k not in dropped)
+    return tuple(Index() if n == 1 else next(running) for n in shape)
 
 
 def is_affine(place: Place) -> bool:

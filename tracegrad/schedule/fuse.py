@@ -21,12 +21,13 @@ from tracegrad.core.aval import Shape
 from tracegrad.core.expr import axes_of
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
-from tracegrad.schedule.cost import SCALAR_LIMIT
-from tracegrad.schedule.domain import Place, Vector, is_affine, places, row_index, single_place
+from tracegrad.schedule.cost import RECOMPUTE_LIMIT, RECOMPUTE_NS, SCALAR_LIMIT, node_ns
+from tracegrad.schedule.domain import Place, Vector, is_affine, own_index, places, single_place, squeeze, squeezed_axes
 from tracegrad.schedule.program import Level, Unfused
 
 COMPUTED = (Kind.MAP, Kind.REDUCE)
 TEMPLATES = (Kind.CONTRACT, Kind.INDEX, Kind.OPAQUE)
+LEAVES = (Kind.INPUT, Kind.CONSTANT, Kind.IOTA)
 GROUP_LIMIT = 300
 """Nodes of one group: Numba's compile time grows faster than the kernel beyond it."""
 
@@ -52,7 +53,8 @@ class Fusion:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.needed = graph.ancestors(graph.outputs)
-        self.floating = floating_scalars(graph)
+        self.floating = floating_maps(graph)
+        self.rows_above = reductions_above(graph)
         self.groups: list[Group] = []
         self.group_of: dict[int, Group] = {}
         self.readers: dict[int, list[tuple[Group, int, Place]]] = defaultdict(list)
@@ -89,14 +91,14 @@ class Fusion:
 
     def reads_of(self, node: Node, level: Level, group: Group) -> list[Place]:
         """Everything a node reads, through views and recomputed scalars, at the element it computes."""
-        index = self.index_at(node, level, group)
+        own = own_index(node.aval.shape, group.shape, group.axes if level is Level.ROW else ())
         if node.op.kind is Kind.REDUCE:
-            operand = self.graph[node.inputs[0]].aval
-            inner = axes_of(operand.shape) if operand.shape == group.shape else row_index(group.shape, group.axes)
-            return list(self._expand(node.inputs[0], inner))
+            operand = self.graph[node.inputs[0]].aval.shape
+            dropped = () if squeeze(operand) == group.shape else group.axes
+            return list(self._expand(node.inputs[0], own_index(operand, group.shape, dropped)))
         if node.op.kind is Kind.MAP:
-            return [p for i in node.inputs for p in self._expand(i, index)]
-        return list(self._expand(node.id, index)) if node.op.kind is Kind.VIEW else []
+            return [p for i in node.inputs for p in self._expand(i, own)]
+        return list(self._expand(node.id, own)) if node.op.kind is Kind.VIEW else []
 
     def _expand(self, node: int, index: Vector) -> list[Place]:
         found: list[Place] = []
@@ -104,21 +106,15 @@ class Fusion:
             base = self.graph[place.node]
             if place.node in self.floating:
                 for i in base.inputs:
-                    found.extend(self._expand(i, ()))
-            elif base.op.kind not in (Kind.CONSTANT, Kind.IOTA) or base.aval.ndim:
+                    found.extend(Place(p.node, p.index, p.guards + place.guards) for p in self._expand(i, place.index))
+            elif base.op.kind is not Kind.IOTA and (base.op.kind is not Kind.CONSTANT or base.aval.ndim):
                 found.append(place)
         return found
-
-    def index_at(self, node: Node, level: Level, group: Group) -> Vector:
-        """The running index of a value of that level."""
-        if level is Level.FULL:
-            return axes_of(group.shape)
-        return row_index(group.shape, group.axes) if level is Level.ROW else ()
 
     # -- placing ---------------------------------------------------------------------------------------------------
 
     def _template(self, node: Node) -> None:
-        group = self._new(node.aval.shape)
+        group = self._new(squeeze(node.aval.shape))
         group.template = node.id
         self._enter(node, group)
         for i in node.inputs:
@@ -152,7 +148,15 @@ class Fusion:
                 self.unfused.append(Unfused(node.id, reader, why))
 
     def _domain(self, node: Node) -> Shape:
-        return self.graph[node.inputs[0]].aval.shape if node.op.kind is Kind.REDUCE else node.aval.shape
+        return squeeze(self.graph[node.inputs[0]].aval.shape if node.op.kind is Kind.REDUCE else node.aval.shape)
+
+    def _dropped(self, node: Node, level: Level, group: Group) -> tuple[int, ...]:
+        """The group's reduced axes once the node has joined it."""
+        if level is not Level.ROW or group.axes:
+            return group.axes
+        if node.op.kind is Kind.REDUCE:
+            return squeezed_axes(self.graph[node.inputs[0]].aval.shape, node.params["axes"])
+        return self._row_axes(node, group)
 
     def _candidates(self, node: Node, readers: list[tuple[Group, int, Place]]) -> list[Group]:
         near = list(dict.fromkeys(g for g, _, _ in reversed(readers)))
@@ -160,10 +164,11 @@ class Fusion:
         mine = self.above[node.id] & ~(1 << node.id)
         far = []
         for group in reversed(self.groups):
-            if group.template is None and group not in near and (group.shape == domain or domain == ()):
-                shared = any(mine >> i & 1 for i in group.reads)
-                if shared or domain == ():
-                    far.append(group)
+            if group.template is not None or group in near:
+                continue
+            kept = tuple(n for k, n in enumerate(group.shape) if k not in group.axes)
+            if domain == group.shape == () or (domain in (group.shape, kept) and any(mine >> i & 1 for i in group.reads)):
+                far.append(group)
         return near + far
 
     def _fit(self, node: Node, group: Group) -> Level | str:
@@ -172,33 +177,45 @@ class Fusion:
             return f"{self.graph[group.template].op.name} is a kernel of its own"
         if len(group.levels) >= GROUP_LIMIT:
             return f"the kernel already holds {GROUP_LIMIT} nodes"
-        shape = node.aval.shape
+        shape = squeeze(node.aval.shape)
         kept = tuple(n for k, n in enumerate(group.shape) if k not in group.axes)
         if node.op.kind is Kind.REDUCE:
             operand = self.graph[node.inputs[0]].aval.shape
-            axes = node.params["axes"]
-            if len(axes) == len(operand):
-                if operand == group.shape or (group.axes and operand == kept):
+            axes = squeezed_axes(operand, node.params["axes"])
+            domain = squeeze(operand)
+            if not axes:
+                return Level.FULL if domain == group.shape else f"it iterates over {domain}, the kernel over {group.shape}"
+            if len(axes) == len(domain):
+                if domain == group.shape or (group.axes and domain == kept):
                     return Level.TOTAL
-            elif operand == group.shape and group.axes in ((), axes):
+            elif domain == group.shape and group.axes in ((), axes):
                 return Level.ROW
-            elif operand == group.shape:
+            elif domain == group.shape:
                 return f"it reduces axes {axes}, the kernel axes {group.axes}"
-            return f"it reduces over {operand}, the kernel iterates over {group.shape}"
+            return f"it reduces over {domain}, the kernel iterates over {group.shape}"
         if shape == group.shape:
             return Level.FULL
         if group.axes and shape == kept:
             return Level.ROW
+        if not group.axes and self._row_axes(node, group):
+            return Level.ROW
         return f"it iterates over {shape}, the kernel over {group.shape}"
+
+    def _row_axes(self, node: Node, group: Group) -> tuple[int, ...]:
+        """The axes that a group without reductions would drop for this node, a map of reductions over the group's domain."""
+        shape = squeeze(node.aval.shape)
+        for domain, axes in sorted(self.rows_above[node.id]):
+            if domain == group.shape and 0 < len(axes) < len(domain):
+                if shape == tuple(n for k, n in enumerate(domain) if k not in axes):
+                    return axes
+        return ()
 
     def _illegal(
         self, node: Node, level: Level, group: Group, readers: list[tuple[Group, int, Place]]
     ) -> str | None:
         """Why a node may not join a group at a level, None where it may."""
-        axes = group.axes
-        if level is Level.ROW and node.op.kind is Kind.REDUCE:
-            axes = node.params["axes"]
-        own = axes_of(group.shape) if level is Level.FULL else row_index(group.shape, axes)
+        axes = self._dropped(node, level, group)
+        own = own_index(node.aval.shape, group.shape, axes if level is Level.ROW else ())
         for reader_group, reader, place in readers:
             if reader_group is not group:
                 if group.before >> reader_group.number & 1:
@@ -218,8 +235,7 @@ class Fusion:
         return self.reads_of(node, level, Group(-1, group.shape, axes))
 
     def _join(self, node: Node, level: Level, group: Group) -> None:
-        if level is Level.ROW and node.op.kind is Kind.REDUCE:
-            group.axes = node.params["axes"]
+        group.axes = self._dropped(node, level, group)
         group.levels[node.id] = level
         self._enter(node, group)
         for place in self.reads_of(node, level, group):
@@ -299,20 +315,40 @@ class Fusion:
         return result
 
 
-def floating_scalars(graph: Graph) -> frozenset[int]:
-    """0-d maps of few other 0-d values: kernels recompute them instead of reading them from a buffer."""
+def floating_maps(graph: Graph) -> frozenset[int]:
+    """Maps that kernels recompute instead of reading them from a buffer.
+
+    These are 0-d maps of few other 0-d values, and cheap maps of inputs, constants and running indices.
+    """
     below: dict[int, frozenset[int]] = {}
     for node in graph:
-        if node.op.kind is not Kind.MAP or node.aval.ndim:
+        if node.op.kind is not Kind.MAP:
             continue
         closure = {node.id}
+        cheap = node.aval.ndim == 0 or node_ns(node) <= RECOMPUTE_NS / 4
         for i in node.inputs:
-            while graph[i].op.kind is Kind.VIEW and graph[i].aval.ndim == 0 and len(graph[i].inputs) == 1:
+            while graph[i].op.kind is Kind.VIEW and len(graph[i].inputs) == 1 and i not in below:
                 source = graph[i].inputs[0]
-                if graph[source].aval.ndim:
+                if node.aval.ndim == 0 and graph[source].aval.ndim:
                     break
                 i = source
-            closure |= below.get(i, frozenset())
-        if len(closure) <= SCALAR_LIMIT:
+            known = below.get(i)
+            closure |= known or frozenset()
+            cheap = cheap and (node.aval.ndim == 0 or known is not None or graph[i].op.kind in LEAVES)
+        if cheap and len(closure) <= (SCALAR_LIMIT if node.aval.ndim == 0 else RECOMPUTE_LIMIT):
             below[node.id] = frozenset(closure)
     return frozenset(below)
+
+
+def reductions_above(graph: Graph) -> list[frozenset[tuple[Shape, tuple[int, ...]]]]:
+    """For each node the domains and axes of the reductions it is made of, through maps and views."""
+    above: list[frozenset[tuple[Shape, tuple[int, ...]]]] = []
+    for node in graph:
+        own: frozenset[tuple[Shape, tuple[int, ...]]] = frozenset()
+        if node.op.kind in (Kind.MAP, Kind.VIEW, Kind.REDUCE):
+            own = own.union(*(above[i] for i in node.inputs))
+        if node.op.kind is Kind.REDUCE:
+            operand = graph[node.inputs[0]].aval.shape
+            own |= {(squeeze(operand), squeezed_axes(operand, node.params["axes"]))}
+        above.append(own)
+    return above

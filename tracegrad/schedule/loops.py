@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
 from tracegrad.schedule.cost import RECOMPUTE_NS, node_ns
+from tracegrad.schedule.domain import squeeze
 from tracegrad.schedule.fuse import Fusion, Group
 from tracegrad.schedule.program import Level, Loop, Part
 
@@ -93,7 +94,7 @@ def _ready(graph: Graph, group: Group, operands: dict[int, set[int]]) -> dict[in
 
 
 def _reads_full(graph: Graph, group: Group, total: int) -> bool:
-    return graph[graph[total].inputs[0]].aval.shape == group.shape
+    return squeeze(graph[graph[total].inputs[0]].aval.shape) == group.shape
 
 
 def _again_ns(graph: Graph, group: Group, operands: dict[int, set[int]], node: int, kept: frozenset[int] | set[int]) -> float:

@@ -22,7 +22,7 @@ def schedule(graph: Graph) -> Program:
     for node, readers in fusion.readers.items():
         for _, reader, _ in readers:
             home = fusion.group_of[reader]
-            if graph[node].op.kind in (Kind.INPUT, Kind.CONSTANT) or fusion.group_of[node] is not home:
+            if graph[node].op.kind in (Kind.INPUT, Kind.CONSTANT) or fusion.group_of.get(node) is not home:
                 reads[home.number].add(node)
     kernels: list[Kernel] = []
     spilled: set[int] = set()
