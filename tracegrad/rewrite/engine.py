@@ -1,9 +1,9 @@
 """The rewriter: re-emission of a graph through rules.
 
-One walk emits the nodes that the outputs need, in order, through the hash-consing constructor, and tries the rules at each
-emission; what a rule answers is emitted the same way. So simplification, merging of equal nodes and removal of dead ones
-are one walk. Walks repeat until one fires no rule; the result of that walk is the graph returned, so rewriting it again
-changes nothing.
+One walk emits the nodes that the outputs need, in order, through the hash-consing constructor, and tries the rules at
+each emission; what a rule answers is emitted the same way. So simplification, merging of equal nodes and removal of
+dead ones are one walk. Walks repeat until one fires no rule; the result of that walk is the graph returned, so
+rewriting it again changes nothing.
 """
 
 from __future__ import annotations
@@ -62,10 +62,11 @@ def rewriting(graph: Graph, stages: Sequence[Stage] = STAGES) -> Rewritten:
     """The simplified graph together with the log of the rules that fired."""
     index = RuleIndex(stages)
     log: list[Fired] = []
-    for _ in range(WALKS):
-        walk = Walk(graph, index)
+    for number in range(WALKS):
+        # a value that is computed in two spellings has its true number of users only after the first walk
+        walk = Walk(graph, index, counted=number > 0)
         graph = walk.run()
-        if not walk.log:
+        if number > 0 and not walk.log:
             return Rewritten(graph, tuple(log))
         log.extend(walk.log)
     names = ", ".join(sorted({fired.rule for fired in walk.log}))
@@ -95,11 +96,12 @@ def _root_covers(rule: Rule, op: Op) -> bool:
 class Walk(Recorder):
     """One walk over a graph: a recorder whose every emission is rewritten."""
 
-    def __init__(self, source: Graph, index: RuleIndex) -> None:
+    def __init__(self, source: Graph, index: RuleIndex, counted: bool) -> None:
         super().__init__(Graph(), lambda: self._where)
         self.log: list[Fired] = []
         self._source = source
         self._index = index
+        self._counted = counted
         self._where: Frame | None = None
         self._uses: dict[int, int] = {}
         self._uniform: dict[int, Any] = {}
@@ -179,7 +181,7 @@ class Walk(Recorder):
 
         Nodes that rules made in this walk have no count yet; the next walk knows them.
         """
-        return self._uses.get(node, 2) == 1
+        return self._counted and self._uses.get(node, 0) == 1
 
     # -- the log ------------------------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ class Pattern(ArrayMethods):
         raise NotImplementedError
 
     def parts(self) -> Iterator[Pattern]:
-        """This pattern and those in it."""
+        """The pattern and those in it."""
         yield self
 
 
@@ -70,7 +70,8 @@ class Variable(Pattern):
 
     def matches(self, scope: Scope, node: int, found: Found) -> bool:
         """Whether the variable is free or already this node."""
-        return found.setdefault(self.name, node) == node
+        bound: int = found.setdefault(self.name, node)
+        return bound == node
 
     def __str__(self) -> str:
         return self.name
@@ -138,7 +139,7 @@ class Applied(Pattern):
         return True
 
     def parts(self) -> Iterator[Pattern]:
-        """This pattern and those of the operands."""
+        """The pattern and those of its operands."""
         yield self
         for operand in self.operands:
             yield from operand.parts()
@@ -232,7 +233,7 @@ def _same_as(wanted: Any) -> Callable[[Any], bool]:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An expression in which a rule fires, and the shapes and dtypes of its inputs (``"float"`` stands for each float)."""
+    """An expression in which a rule fires, with shapes and dtypes of its inputs (``"float"``: each float dtype)."""
 
     build: Callable[..., Any]
     shapes: tuple[Shape, ...]
@@ -251,12 +252,12 @@ class Rule:
     Parameters
     ----------
     name: what ``explain`` prints when it fires.
-    kind: ``exact`` rules keep every bit, on NaN (payload aside), infinities and signed zeros too. ``stabilise`` rules are
-        equal up to rounding where both sides are finite; elsewhere the right side is the mathematical value.
+    kind: ``exact`` rules keep every bit, on NaN (payload aside), infinities and signed zeros too. ``stabilise`` rules
+        are equal up to rounding where both sides are finite; elsewhere the right side is the mathematical value.
     pattern: the left side.
     replacement: the right side, called with what the pattern captured that its parameters name: traced values for
-        variables, ``Application`` for families, NumPy scalars for numbers. A number returned stands for a constant of the
-        matched node's shape and dtype.
+        variables, ``Application`` for families, NumPy scalars for numbers. A number returned stands for a constant of
+        the matched node's shape and dtype.
     when: a further condition on the captures.
     examples: expressions in which it fires; for a rule without parameters and families the pattern itself serves.
     """

@@ -1,13 +1,17 @@
 """The rules by stage, in the order in which they are tried."""
 
 from tracegrad.rewrite.pattern import Stage
-from tracegrad.rewrite.rules import algebra, canonicalise, fold, sink, stabilise
+from tracegrad.rewrite.rules.algebra import RULES as ALGEBRA
+from tracegrad.rewrite.rules.canonicalise import RULES as CANONICALISE
+from tracegrad.rewrite.rules.fold import RULES as FOLD
+from tracegrad.rewrite.rules.sink import RULES as SINK
+from tracegrad.rewrite.rules.stabilise import RULES as STABILISE
 
 STAGES = (
-    Stage("canonicalise", canonicalise.RULES),
-    Stage("fold", fold.RULES),
-    Stage("algebra", algebra.RULES),
-    Stage("stabilise", stabilise.RULES),
-    Stage("sink views", sink.RULES),
+    Stage("canonicalise", CANONICALISE),
+    Stage("fold", FOLD),
+    Stage("algebra", ALGEBRA),
+    Stage("stabilise", STABILISE),
+    Stage("sink views", SINK),
 )
 """All rules; ``explain`` prints these names."""

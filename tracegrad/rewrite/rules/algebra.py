@@ -25,10 +25,10 @@ def _integers(x: Sym) -> bool:
 def _power_of_two(c: Any) -> bool:
     """Whether dividing by c is multiplying by 1/c, to the last bit."""
     with np.errstate(all="ignore"):
-        return bool(c.dtype.kind == "f" and np.isfinite(c) and abs(np.frexp(c)[0]) == 0.5 and np.isfinite(1 / c))  # noqa: PLR2004
+        return bool(c.dtype.kind == "f" and np.isfinite(c) and abs(np.frexp(c)[0]) == 0.5 and np.isfinite(1 / c))
 
 
-INTEGER = ("int32",)
+INTEGER = ("int64",)
 
 NEUTRAL: tuple[Rule, ...] = (
     rule("times-one", "exact", lambda x: x * 1, lambda x: x),
@@ -72,7 +72,7 @@ NEUTRAL: tuple[Rule, ...] = (
     ),
 )
 
-# -- the driver's product: a zero cotangent stays as it is, otherwise it is a product -----------------------------------
+# -- the driver's product: a zero cotangent stays as it is, otherwise it is a product -----------------------------
 
 
 def _nonzero(c: Any) -> bool:
@@ -326,8 +326,10 @@ def _stretched_axes(x: Sym, shape: Shape, axes: Shape) -> tuple[int, ...]:
 
 
 def unrepeated(x: Sym, shape: Shape, axes: Shape) -> tuple[Sym, Shape, int]:
-    """A value before it was stretched to ``shape``, without the axes of ``axes`` that were, the rest of ``axes`` in it,
-    and how often each element occurs along the axes left out."""
+    """A value without those of ``axes`` along which it was stretched to ``shape``.
+
+    Returns it, what remains of ``axes``, and how often each element occurred along the axes left out.
+    """
     gone = _stretched_axes(x, shape, axes)
     whole = with_leading_axes(x, len(shape))
     kept = [k for k in range(len(shape)) if k not in gone]

@@ -10,7 +10,7 @@ from tracegrad.core.aval import Shape
 from tracegrad.core.graph import Constant
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.comparisons import bitwise_and, bitwise_or, bitwise_xor, equal, logical_and, logical_or, not_equal
-from tracegrad.ops.maps import add, cast, multiply
+from tracegrad.ops.maps import add, cast, multiply, negative
 from tracegrad.ops.sources import constant
 from tracegrad.ops.views import (
     collect_windows,
@@ -52,7 +52,10 @@ ARITHMETIC: tuple[Rule, ...] = (
         "exact",
         lambda: family("pair", *COMMUTATIVE, test=_constant_first),
         _swapped,
-        examples=[example(lambda x: 2.0 + x, (200,)), example(lambda x: np.arange(3.0) * x, (3,), dtypes=("float64",))],
+        examples=[
+            example(lambda x: 2.0 + x, (200,), dtypes=("float64",)),
+            example(lambda x: multiply(np.arange(3.0), x), (3,), dtypes=("float64",)),
+        ],
     ),
     rule(
         "operands-in-order",
@@ -67,7 +70,7 @@ ARITHMETIC: tuple[Rule, ...] = (
         lambda x: x - number("c", 1.5, lambda c: c.dtype.kind in "fi"),
         lambda x, c: x + np.negative(c),
     ),
-    rule("negative-of-negative", "exact", lambda x: -(-x), lambda x: x),
+    rule("negative-of-negative", "exact", lambda x: negative(negative(x)), lambda x: x),
     rule("add-negative", "exact", lambda x, y: x + (-y), lambda x, y: x - y),
     rule("negative-add", "exact", lambda x, y: (-x) + y, lambda x, y: y - x, when=lambda x, y: not is_constant(y)),
     rule("subtract-negative", "exact", lambda x, y: x - (-y), lambda x, y: x + y),
@@ -97,7 +100,7 @@ def _one_value(value: Constant) -> bool:
     if array.ndim == 0 or array.size == 0:
         return False
     first = array.flat[0].tobytes()
-    return array.flat[-1].tobytes() == first and array.tobytes() == first * array.size
+    return bool(array.flat[-1].tobytes() == first and array.tobytes() == first * array.size)
 
 
 def _lossless(source: np.dtype[Any], middle: np.dtype[Any]) -> bool:
@@ -168,11 +171,13 @@ def _whole(x: Sym, starts: Shape, sizes: Shape, steps: Shape) -> bool:
 def _slice_of_slice(x: Sym, starts: Shape, steps: Shape, starts2: Shape, sizes: Shape, steps2: Shape) -> Sym:
     begin = tuple(a + b * s for a, b, s in zip(starts, starts2, steps, strict=True))
     stride = tuple(s * t for s, t in zip(steps, steps2, strict=True))
-    return strided_slice(x, starts=begin, sizes=sizes, steps=stride)
+    result: Sym = strided_slice(x, starts=begin, sizes=sizes, steps=stride)
+    return result
 
 
 def _flip_of_flip(x: Sym, inner: Shape, outer: Shape) -> Sym:
-    return flip(x, tuple(sorted(set(inner) ^ set(outer))))
+    result: Sym = flip(x, tuple(sorted(set(inner) ^ set(outer))))
+    return result
 
 
 VIEWS: tuple[Rule, ...] = (

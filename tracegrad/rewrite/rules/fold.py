@@ -1,4 +1,4 @@
-"""What is known is computed now: ops on constants become constants, and ops on stretched values run on the small value."""
+"""What is known is computed now: ops on constants are constants; maps of stretched values run on the small value."""
 
 from __future__ import annotations
 

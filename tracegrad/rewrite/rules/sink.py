@@ -1,6 +1,7 @@
 """Views move below maps, towards the inputs, where they become index arithmetic of a load.
 
-Only below maps that have no other user, so that nothing is computed twice; and never a broadcast, which moves the other way.
+Only below maps that have no other user, so that nothing is computed twice; and never a broadcast, which moves the
+other way.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from tracegrad.rewrite.rules.facts import made_by, unstretched
 
 
 def _map() -> Any:
-    return family("map", Kind.MAP, once=True)
+    return family("node", Kind.MAP, once=True)
 
 
-def _plain(map: Application, shape: Shape) -> bool:  # noqa: A002
+def _plain(node: Application, shape: Shape) -> bool:
     """Whether the reshape of every operand is free: a stretched one would have to be indexed through it."""
-    same = [n for n in map.operands[0].shape if n != 1] == [n for n in shape if n != 1]
-    return same or all(made_by(x).op is not broadcast or not unstretched(x).shape for x in map.operands)
+    same = [n for n in node.operands[0].shape if n != 1] == [n for n in shape if n != 1]
+    return same or all(made_by(x).op is not broadcast or not unstretched(x).shape for x in node.operands)
 
 
 RULES: tuple[Rule, ...] = (
@@ -31,7 +32,7 @@ RULES: tuple[Rule, ...] = (
         "transpose-below-map",
         "exact",
         lambda: permute(_map(), axes=parameter("axes")),
-        lambda map, axes: map.on([permute(x, axes=axes) for x in map.operands]),
+        lambda node, axes: node.on([permute(x, axes=axes) for x in node.operands]),
         examples=[
             example(lambda x: permute(tanh(x), axes=(1, 0)), (3, 4)),
             example(lambda x, y: permute(add(x, broadcast(y, shape=(3, 4))), axes=(1, 0)), (3, 4), (4,)),
@@ -41,14 +42,14 @@ RULES: tuple[Rule, ...] = (
         "flip-below-map",
         "exact",
         lambda: reverse(_map(), axes=parameter("axes")),
-        lambda map, axes: map.on([reverse(x, axes=axes) for x in map.operands]),
+        lambda node, axes: node.on([reverse(x, axes=axes) for x in node.operands]),
         examples=[example(lambda x: reverse(tanh(x), axes=(1,)), (3, 4))],
     ),
     rule(
         "reshape-below-map",
         "exact",
         lambda: reshape_to(_map(), shape=parameter("shape")),
-        lambda map, shape: map.on([reshape_to(x, shape=shape) for x in map.operands]),
+        lambda node, shape: node.on([reshape_to(x, shape=shape) for x in node.operands]),
         when=_plain,
         examples=[example(lambda x: reshape_to(tanh(x), shape=(2, 6)), (3, 4))],
     ),
@@ -56,8 +57,8 @@ RULES: tuple[Rule, ...] = (
         "slice-below-map",
         "exact",
         lambda: strided_slice(_map(), starts=parameter("starts"), sizes=parameter("sizes"), steps=parameter("steps")),
-        lambda map, starts, sizes, steps: map.on(
-            [strided_slice(x, starts=starts, sizes=sizes, steps=steps) for x in map.operands]
+        lambda node, starts, sizes, steps: node.on(
+            [strided_slice(x, starts=starts, sizes=sizes, steps=steps) for x in node.operands]
         ),
         examples=[
             example(lambda x: strided_slice(tanh(x), starts=(0, 1), sizes=(3, 2), steps=(1, 2)), (3, 4)),

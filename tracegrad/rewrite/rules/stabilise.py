@@ -24,13 +24,36 @@ def _log_sigmoid(x: Sym) -> Sym:
     return result
 
 
+def _sum_of_exponentials(s: Sym) -> bool:
+    """Whether a value is seen to be positive."""
+    graph = s.recorder.graph
+    node = graph[s.id]
+    while node.op in (broadcast, reshape_to, reduce_sum, permute):
+        node = graph[node.inputs[0]]
+    return node.op is exp
+
+
 LOGARITHMS: tuple[Rule, ...] = (
     rule("log-of-one-plus", "stabilise", lambda x: log(x + 1), lambda x: log1p(x)),
     rule("exp-minus-one", "stabilise", lambda x: exp(x) + -1, lambda x: expm1(x)),
     rule("log-of-exp", "stabilise", lambda x: log(exp(x)), lambda x: x),
     rule("log1p-of-expm1", "stabilise", lambda x: log1p(expm1(x)), lambda x: x),
     # log-softmax: eˣ may underflow where x - log s is an ordinary number
-    rule("log-of-exp-ratio", "stabilise", lambda x, s: log(exp(x) / s), lambda x, s: x - log(s)),
+    rule(
+        "log-of-exp-ratio",
+        "stabilise",
+        lambda x, s: log(exp(x) / s),
+        lambda x, s: x - log(s),
+        when=lambda x, s: _sum_of_exponentials(s),
+        examples=[
+            example(
+                lambda x: log(
+                    exp(x) / broadcast(reshape_to(reduce_sum(exp(x), axes=(1,)), shape=(3, 1)), shape=(3, 4))
+                ),
+                (3, 4),
+            ),
+        ],
+    ),
     rule("log-of-sigmoid", "stabilise", lambda x: log(sigmoid(x)), _log_sigmoid),
     rule("log-of-one-minus-sigmoid", "stabilise", lambda x: log(1 - sigmoid(x)), lambda x: _log_sigmoid(-x)),
     rule("sigmoid-written-out", "stabilise", lambda x: 1 / (exp(-x) + 1), lambda x: sigmoid(x)),
@@ -68,6 +91,7 @@ SUMS: tuple[Rule, ...] = (
         lambda g: scale(g, number("c", -2.5, _negative)),
         lambda g, c: g * c,
     ),
+    rule("scale-by-negative", "stabilise", lambda g, p: scale(g, -p), lambda g, p: -scale(g, p)),
     rule("sum-of-no-axes", "stabilise", lambda x: reduce_sum(x, axes=()), lambda x: x),
     rule(
         "sum-of-stretched",
