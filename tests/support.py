@@ -1,4 +1,4 @@
-"""What tests of several rooms share: static graphs without the tracer, finite differences, every op that is declared."""
+"""What tests of several rooms share: graphs without the tracer, gradients, finite differences, every declared op."""
 
 import importlib
 import pkgutil
@@ -6,8 +6,10 @@ import pkgutil
 import numpy as np
 
 import tracegrad.ops
+from tracegrad.autodiff.reverse import differentiate
 from tracegrad.core.aval import aval_of
 from tracegrad.core.graph import Graph
+from tracegrad.core.interpret import interpret
 from tracegrad.core.op import Op
 from tracegrad.core.tree import flatten
 from tracegrad.core.verify import verify
@@ -16,7 +18,7 @@ from tracegrad.symbolic import Recorder, Sym
 
 
 def static(function, *arrays):
-    """The frozen, verified graph of ``function`` on inputs of these arrays' shapes and dtypes; outputs in tree order."""
+    """The frozen, verified graph of a function on inputs of these arrays' shapes and dtypes; outputs in tree order."""
     graph = Graph()
     recorder = Recorder(graph, lambda: None)
     syms = []
@@ -47,3 +49,11 @@ def central_difference(function, arrays, position, direction, step=1e-6):
 
     near, far = at(step) - at(-step), at(2 * step) - at(-2 * step)
     return (8 * near - far) / (12 * step)
+
+
+def gradients(function, *arrays):
+    """The gradients of a scalar function with respect to each of its float arguments, by the interpreter."""
+    graph = static(function, *arrays)
+    wrt = [node.id for node in graph.inputs if node.aval.differentiable]
+    joint = verify(differentiate(graph, wrt), "differentiate")
+    return interpret(joint, arrays)[1:]

@@ -20,6 +20,7 @@ from tracegrad.ops.contractions import matmul
 from tracegrad.ops.conv import conv2d
 from tracegrad.ops.maps import (
     absolute,
+    add,
     cast,
     erf,
     exp,
@@ -27,12 +28,15 @@ from tracegrad.ops.maps import (
     log,
     log1p,
     maximum,
+    multiply,
     select,
     sigmoid,
     sqrt,
     stop_gradient,
+    subtract,
     tanh,
 )
+from tracegrad.ops.pooling import avg_pool2d, max_pool2d
 from tracegrad.ops.reductions import as_operand, mean
 from tracegrad.ops.reductions import max as max_of
 from tracegrad.ops.reductions import sum as sum_of
@@ -40,6 +44,7 @@ from tracegrad.ops.sources import running_index
 from tracegrad.ops.views import expand_dims, reshape, transpose
 
 __all__ = [
+    "avg_pool2d",
     "binary_cross_entropy_with_logits",
     "conv2d",
     "cross_entropy",
@@ -53,6 +58,7 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "max_pool2d",
     "mse_loss",
     "nll_loss",
     "one_hot",
@@ -265,7 +271,7 @@ def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Any:
     logits, labels = as_operand(logits), as_operand(labels)
     axis = 1 if len(shape_of(logits)) > 1 else 0
     if labels.dtype.kind == "f" and shape_of(labels) == shape_of(logits):
-        return _reduced(-sum_of(labels * log_softmax(logits, axis), axis), reduction)
+        return _reduced(-sum_of(multiply(labels, log_softmax(logits, axis)), axis), reduction)
     # shifted before the score is picked: the difference of two large numbers would lose its digits
     shifted = logits - _peak(logits, axis) if shape_of(logits) else logits
     picked = _picked("cross_entropy", shifted, labels)
@@ -288,7 +294,7 @@ def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
     np.float64(2.0)
     """
     prediction, target = _paired("mse_loss", prediction, target)
-    error = prediction - target
+    error = subtract(prediction, target)
     return _reduced(error * error, reduction)
 
 
@@ -299,7 +305,7 @@ def l1_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
     np.float64(1.0)
     """
     prediction, target = _paired("l1_loss", prediction, target)
-    return _reduced(absolute(prediction - target), reduction)
+    return _reduced(absolute(subtract(prediction, target)), reduction)
 
 
 def huber_loss(prediction: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
@@ -309,7 +315,7 @@ def huber_loss(prediction: Any, target: Any, reduction: str = "mean", delta: flo
     array([0.125, 2.5  ])
     """
     prediction, target = _paired("huber_loss", prediction, target)
-    error = prediction - target
+    error = subtract(prediction, target)
     size = absolute(error)
     return _reduced(select(size <= delta, error * error * 0.5, (size - 0.5 * delta) * delta), reduction)
 
@@ -333,7 +339,7 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = 
     """
     logits, target = _paired("binary_cross_entropy_with_logits", logits, target)
     target = target if target.dtype == logits.dtype else cast(target, dtype=logits.dtype)
-    return _reduced(softplus(logits) - logits * target, reduction)
+    return _reduced(subtract(softplus(logits), multiply(logits, target)), reduction)
 
 
 # -- layers -----------------------------------------------------------------------------------------------------------
@@ -367,7 +373,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
             fix="the weight has shape (outputs, inputs), and the input's last axis has the size of inputs",
         )
     out = matmul(x, transpose(weight))
-    return out if bias is None else out + bias
+    return out if bias is None else add(out, bias)
 
 
 def layer_norm(x: Any, weight: Any = None, bias: Any = None, axis: Axes = -1, eps: float = 1e-5) -> Any:
@@ -380,5 +386,5 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, axis: Axes = -1, ep
     away = x - mean(x, axis, keepdims=True)
     variance = mean(away * away, axis, keepdims=True)
     out = away * (1.0 / sqrt(variance + eps))
-    out = out if weight is None else out * weight
-    return out if bias is None else out + bias
+    out = out if weight is None else multiply(out, weight)
+    return out if bias is None else add(out, bias)

@@ -17,8 +17,8 @@ import numpy as np
 
 from tracegrad.core.aval import shape_of
 from tracegrad.core.tree import flatten, tree_map
-from tracegrad.errors import DtypeError, ShapeError
-from tracegrad.ops.maps import cast, power, sqrt
+from tracegrad.errors import DtypeError, ShapeError, TreeError
+from tracegrad.ops.maps import add, cast, divide, multiply, power, sqrt, subtract
 
 __all__ = ["AdamState", "Optimizer", "SgdState", "adam", "sgd"]
 
@@ -82,9 +82,9 @@ def sgd(lr: Rate, momentum: float = 0.0, nesterov: bool = False, weight_decay: f
         grads = _decayed(grads, params, weight_decay)
         velocity, direction = None, grads
         if momentum:
-            velocity = tree_map(lambda v, g: v * momentum + g, state.velocity, grads)
-            direction = tree_map(lambda g, v: g + v * momentum, grads, velocity) if nesterov else velocity
-        moved = tree_map(lambda p, d: p - d * _like(rate, p), params, direction)
+            velocity = tree_map(lambda v, g: add(v * momentum, g), state.velocity, grads)
+            direction = tree_map(lambda g, v: add(g, v * momentum), grads, velocity) if nesterov else velocity
+        moved = tree_map(lambda p, d: subtract(p, multiply(d, _like(rate, p))), params, direction)
         return moved, SgdState(state.step + 1, velocity)
 
     return Optimizer(init, update)
@@ -116,15 +116,16 @@ def adam(
     def update(grads: Any, state: AdamState, params: Any) -> tuple[Any, AdamState]:
         step = state.step + 1
         grads = _decayed(grads, params, weight_decay)
-        first = tree_map(lambda m, g: m * b1 + g * (1.0 - b1), state.first, grads)
-        second = tree_map(lambda v, g: v * b2 + g * g * (1.0 - b2), state.second, grads)
+        first = tree_map(lambda m, g: add(m * b1, g * (1.0 - b1)), state.first, grads)
+        second = tree_map(lambda v, g: add(v * b2, g * g * (1.0 - b2)), state.second, grads)
         # scalars in float64, cast to each parameter's dtype where they meet it
         count = cast(step, dtype=np.dtype(np.float64))
-        rate = _rate(lr, state.step) / (1.0 - power(b1, count))
+        rate = divide(_rate(lr, state.step), 1.0 - power(b1, count))
         root = sqrt(1.0 - power(b2, count))
 
         def move(p: Any, m: Any, v: Any) -> Any:
-            return p - m * _like(rate, p) / (sqrt(v) / _like(root, p) + eps)
+            size = divide(sqrt(v), _like(root, p)) + eps
+            return subtract(p, divide(multiply(m, _like(rate, p)), size))
 
         return tree_map(move, params, first, second), AdamState(step, first, second)
 
@@ -159,16 +160,20 @@ def _rate(lr: Rate, step: Any) -> Any:
 
 
 def _decayed(grads: Any, params: Any, weight_decay: float) -> Any:
-    """The gradients with weight decay; ShapeError names a leaf whose gradient has another shape."""
+    """The gradients with weight decay; TreeError and ShapeError where they are not those of the parameters."""
     leaves, structure = flatten(params, root="params")
     others, other_structure = flatten(grads, root="grads")
-    if structure == other_structure:
-        for p, g, path in zip(leaves, others, structure.paths("params"), strict=True):
-            if shape_of(p) != shape_of(g):
-                raise ShapeError(
-                    f"{path} has shape {shape_of(p)}, its gradient {shape_of(g)}",
-                    fix="pass the gradients of these parameters, in the same structure",
-                )
+    if structure != other_structure:
+        raise TreeError(
+            f"the gradients have the structure {other_structure!r}, the parameters {structure!r}",
+            fix="pass the gradients of these parameters, in the same structure",
+        )
+    for p, g, path in zip(leaves, others, structure.paths("params"), strict=True):
+        if shape_of(p) != shape_of(g):
+            raise ShapeError(
+                f"{path} has shape {shape_of(p)}, its gradient {shape_of(g)}",
+                fix="pass the gradient of this parameter, in its shape",
+            )
     if not weight_decay:
         return tree_map(lambda p, g: g, params, grads)
-    return tree_map(lambda p, g: g + p * weight_decay, params, grads)
+    return tree_map(lambda p, g: add(g, p * weight_decay), params, grads)

@@ -18,7 +18,7 @@ from tracegrad.core.aval import Aval, Shape, broadcast_shapes, normalise_axis, s
 from tracegrad.core.op import FLAT, Kind, Op, Rule, Sample, Values, linear
 from tracegrad.errors import DtypeError, ShapeError, TraceError
 from tracegrad.ops.comparisons import logical_and
-from tracegrad.ops.maps import cast, select
+from tracegrad.ops.maps import add, cast, multiply, select
 from tracegrad.ops.sources import TRACED, running_index
 from tracegrad.ops.views import broadcast_to, reshape, reverse, stack, strided_slice, transpose, update
 
@@ -126,7 +126,7 @@ put: Op = Op(
     lower="put",
     numpy=(),
     torch=("index_copy", "IndexCopyBackward0"),
-    doc="A copy of ``base`` with elements replaced at a vector of positions along an axis; of equal ones the last wins.",
+    doc="A copy of ``base`` with elements replaced at a vector of positions along an axis; of equal ones the last.",
     samples=(
         Sample((Values((5,)), Values((3,), 0, 5, kind="int"), Values((3,))), {"axis": 0}),
         Sample((Values((2, 3, 2)), Values((6,), 0, 3, kind="int"), Values((2, 6, 2))), {"axis": 1}),
@@ -352,7 +352,7 @@ def _merge(key: _Key) -> _Gathered:
     inside: Any = None
     for k, n in zip(axes, sizes, strict=True):
         index = key.arrays[k]
-        flat = index if flat is None else flat * n + index
+        flat = index if flat is None else add(multiply(flat, n), index)
         if len(axes) > 1 and not isinstance(index, np.ndarray):
             fits = logical_and(index >= 0, index < n)
             inside = fits if inside is None else logical_and(inside, fits)

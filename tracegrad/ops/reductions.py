@@ -17,9 +17,9 @@ from tracegrad.core.op import Op, Reducer, Sample, Values, reduction
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.broadcasting import broadcast_back, reduce_sum
 from tracegrad.ops.comparisons import logical_not
-from tracegrad.ops.maps import cast, maximum, minimum, scale, select, sqrt
+from tracegrad.ops.maps import cast, maximum, minimum, multiply, scale, select, sqrt
 from tracegrad.ops.sources import running_index
-from tracegrad.ops.views import expand_dims, reshape
+from tracegrad.ops.views import broadcast_to, expand_dims, reshape
 
 Axes = int | tuple[int, ...] | None
 
@@ -118,9 +118,14 @@ def as_operand(x: Any) -> Any:
 
 
 def _reduce(op: Op, x: Any, axis: Axes, keepdims: bool) -> Any:
-    axes = normalise_axes(axis, len(shape_of(x)))
+    axes = _axes(axis, len(shape_of(x)))
     result = op(x, axes=axes)
     return expand_dims(result, axes) if keepdims and axes else result
+
+
+def _axes(axis: Axes, ndim: int) -> tuple[int, ...]:
+    """Sorted axes; NumPy's reductions let a 0-d array pass for one with an axis."""
+    return () if ndim == 0 and axis in (0, -1) else normalise_axes(axis, ndim)
 
 
 def _no_out(out: Any) -> None:
@@ -249,7 +254,8 @@ def _place(op: Op, x: Any, axis: int | None, out: None, keepdims: bool) -> Any:
     _no_out(out)
     x = as_operand(x)
     ndim = len(shape_of(x))
-    if axis is None:
+    if axis is None or ndim == 0:
+        _axes(axis, ndim)
         found = _place(op, reshape(x, -1), 0, None, False)
         return reshape(found, (1,) * ndim) if keepdims and ndim else found
     (place,) = normalise_axes(axis, ndim)
@@ -339,5 +345,5 @@ def average(x: Any, axis: Axes = None, weights: Any = None, *, keepdims: bool = 
             )
         (place,) = normalise_axes(axis, len(shape_of(x)))
         weights = reshape(weights, tuple(-1 if k == place else 1 for k in range(len(shape_of(x)))))
-        weights = weights + np.zeros(shape_of(x), weights.dtype)
-    return sum(x * weights, axis, keepdims=keepdims) / sum(weights, axis, keepdims=keepdims)
+        weights = broadcast_to(weights, shape_of(x))
+    return sum(multiply(x, weights), axis, keepdims=keepdims) / sum(weights, axis, keepdims=keepdims)
