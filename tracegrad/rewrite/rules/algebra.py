@@ -10,7 +10,7 @@ import numpy as np
 from tracegrad.core.aval import Shape
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.comparisons import logical_not
-from tracegrad.ops.maps import maximum, minimum, power, scale, select
+from tracegrad.ops.maps import maximum, minimum, power, scale, select, stop_gradient
 from tracegrad.ops.reductions import reduce_max, reduce_min, reduce_prod
 from tracegrad.ops.views import embed, flip, join, permute, reshape, reverse, strided_slice, transpose, update
 from tracegrad.rewrite.pattern import Rule, example, family, number, parameter, rule
@@ -61,6 +61,8 @@ NEUTRAL: tuple[Rule, ...] = (
     rule("minus-zero-minus", "exact", lambda x: -0.0 - x, lambda x: -x),
     rule("power-zero", "exact", lambda x: power(x, number("c", 0.0, lambda c: c == 0)), lambda x: 1),
     rule("power-one", "exact", lambda x: power(x, 1), lambda x: x),
+    # differentiation is over when graphs are rewritten
+    rule("stop-gradient", "exact", lambda x: stop_gradient(x), lambda x: x),
     rule("maximum-with-itself", "exact", lambda x: maximum(x, x), lambda x: x),
     rule("minimum-with-itself", "exact", lambda x: minimum(x, x), lambda x: x),
     rule(

@@ -87,6 +87,8 @@ ARITHMETIC: tuple[Rule, ...] = (
         lambda x: -(x * number("c", 1.5, lambda c: c.dtype.kind in "fi")),
         lambda x, c: x * np.negative(c),
     ),
+    rule("negative-divide", "exact", lambda x, y: (-x) / y, lambda x, y: -(x / y)),
+    rule("divide-negative", "exact", lambda x, y: x / (-y), lambda x, y: -(x / y)),
     rule("negative-times", "exact", lambda x, y: (-x) * y, lambda x, y: -(x * y)),
     rule("times-negative", "exact", lambda x, y: x * (-y), lambda x, y: -(x * y)),
 )
