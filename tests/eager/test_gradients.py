@@ -35,7 +35,9 @@ def eager_gradients(function, values):
     leaves = [tensor(v, requires_grad=True) for v in values]
     out = function(*leaves)
     out.backward()
-    return out.item(), [np.zeros(v.shape) if t.grad is None else t.grad.numpy() for t, v in zip(leaves, values)]
+    return out.item(), [
+        np.zeros(v.shape) if t.grad is None else t.grad.numpy() for t, v in zip(leaves, values, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

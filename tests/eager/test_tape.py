@@ -64,7 +64,7 @@ def test_second_backward_needs_retain_graph():
     y.backward(retain_graph=True)
     y.backward()
     assert x.grad.tolist() == [4.0, 8.0]
-    with pytest.raises(TapeError, match="backward through the graph a second time(?s:.*)retain_graph=True"):
+    with pytest.raises(TapeError, match=r"backward through the graph a second time(?s:.*)retain_graph=True"):
         y.backward()
 
 
@@ -170,7 +170,7 @@ def test_changing_what_backward_needs():
     h = x * 1
     y = (h * h).sum()
     h += 1
-    with pytest.raises(TapeError, match="modified by an inplace operation(?s:.*)<MulBackward0>(?s:.*)written by [+]="):
+    with pytest.raises(TapeError, match=r"modified by an inplace operation(?s:.*)<MulBackward0>(?s:.*)written by [+]="):
         y.backward()
     with no_grad():
         w = tensor([1.0, 2.0], requires_grad=True)

@@ -105,7 +105,7 @@ class TapeNode:
         self.saved = saved
         self.shape = shape
         self.dtype = dtype
-        self.retained: weakref.ref[Tensor] | None = None
+        self.retained: weakref.ref[Any] | None = None
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:

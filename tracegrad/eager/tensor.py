@@ -4,42 +4,29 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, Shape, broadcast_shapes, supported
+from tracegrad.core.aval import Aval, Shape, supported
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.display import describe
+from tracegrad.eager.inplace import InPlace
+from tracegrad.eager.leaf import LeafState
 from tracegrad.eager.modes import recording
 from tracegrad.eager.promote import DEFAULT_DTYPE, coerce
 from tracegrad.eager.protocols import apply_function, apply_ufunc
-from tracegrad.eager.residuals import plan
+from tracegrad.eager.record import explain, record, share_version
 from tracegrad.eager.tape import AccumulateGrad, Node, TapeNode, Version, run_backward
 from tracegrad.errors import DtypeError, ShapeError, TapeError
-from tracegrad.ops.indexing import setitem
 from tracegrad.ops.maps import cast
-from tracegrad.ops.methods import ArrayMethods
 
 Array = np.ndarray[Any, Any]
 
 
-class _LeafState:
-    """What only leaves and retaining tensors have: the wish for a gradient, the gradient, the end of their paths."""
-
-    __slots__ = ("accumulator", "grad", "requires_grad", "retains")
-
-    def __init__(self) -> None:
-        self.requires_grad = False
-        self.grad: Tensor | None = None
-        self.retains = False
-        # weak, because the node holds the tensor and a graph holds the node
-        self.accumulator: weakref.ref[AccumulateGrad] | None = None
-
-
-class Tensor(ArrayMethods):
+class Tensor(InPlace):
     """An array on the dynamic graph; :func:`tensor` makes one.
 
     >>> x = tensor([1.0, 2.0], requires_grad=True)
@@ -50,13 +37,13 @@ class Tensor(ArrayMethods):
     """
 
     bind_rank = 1
-    __slots__ = ("__weakref__", "_array", "_source", "_state", "_version")
+    __slots__ = ()
 
     def __init__(self, data: Any = (), *, dtype: Any = None, requires_grad: bool = False) -> None:
         self._array: Array = _new_array(data, dtype)
         self._source: Node | None = None
         self._version: Version | None = None
-        self._state: _LeafState | None = None
+        self._state: LeafState | None = None
         if requires_grad:
             self.requires_grad_()
 
@@ -96,13 +83,13 @@ class Tensor(ArrayMethods):
             with np.errstate(all="ignore"):
                 out = op.eager(*kept, **params)
         except (ValueError, TypeError, IndexError):
-            _explain(op, kept, params)
+            explain(op, kept, params)
             raise
         result = Tensor._wrap(out)
         if op.kind is Kind.VIEW:
-            _share_version(result, operands)
+            share_version(result, operands)
         if recorded and result._array.dtype.kind == "f" and recording.get():
-            result._source = _record(op, params, operands, kept, sources, result)
+            result._source = record(op, params, operands, kept, sources, result)
         return result
 
     def _accumulator(self) -> AccumulateGrad | None:
@@ -115,11 +102,6 @@ class Tensor(ArrayMethods):
             node = AccumulateGrad(self)
             state.accumulator = weakref.ref(node)
         return node
-
-    def _own_version(self) -> Version:
-        if self._version is None:
-            self._version = Version()
-        return self._version
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
@@ -141,38 +123,6 @@ class Tensor(ArrayMethods):
         return self._array.ndim
 
     @property
-    def requires_grad(self) -> bool:
-        """Whether operations on it are recorded."""
-        return self._source is not None or (self._state is not None and self._state.requires_grad)
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        self.requires_grad_(value)
-
-    def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Start or stop recording what is computed from this leaf; returns the tensor.
-
-        Raises TapeError for integer and boolean tensors, and for stopping at a tensor that was computed.
-        """
-        if requires_grad and self._array.dtype.kind != "f":
-            raise TapeError(
-                f"only Tensors of floating point dtype can require gradients, this one is {self.dtype}",
-                fix="make it floating: tensor(data, dtype=np.float32, requires_grad=True)",
-                where=user_frame(),
-            )
-        if self._source is not None:
-            if not requires_grad:
-                raise TapeError(
-                    "you can only change requires_grad flags of leaf variables",
-                    fix="use x.detach() for a tensor without history",
-                    where=user_frame(),
-                )
-            return self
-        if requires_grad or self._state is not None:
-            self._own_state().requires_grad = requires_grad
-        return self
-
-    @property
     def is_leaf(self) -> bool:
         """Whether it was made by the user, or has no history."""
         return self._source is None
@@ -181,11 +131,6 @@ class Tensor(ArrayMethods):
     def grad_fn(self) -> TapeNode | None:
         """The recorded op it came from, None for a leaf."""
         return self._source if isinstance(self._source, TapeNode) else None
-
-    def _own_state(self) -> _LeafState:
-        if self._state is None:
-            self._state = _LeafState()
-        return self._state
 
     @property
     def grad(self) -> Tensor | None:
@@ -349,148 +294,6 @@ class Tensor(ArrayMethods):
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if self._array.ndim == 0 and spec else format(repr(self), spec)
-
-    # -- in place -----------------------------------------------------------------------------------------------------
-
-    def _written(self, writer: str) -> None:
-        version = self._own_version()
-        version.count += 1
-        version.writer = writer
-
-    def _check_writable(self, value: Any) -> None:
-        """Raise TapeError where a write would break a record."""
-        if not recording.get():
-            return
-        if self._source is None and self.requires_grad:
-            raise TapeError(
-                "a leaf Tensor that requires grad is being used in an in-place operation",
-                fix="write x = x + y, or update it inside with no_grad():",
-                where=user_frame(),
-            )
-        history = self._source is not None or (isinstance(value, Tensor) and value.requires_grad)
-        if history and self._version is not None and self._version.viewed:
-            raise TapeError(
-                "an in-place operation on a Tensor of which views exist, with a gradient to record",
-                fix="write x = x + y instead of x += y, or work on a copy",
-                where=user_frame(),
-            )
-
-    def _check_stored(self, writer: str) -> None:
-        """Raise TapeError where the elements have no memory of their own."""
-        if not self._array.flags.writeable:
-            raise TapeError(
-                f"{writer}: this tensor repeats its elements without storing them",
-                fix="write to a copy: x = x.clone()",
-                where=user_frame(),
-            )
-
-    def _become(self, result: Tensor, other: Any, writer: str) -> Tensor:
-        """Take the values and the history of ``result``, which was computed from this tensor."""
-        self._check_writable(other)
-        if result.shape != self.shape:
-            raise ShapeError(
-                f"{writer}: the result has shape {result.shape}, the tensor written to has shape {self.shape}",
-                fix="write x = x + y: in-place operations keep the shape",
-                where=user_frame(),
-            )
-        if result.dtype.kind != self.dtype.kind and not np.can_cast(result.dtype, self.dtype, "same_kind"):
-            raise DtypeError(
-                f"{writer}: result type {result.dtype} can't be cast to the desired output type {self.dtype}",
-                fix="write x = x + y: in-place operations keep the dtype",
-                where=user_frame(),
-            )
-        self._check_stored(writer)
-        np.copyto(self._array, result._array, casting="same_kind")
-        self._written(writer)
-        if recording.get():
-            self._source = result._source
-            if self._state is not None and self._state.retains and isinstance(self._source, TapeNode):
-                self._source.retained = weakref.ref(self)
-        return self
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """Assign elements; with a gradient to record, the history goes on through a functional update."""
-        self._check_writable(value)
-        recorded = recording.get() and (self.requires_grad or (isinstance(value, Tensor) and value.requires_grad))
-        if recorded:
-            self._become(setitem(self, key, value), value, "x[...] = y")
-            return
-        self._check_stored("x[...] = y")
-        try:
-            self._array[_plain(key)] = _plain(value)
-        except (ValueError, IndexError) as error:
-            raise ShapeError(
-                f"x[...] = y with x of shape {self.shape} and y of shape {np.shape(_plain(value))}: {error}",
-                fix="give y the shape of x[...], or one that broadcasts to it",
-                where=user_frame(),
-            ) from None
-        self._written("x[...] = y")
-
-    def __iadd__(self, other: Any) -> Tensor:
-        return self._become(self + other, other, "+=")
-
-    def __isub__(self, other: Any) -> Tensor:
-        return self._become(self - other, other, "-=")
-
-    def __imul__(self, other: Any) -> Tensor:
-        return self._become(self * other, other, "*=")
-
-    def __itruediv__(self, other: Any) -> Tensor:
-        return self._become(self / other, other, "/=")
-
-    def __ipow__(self, other: Any) -> Tensor:
-        return self._become(self**other, other, "**=")
-
-
-def _record(
-    op: Op, params: dict[str, Any], operands: Sequence[Any], kept: list[Any], sources: list[Node | None], result: Tensor
-) -> TapeNode | None:
-    """The node of an op that was computed, None where no gradient flows through it."""
-    found = plan(op, tuple(s is not None for s in sources), kept, params)
-    if not found.active:
-        return None
-    if len(found.active) < len(sources):
-        sources = [s if k in found.active else None for k, s in enumerate(sources)]
-    saved: list[Any] = []
-    for k in found.values:
-        x = operands[k]
-        if isinstance(x, Tensor) and x._array is kept[k]:
-            version = x._version
-            if version is None:
-                version = x._version = Version()
-            saved.append((kept[k], version, version.count))
-        else:
-            saved.append((kept[k], None, 0))
-    array = result._array
-    if found.out:
-        version = result._own_version()
-        saved.append((array, version, version.count))
-    saved.extend(Aval(kept[k].shape, kept[k].dtype) for k in found.shapes)
-    return TapeNode(op, params, tuple(sources), found, tuple(saved), array.shape, array.dtype)
-
-
-def _share_version(result: Tensor, operands: Sequence[Any]) -> None:
-    """Let a view count writes together with what it shows."""
-    for x in operands:
-        if isinstance(x, Tensor) and np.may_share_memory(result._array, x._array):
-            result._version = x._own_version()
-            result._version.viewed = True
-
-
-def _plain(value: Any) -> Any:
-    """An index or a value with arrays in the place of tensors."""
-    if isinstance(value, Tensor):
-        return value._array
-    return tuple(_plain(v) for v in value) if isinstance(value, tuple) else value
-
-
-def _explain(op: Op, arrays: Sequence[Array], params: Mapping[str, Any]) -> None:
-    """Raise the op's own error for operands that NumPy refused, if its shape rule knows one."""
-    avals = [Aval(x.shape, x.dtype) for x in arrays]
-    if op.kind is Kind.MAP:
-        shape = broadcast_shapes(*(a.shape for a in avals))
-        avals = [Aval(shape, a.dtype) for a in avals]
-    op.infer(*avals, **params)
 
 
 def _new_array(data: Any, dtype: Any = None) -> Array:
