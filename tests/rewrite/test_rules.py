@@ -185,7 +185,7 @@ def test_stabilise_rules_give_the_true_value(rule, build, shapes, dtypes):
                 continue
             checked += 1
             if mpmath.isnan(truth):
-                assert not np.isfinite(right[k]) or not np.isnan(left[k]), (point, left[k], right[k])
+                assert np.isnan(right[k]), (point, left[k], right[k])
             elif abs(truth) > info.max:
                 assert abs(right[k]) >= info.max * (1 - 1e-5), (point, right[k])
                 assert np.sign(right[k]) == mpmath.sign(truth), (point, right[k])
@@ -227,7 +227,7 @@ def test_the_logarithm_of_a_softmax_does_not_underflow(rule, build, shapes, dtyp
     result = rewriting(graph, (Stage("alone", (rule,)),))
     x = np.array([[0, -200, -800, 1], [3, 2, 1, 0], [-1, -2, -50, -900]], dtypes[0])
     left, right = interpret(graph, [x])[0], interpret(result.graph, [x])[0]
-    assert np.isinf(left).sum() == 3 if dtypes[0] == "float32" else 2
+    assert np.isinf(left).sum() == (3 if dtypes[0] == "float32" else 2)
     with mpmath.workdps(500):
         for row, answers in zip(x, right, strict=True):
             total = mpmath.log(mpmath.fsum(mpmath.exp(float(v)) for v in row))
