@@ -78,20 +78,30 @@ def _joint(op: Op, count: int) -> tuple[tuple[tuple[int, ...], tuple[tuple[int, 
     """
     if op.promote is keep:
         return ()
-    plain = (_INTEGER,) * count
-    base = op.promote(*plain)
-    reached: dict[int, list[int]] = {}
-    for source in range(count):
-        probe = op.promote(*(np.dtype(np.float64) if k == source else d for k, d in enumerate(plain)))
-        for target, dtype in enumerate(probe):
-            if dtype.kind == "f" and (base[target].kind == "f" or dtype != base[target]):
-                reached.setdefault(target, []).append(source)
+    try:
+        base, reached = _probe(op, count, _INTEGER, np.dtype(np.float64))
+    except DtypeError:
+        # bits: no floats, but truth values and integers
+        base, reached = _probe(op, count, _BOOL, _INTEGER)
     groups: dict[tuple[int, ...], list[tuple[int, np.dtype[Any]]]] = {}
     for target in range(count):
         groups.setdefault(tuple(reached.get(target, ())), []).append((target, base[target]))
     return tuple(
         (sources, tuple(targets), any(d.kind == "f" for _, d in targets)) for sources, targets in groups.items()
     )
+
+
+def _probe(
+    op: Op, count: int, low: np.dtype[Any], high: np.dtype[Any]
+) -> tuple[tuple[np.dtype[Any], ...], dict[int, list[int]]]:
+    """The operands' dtypes when all are ``low``, and per operand those that move it when they are ``high``."""
+    base = op.promote(*(low,) * count)
+    reached: dict[int, list[int]] = {}
+    for source in range(count):
+        for target, dtype in enumerate(op.promote(*(high if k == source else low for k in range(count)))):
+            if dtype.kind == high.kind and (base[target].kind == "f" or dtype != base[target]):
+                reached.setdefault(target, []).append(source)
+    return base, reached
 
 
 def coerce(op: Op, operands: list[Any]) -> list[np.ndarray[Any, Any]]:
