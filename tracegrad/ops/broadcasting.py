@@ -9,7 +9,7 @@ import numpy as np
 
 from tracegrad.core.aval import Aval, Shape, shape_of
 from tracegrad.core.expr import Index, Read, flatten_index, unflatten_index
-from tracegrad.core.op import Kind, Reducer, Sample, Values, linear, reduction
+from tracegrad.core.op import Kind, Op, Reducer, Sample, Values, linear, reduction
 from tracegrad.errors import ShapeError
 
 Vector = tuple[Index, ...]
@@ -43,7 +43,7 @@ def sum_to(x: Any, shape: Shape) -> Any:
     return reshape_to(reduce_sum(x, axes=axes) if axes else x, shape=tuple(shape))
 
 
-reduce_sum = reduction(
+reduce_sum: Op = reduction(
     "sum",
     np.add,
     lambda g, out, x, *, axes: broadcast_back(g, shape_of(x), axes),
@@ -66,7 +66,7 @@ def broadcast_back(g: Any, shape: Shape, axes: tuple[int, ...]) -> Any:
     return broadcast(reshape_to(g, shape=kept), shape=tuple(shape))
 
 
-broadcast = linear(
+broadcast: Op = linear(
     "broadcast_to",
     Kind.VIEW,
     infer=_broadcast_infer,
@@ -97,7 +97,7 @@ def _reshape_infer(x: Aval, *, shape: Shape) -> Aval:
 
 
 def _reshape_lower(index: Vector, x: Aval, *, shape: Shape) -> tuple[Read, ...]:
-    """Axes of size 1 come and go freely; the rest is re-counted only between the first and the last axis that differ."""
+    """Axes of size 1 come and go; the rest is re-counted only between the first and the last axis that differ."""
     source = [n for n in x.shape if n != 1]
     target = [(i, n) for i, n in zip(index, shape, strict=True) if n != 1]
     head = 0
@@ -114,7 +114,7 @@ def _reshape_lower(index: Vector, x: Aval, *, shape: Shape) -> tuple[Read, ...]:
     return (Read(0, tuple(Index() if n == 1 else next(supply) for n in x.shape)),)
 
 
-reshape_to = linear(
+reshape_to: Op = linear(
     "reshape",
     Kind.VIEW,
     infer=_reshape_infer,

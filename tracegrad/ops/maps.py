@@ -79,7 +79,8 @@ select: Op = elementwise(
 
 
 def _cast_eager(x: Any, *, dtype: Any) -> Any:
-    return np.asarray(x).astype(dtype)[()]
+    values: Any = np.asarray(x).astype(dtype)
+    return values[()]
 
 
 def _cast_lower(x: Scalar, *, dtype: Any) -> Scalar:

@@ -17,8 +17,8 @@ Axes = int | tuple[int, ...] | None
 class ArrayMethods:
     """Operators and methods of an array, spelled with the ops.
 
-    Reductions take NumPy's ``axis`` and ``keepdims`` and PyTorch's ``dim`` and ``keepdim``. Comparison is by element, so
-    the hash is by identity.
+    Reductions take NumPy's ``axis`` and ``keepdims`` and PyTorch's ``dim`` and ``keepdim``. Comparison is by element,
+    so the hash is by identity.
     """
 
     __slots__ = ()
@@ -28,10 +28,12 @@ class ArrayMethods:
     if TYPE_CHECKING:
 
         @property
-        def shape(self) -> tuple[int, ...]: ...
+        def shape(self) -> tuple[int, ...]:
+            """Sizes of the axes."""
 
         @property
-        def dtype(self) -> np.dtype[Any]: ...
+        def dtype(self) -> np.dtype[Any]:
+            """The element type."""
 
     # -- arithmetic ---------------------------------------------------------------------------------------------------
 
@@ -389,11 +391,12 @@ class ArrayMethods:
 
 
 def _either(axis: Axes, dim: Axes) -> Axes:
-    chosen = dim if axis is None else axis
-    return tuple(chosen) if isinstance(chosen, list) else chosen
+    """NumPy's spelling of the axes, or PyTorch's where that was used."""
+    return dim if axis is None else axis
 
 
 def _spread(values: tuple[Any, ...]) -> tuple[int, ...]:
-    if len(values) == 1 and isinstance(values[0], (tuple, list)):
-        return tuple(values[0])
-    return () if values[:1] == (None,) else values
+    """Sizes or axes given alone or as one tuple; None stands for none given."""
+    if len(values) == 1 and not isinstance(values[0], int):
+        return () if values[0] is None else tuple(values[0])
+    return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tracegrad.core.op import FLAT, MISSING, Op, Pointwise
+from tracegrad.core.op import FLAT, Op, Pointwise, Rule
 from tracegrad.errors import DifferentiationError
 from tracegrad.ops.maps import negative, scale
 
@@ -15,25 +15,24 @@ def carries_gradient(op: Op, position: int) -> bool:
     return op.partial(position) is not FLAT
 
 
-def pull_back(
-    op: Op, position: int, g: Any, out: Any, inputs: Sequence[Any], params: Mapping[str, Any]
-) -> Any:
+def pull_back(op: Op, position: int, g: Any, out: Any, inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
     """The cotangent of operand ``position`` for the cotangent ``g`` of the output.
 
-    The values may be arrays, Tensors or traced values: a rule is an ordinary expression. With broadcasting operands (eager
-    mode) the result has the output's shape and the caller sums it to the operand's.
+    The values may be arrays, Tensors or traced values: a rule is an ordinary expression. With broadcasting operands
+    (eager mode) the result has the output's shape and the caller sums it to the operand's.
 
     Raises DifferentiationError where the op has no rule for this operand.
     """
     partial = op.partial(position)
-    if partial is MISSING or partial is FLAT:
+    if not isinstance(partial, (Pointwise, Rule)):
         raise DifferentiationError(
             f"{op.name} has no derivative rule for operand {position}",
             fix="write this step with functions that have one, or pass its value in as an argument",
         )
     if isinstance(partial, Pointwise):
         factor = partial.factor(out, *inputs, **params)
-        if isinstance(factor, int):
+        # another int is an operand that was a Python number
+        if type(factor) is int and factor in (1, -1):
             return g if factor == 1 else negative(g)
         return scale(g, factor)
     return partial.pull(g, out, *inputs, **params)

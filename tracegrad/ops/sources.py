@@ -18,7 +18,7 @@ def _unbound(**params: Any) -> Any:
     raise AssertionError("an input node has no value of its own: the interpreter binds it to an argument")
 
 
-input = Op(
+input = Op(  # noqa: A001
     name="input",
     kind=Kind.INPUT,
     infer=lambda *, position, aval: aval,

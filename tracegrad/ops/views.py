@@ -1,6 +1,6 @@
 """VIEW ops: they move elements, and their lowering is an index map.
 
-The raw ops take normalised parameters (non-negative axes, full shapes); the functions below them have NumPy's signatures.
+The raw ops take normalised parameters (non-negative axes, full shapes); the functions below have NumPy's signatures.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axes.index(k) for k in range(len(axes)))
 
 
-permute = linear(
+permute: Op = linear(
     "transpose",
     Kind.VIEW,
     infer=lambda x, *, axes: Aval(tuple(x.shape[a] for a in axes), x.dtype),
@@ -42,15 +42,19 @@ permute = linear(
     ),
 )
 
-reverse = linear(
+
+def _reverse_lower(index: Vector, x: Aval, *, axes: tuple[int, ...]) -> tuple[Read, ...]:
+    ends = enumerate(zip(index, x.shape, strict=True))
+    return (Read(0, tuple(i * -1 + (n - 1) if k in axes else i for k, (i, n) in ends)),)
+
+
+reverse: Op = linear(
     "flip",
     Kind.VIEW,
     infer=lambda x, *, axes: x,
     eager=lambda x, *, axes: np.flip(x, axes),
     transpose=lambda g, out, x, *, axes: reverse(g, axes=axes),
-    lower=lambda index, x, *, axes: (
-        Read(0, tuple(i * -1 + (n - 1) if k in axes else i for k, (i, n) in enumerate(zip(index, x.shape, strict=True)))),
-    ),
+    lower=_reverse_lower,
     torch=("flip", "FlipBackward0"),
     doc="Reverse the order of elements along axes.",
     samples=(Sample((Values((2, 3)),), {"axes": (0,)}), Sample((Values((2, 3)),), {"axes": (0, 1)})),
@@ -64,7 +68,7 @@ def _slices(starts: Shape, sizes: Shape, steps: Shape) -> tuple[slice, ...]:
     return tuple(slice(a, a + n * s, s) for a, n, s in zip(starts, sizes, steps, strict=True))
 
 
-strided_slice = linear(
+strided_slice: Op = linear(
     "slice",
     Kind.VIEW,
     infer=lambda x, *, starts, sizes, steps: Aval(sizes, x.dtype),
@@ -106,7 +110,7 @@ def _embed_eager(x: Any, *, shape: Shape, starts: Shape, steps: Shape) -> Any:
     return out
 
 
-embed = linear(
+embed: Op = linear(
     "embed",
     Kind.VIEW,
     infer=lambda x, *, shape, starts, steps: Aval(shape, x.dtype),
@@ -135,7 +139,7 @@ def _update_eager(base: Any, x: Any, *, starts: Shape, steps: Shape) -> Any:
     return out
 
 
-update = Op(
+update: Op = Op(
     name="update",
     kind=Kind.VIEW,
     infer=lambda base, x, *, starts, steps: base,
@@ -198,7 +202,7 @@ def _cut_part(k: int) -> Rule:
     return Rule(pull)
 
 
-join = Op(
+join: Op = Op(
     name="concatenate",
     kind=Kind.VIEW,
     infer=_concatenate_infer,
@@ -243,9 +247,7 @@ def _windows_infer(x: Aval, *, window: Shape, strides: Shape, dilations: Shape) 
 def _windows_lower(index: Vector, x: Aval, *, window: Shape, strides: Shape, dilations: Shape) -> tuple[Read, ...]:
     k = len(window)
     lead = x.ndim - k
-    spatial = tuple(
-        index[lead + a] * strides[a] + index[lead + k + a] * dilations[a] for a in range(k)
-    )
+    spatial = tuple(index[lead + a] * strides[a] + index[lead + k + a] * dilations[a] for a in range(k))
     return (Read(0, (*index[:lead], *spatial)),)
 
 
@@ -254,7 +256,7 @@ def _windows_eager(x: Any, *, window: Shape, strides: Shape, dilations: Shape) -
     reach = tuple((w - 1) * d + 1 for w, d in zip(window, dilations, strict=True))
     axes = tuple(range(x.ndim - k, x.ndim))
     view = np.lib.stride_tricks.sliding_window_view(x, reach, axes)
-    thin = tuple(slice(None, None, s) for s in strides) + tuple(slice(None, None, d) for d in dilations)
+    thin: tuple[Any, ...] = tuple(slice(None, None, step) for step in (*strides, *dilations))
     return view[(..., *thin)]
 
 
@@ -264,7 +266,7 @@ def _fold(g: Any, sizes: Shape, params: dict[str, Shape]) -> Any:
     return reduce_sum(spread, axes=tuple(range(len(spread.shape) - k, len(spread.shape))))
 
 
-windows = linear(
+windows: Op = linear(
     "windows",
     Kind.VIEW,
     infer=_windows_infer,
@@ -304,14 +306,18 @@ def _spread_lower(
     return (Read(0, own, tuple(c for c in guards if not c.always)),)
 
 
-def _window_positions(
-    counts: Shape, sizes: Shape, window: Shape, strides: Shape, dilations: Shape
-) -> tuple[Any, ...]:
+def _window_positions(counts: Shape, sizes: Shape, window: Shape, strides: Shape, dilations: Shape) -> tuple[Any, ...]:
     """Index arrays (spatial…, tap…) that address ``[..., size, window]`` at each window's elements."""
     k = len(window)
     grids = np.meshgrid(*(np.arange(n) for n in (*counts, *window)), indexing="ij")
     spatial = tuple(grids[a] * strides[a] + grids[k + a] * dilations[a] for a in range(k))
     return spatial + tuple(grids[k:])
+
+
+def _middle(x: Any, k: int) -> Shape:
+    """The sizes of the ``k`` axes before the last ``k``."""
+    shape = shape_of(x)
+    return shape[len(shape) - 2 * k : len(shape) - k]
 
 
 def _spread_eager(g: Any, *, sizes: Shape, window: Shape, strides: Shape, dilations: Shape) -> Any:
@@ -322,7 +328,7 @@ def _spread_eager(g: Any, *, sizes: Shape, window: Shape, strides: Shape, dilati
     return out
 
 
-spread_windows = linear(
+spread_windows: Op = linear(
     "spread_windows",
     Kind.VIEW,
     infer=lambda g, *, sizes, window, strides, dilations: Aval(
@@ -330,7 +336,7 @@ spread_windows = linear(
     ),
     eager=_spread_eager,
     transpose=lambda c, out, g, *, sizes, **params: collect_windows(
-        c, counts=shape_of(g)[len(shape_of(g)) - 2 * len(params["window"]) : len(shape_of(g)) - len(params["window"])], **params
+        c, counts=_middle(g, len(params["window"])), **params
     ),
     lower=_spread_lower,
     torch=("", ""),
@@ -357,7 +363,7 @@ def _collect_eager(c: Any, *, counts: Shape, window: Shape, strides: Shape, dila
     return c[(..., *_window_positions(counts, sizes, window, strides, dilations))]
 
 
-collect_windows = linear(
+collect_windows: Op = linear(
     "collect_windows",
     Kind.VIEW,
     infer=lambda c, *, counts, window, strides, dilations: Aval(
@@ -365,14 +371,12 @@ collect_windows = linear(
     ),
     eager=_collect_eager,
     transpose=lambda g, out, c, *, counts, **params: spread_windows(
-        g, sizes=shape_of(c)[len(shape_of(c)) - 2 * len(params["window"]) : len(shape_of(c)) - len(params["window"])], **params
+        g, sizes=_middle(c, len(params["window"])), **params
     ),
     lower=_collect_lower,
     torch=("", ""),
     doc="The transpose of spread_windows: each window's elements out of the layer of their tap.",
-    samples=(
-        Sample((Values((2, 6, 3)),), {"counts": (4,), "window": (3,), "strides": (1,), "dilations": (1,)}),
-    ),
+    samples=(Sample((Values((2, 6, 3)),), {"counts": (4,), "window": (3,), "strides": (1,), "dilations": (1,)}),),
 )
 
 
@@ -387,7 +391,7 @@ def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
 
 def reshape(x: Any, shape: int | Sequence[int], *rest: int) -> Any:
     """``np.reshape`` in row-major order; one size may be -1."""
-    wanted = (shape, *rest) if isinstance(shape, int) or rest else tuple(shape)
+    wanted: Sequence[Any] = (shape, *rest) if rest or not isinstance(shape, Sequence) else shape
     sizes = tuple(int(n) for n in wanted)
     if sizes.count(-1) == 1:
         known = math.prod(n for n in sizes if n != -1)
@@ -456,4 +460,3 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
         raise ShapeError(f"stack of arrays of different shapes {shapes}", fix="give all arrays one shape")
     place = normalise_axis(axis, len(shape_of(parts[0])) + 1)
     return join(*(expand_dims(p, place) for p in parts), axis=place)
-
