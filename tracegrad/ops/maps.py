@@ -50,6 +50,11 @@ def _select_promote(condition: Any, x: Any, y: Any) -> tuple[np.dtype[Any], ...]
     return (np.dtype(bool), *common(x, y))
 
 
+def _select_eager(condition: Any, x: Any, y: Any) -> Any:
+    chosen: Any = np.where(condition, x, y)
+    return chosen[()]
+
+
 def _nothing(like: Any) -> Any:
     """A zero of the dtype of ``like``, which broadcasts to any shape."""
     return np.zeros((), like.dtype)
@@ -64,7 +69,7 @@ select: Op = elementwise(
         Rule(lambda g, out, c, x, y: select(c, _nothing(g), g)),
     ),
     named("where"),
-    eager=lambda c, x, y: np.where(c, x, y)[()],
+    eager=_select_eager,
     promote=_select_promote,
     result=lambda c, x, y: x,
     numpy=(np.where,),
