@@ -4,6 +4,29 @@ A decorated function is traced once into a static graph, its backward graph is d
 ops' own rules, both are fused and compiled into Numba kernels, and every later call is one native call.
 """
 
+from tracegrad import functional, optim
+from tracegrad.compiled import Compiled, GradCompiled, grad_compile, jit
+from tracegrad.config import config
+from tracegrad.core.tree import register_pytree
+from tracegrad.eager import Tensor, enable_grad, no_grad, set_grad_enabled, tensor
+from tracegrad.errors import TracegradError
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = [
+    "Compiled",
+    "GradCompiled",
+    "Tensor",
+    "TracegradError",
+    "__version__",
+    "config",
+    "enable_grad",
+    "functional",
+    "grad_compile",
+    "jit",
+    "no_grad",
+    "optim",
+    "register_pytree",
+    "set_grad_enabled",
+    "tensor",
+]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import networkx as nx
 import numpy as np
 
 from tracegrad.core.aval import Aval
+from tracegrad.core.draw import Box, svg
 from tracegrad.core.op import Kind, Op
 from tracegrad.errors import Frame
 
@@ -73,6 +76,7 @@ class Graph:
         self.primal_outputs = 0
         """How many of the outputs are values; those behind them are cotangents."""
         self._frozen = False
+        self._shown: frozenset[int] | None = None
 
     def emit(
         self, op: Op, inputs: tuple[int, ...], params: Mapping[str, Any] | None = None, where: Frame | None = None
@@ -107,15 +111,17 @@ class Graph:
         return self._nodes[node]
 
     def __iter__(self) -> Iterator[Node]:
+        if self._shown is not None:
+            return (n for n in self._nodes if n.id in self._shown)
         return iter(self._nodes)
 
     def __len__(self) -> int:
-        return len(self._nodes)
+        return len(self._nodes if self._shown is None else self._shown)
 
     @property
     def inputs(self) -> tuple[Node, ...]:
         """The input nodes by position."""
-        found = [n for n in self._nodes if n.op.kind is Kind.INPUT]
+        found = [n for n in self if n.op.kind is Kind.INPUT]
         return tuple(sorted(found, key=lambda n: n.params["position"]))
 
     def ancestors(self, ids: Iterable[int]) -> set[int]:
@@ -137,9 +143,63 @@ class Graph:
                 result[i].append(node.id)
         return result
 
+    @property
+    def forward(self) -> Graph:
+        """The values alone, without what only cotangents need."""
+        return self._half(self.outputs[: self.primal_outputs], frozenset())
+
+    @property
+    def backward(self) -> Graph:
+        """What only the cotangents need; values of the forward half appear as the nodes they are, without operands of theirs."""
+        return self._half(self.outputs[self.primal_outputs :], frozenset(self.ancestors(self.outputs[: self.primal_outputs])))
+
+    def _half(self, outputs: tuple[int, ...], outside: frozenset[int]) -> Graph:
+        """A view on some outputs: the same nodes with the same ids, in a DiGraph without the rest."""
+        wanted: set[int] = set()
+        stack = list(outputs)
+        while stack:
+            i = stack.pop()
+            if i not in wanted:
+                wanted.add(i)
+                stack.extend(() if i in outside else self._nodes[i].inputs)
+        half = Graph()
+        half.nx = self.nx.subgraph(wanted).copy()
+        half.nx.remove_edges_from([(a, b) for a, b in half.nx.edges if b in outside])
+        half._nodes = self._nodes
+        half._shown = frozenset(wanted)
+        return half.freeze(outputs)
+
+    def svg(self, path: str | os.PathLike[str] | None = None, title: str = "") -> str:
+        """The drawing of the graph as SVG text, also written to ``path`` where it is given.
+
+        Nodes that only cotangents need are marked as the backward half.
+        """
+        text = svg(*self._drawing(), title=title)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def _drawing(self) -> tuple[list[Box], list[tuple[int, int]]]:
+        shown = [n for n in self if n.id in self.ancestors(self.outputs) or n.op.kind is Kind.INPUT]
+        values = self.ancestors(self.outputs[: self.primal_outputs])
+        boxes = []
+        for n in shown:
+            role = n.op.kind.value
+            if n.id in self.outputs:
+                role = "output"
+            elif n.id not in values and self.primal_outputs < len(self.outputs) and n.op.kind is not Kind.INPUT:
+                role = "backward"
+            what = repr(n.params["value"]) if n.op.kind is Kind.CONSTANT else n.op.name
+            boxes.append(Box(n.id, f"{what}\n{n.aval}", role, f"{n!r}" + (f"\n{n.where}" if n.where else "")))
+        kept = {n.id for n in shown}
+        return boxes, [(a, b) for a, b in self.nx.edges if a in kept and b in kept]
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
     def __str__(self) -> str:
         lines = []
-        for node in self._nodes:
+        for node in self:
             place = f"   # {node.where.file}:{node.where.line}" if node.where else ""
             lines.append(f"{node!r}{place}")
         values = ", ".join(f"%{i}" for i in self.outputs[: self.primal_outputs])

@@ -1,0 +1,527 @@
+"""grad_compile and jit: functions that are traced once per signature and then run as one native call."""
+
+from __future__ import annotations
+
+import functools
+import inspect as signatures
+import struct
+import threading
+import time
+import types
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+import numpy as np
+
+from tracegrad.core.aval import Aval, supported
+from tracegrad.core.graph import Graph
+from tracegrad.core.source import user_frame
+from tracegrad.core.tree import TreeDef, flatten
+from tracegrad.errors import DifferentiationError, TraceError, TracegradError
+from tracegrad.inspect.explain import explain_compilation
+from tracegrad.inspect.text import Text
+from tracegrad.inspect.annotate import annotate_source
+from tracegrad.pipeline import Compilation, compile_graph
+from tracegrad.symbolic import Sym
+from tracegrad.trace.inline import inline
+from tracegrad.trace.tracer import Argument, Static, Traced, trace
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+VALUE, GRADIENT, BOTH = "value", "gradient", "value and gradient"
+
+
+@dataclass(slots=True)
+class Stats:
+    """What a compiled function has done so far; ``seconds`` sums the time of each stage.
+
+    ``compiles`` counts programs that Numba compiled, ``cache_hits`` those that were loaded from the cache folder or were
+    already loaded; ``kernels`` is the number of different kernels of the newest program.
+    """
+
+    traces: int = 0
+    compiles: int = 0
+    cache_hits: int = 0
+    kernels: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    argnums: int | tuple[int, ...]
+    static_argnames: tuple[str, ...]
+    native: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Marked:
+    """An argument named in ``static_argnames``."""
+
+    value: Any
+
+
+class _Call:
+    """A call's arguments taken apart: leaves, structure and key."""
+
+    __slots__ = ("args", "key", "kwargs", "leaves", "traced", "tree")
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.args = args
+        self.kwargs = kwargs
+        self.leaves, self.tree = flatten((args, kwargs), root="arguments")
+        self.traced = False
+        self.key: Any = (self.tree, tuple([self._signature(leaf) for leaf in self.leaves]))
+
+    def _signature(self, leaf: Any) -> Hashable:
+        kind = type(leaf)
+        if kind is np.ndarray:
+            return leaf.dtype, leaf.shape
+        if kind is float or kind is int:
+            return kind
+        if isinstance(leaf, Sym):
+            self.traced = True
+            return leaf.dtype, leaf.shape, leaf.weak
+        if isinstance(leaf, (np.ndarray, np.generic)):
+            return leaf.dtype, leaf.shape
+        value = leaf.value if kind is _Marked else leaf
+        return _static_key(value)
+
+
+def _static_key(value: Any) -> Hashable:
+    """A key under which -0.0 is not 0.0 and True is not 1."""
+    if isinstance(value, float):
+        return float, struct.pack("d", value)
+    try:
+        hash(value)
+    except TypeError:
+        raise TraceError(
+            f"a static argument of type {type(value).__name__} cannot be part of the key, as it is not hashable",
+            fix="pass a tuple instead of a list, or register the class with tg.register_pytree",
+            where=user_frame(),
+        ) from None
+    return type(value), value
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """A program for one key: how to call it and how to rebuild its result."""
+
+    traced: Traced
+    compilation: Compilation
+    finish: Callable[[list[Any]], Any]
+
+    def fresh(self) -> bool:
+        """Whether everything the trace read from outside is still there."""
+        return all(read.fresh() for read in self.traced.reads)
+
+    def __call__(self, leaves: Sequence[Any]) -> Any:
+        arguments = [leaves[k] for k in self.traced.inputs]
+        for capture in self.traced.captured:
+            arguments.append(capture.read())
+        run = self.compilation.run
+        assert run is not None
+        return self.finish(run(arguments))
+
+
+class _Family:
+    """What the value, the gradient and their joint program of one function share: traces, statistics, a lock."""
+
+    def __init__(self, function: Callable[..., Any], options: _Options) -> None:
+        self.function = function
+        self.options = options
+        self.stats = Stats()
+        self.lock = threading.RLock()
+        self.traces: dict[Any, Traced] = {}
+        self.name = getattr(function, "__name__", type(function).__name__)
+        self.parameters = _parameters(function)
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+        """The arguments taken apart, static ones marked."""
+        names = self.options.static_argnames
+        if names:
+            args = tuple(
+                _Marked(a) if k < len(self.parameters) and self.parameters[k] in names else a for k, a in enumerate(args)
+            )
+            kwargs = {k: _Marked(v) if k in names else v for k, v in kwargs.items()}
+        return _Call(args, kwargs)
+
+    def root(self, position: int | str) -> str:
+        """What a person calls an argument."""
+        if isinstance(position, str):
+            return position
+        return self.parameters[position] if position < len(self.parameters) else f"argument {position}"
+
+    def arguments(self, call: _Call) -> list[tuple[int | str, list[Any], TreeDef]]:
+        """Position or name, leaves and structure of each argument, in the order of the call's leaves."""
+        parts: list[tuple[int | str, list[Any], TreeDef]] = []
+        for k, value in enumerate(call.args):
+            parts.append((k, *flatten(value, root=self.root(k))))
+        for name in sorted(call.kwargs):
+            parts.append((name, *flatten(call.kwargs[name], root=name)))
+        return parts
+
+    def trace(self, call: _Call, key: Any) -> Traced:
+        """The trace for a key, made anew where something it read has changed."""
+        known = self.traces.get(key)
+        if known is not None and all(r.fresh() for r in known.reads):
+            return known
+        entries: list[Argument | Static] = []
+        for position, leaves, tree in self.arguments(call):
+            for leaf, path in zip(leaves, tree.paths(self.root(position)), strict=True):
+                entries.append(_entry(leaf, path))
+        began = time.perf_counter()
+        traced = trace(self.function, call.tree, entries, name=self.name)
+        self.count("trace", time.perf_counter() - began)
+        self.stats.traces += 1
+        self.traces[key] = traced
+        return traced
+
+    def count(self, stage: str, seconds: float) -> None:
+        """Add to the time of a stage."""
+        self.stats.seconds[stage] = self.stats.seconds.get(stage, 0.0) + seconds
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    try:
+        return tuple(signatures.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _entry(leaf: Any, path: str) -> Argument | Static:
+    """How a leaf enters the trace."""
+    if isinstance(leaf, _Marked):
+        return Static(leaf.value)
+    if isinstance(leaf, Sym):
+        return Argument(path, leaf.aval, leaf.weak)
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return Argument(path, Aval(leaf.shape, supported(leaf.dtype)))
+    if type(leaf) is float:
+        return Argument(path, Aval((), np.dtype(np.float64)), weak=True)
+    if type(leaf) is int:
+        return Argument(path, Aval((), np.dtype(np.int64)), weak=True, value=leaf)
+    return Static(leaf)
+
+
+class Compiled(Generic[P, R]):
+    """A function compiled per signature of its arguments; made by ``jit`` and ``grad_compile``.
+
+    Calling it runs one native program. A new combination of dtypes, shapes and static values traces again; new sizes reuse
+    the compiled kernels.
+    """
+
+    __tracegrad_compiled__ = True
+    __name__: str
+
+    def __init__(self, family: _Family, want: str) -> None:
+        self._family = family
+        self._want = want
+        self._programs: dict[Any, _Bound] = {}
+        self._static: dict[Any, tuple[int, ...]] = {}
+        self._methods: dict[int, tuple[weakref.ref[Any], Compiled[Any, Any]]] = {}
+        functools.update_wrapper(self, family.function)
+
+    @property
+    def py_func(self) -> Callable[P, R]:
+        """The Python function as written."""
+        return self._family.function
+
+    @property
+    def stats(self) -> Stats:
+        """Traces, compiles, cache hits, kernels and times so far."""
+        return self._family.stats
+
+    def __repr__(self) -> str:
+        return f"<compiled {self._want} of {self._family.name}>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        call = self._family.call(args, kwargs)
+        if call.traced:
+            return self._inlined(call)
+        key = call.key
+        static = self._static.get(key)
+        if static:
+            key = (key, tuple([call.leaves[k] for k in static]))
+        bound = self._programs.get(key)
+        if bound is None or not bound.fresh():
+            bound = self._bind(call)
+        return bound(call.leaves)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        known = self._methods.get(id(instance))
+        if known is not None and known[0]() is instance:
+            return known[1]
+        family = _Family(types.MethodType(self._family.function, instance), self._family.options)
+        bound = type(self)(family, self._want)
+        forget = self._methods.pop
+        key = id(instance)
+        self._methods[key] = (weakref.ref(instance, lambda _: forget(key, None)), bound)
+        return bound
+
+    # -- building --------------------------------------------------------------------------------------------------
+
+    def _traced_key(self, call: _Call) -> tuple[Traced, Any]:
+        """The trace of a call and its full key, values of structural ints included."""
+        key = call.key
+        static = self._static.get(key, ())
+        traced = self._family.trace(call, (key, tuple(call.leaves[k] for k in static)) if static else key)
+        if traced.static_ints != static:
+            self._static[key] = traced.static_ints
+            static = traced.static_ints
+            self._family.traces[(key, tuple(call.leaves[k] for k in static))] = traced
+            self._family.traces.pop(key, None)
+        return traced, (key, tuple(call.leaves[k] for k in static)) if static else key
+
+    def _bind(self, call: _Call) -> _Bound:
+        """The program for a call, compiled by one thread while others wait."""
+        with self._family.lock:
+            traced, key = self._traced_key(call)
+            known = self._programs.get(key)
+            if known is not None and known.traced is traced:
+                return known
+            wrt, finish = self._results(call, traced)
+            compilation = compile_graph(
+                traced.graph, wrt, keep_value=self._want != GRADIENT, native=self._family.options.native
+            )
+            self._count(compilation)
+            bound = _Bound(traced, compilation, finish)
+            self._programs[key] = bound
+            return bound
+
+    def _count(self, compilation: Compilation) -> None:
+        stats = self._family.stats
+        for stage, seconds in compilation.seconds.items():
+            self._family.count(stage, seconds)
+        if compilation.loaded is not None and compilation.generated is not None:
+            stats.kernels = compilation.generated.kernels
+            if compilation.loaded.from_cache:
+                stats.cache_hits += 1
+            else:
+                stats.compiles += 1
+
+    def _results(self, call: _Call, traced: Traced) -> tuple[tuple[int, ...] | None, Callable[[list[Any]], Any]]:
+        """The input nodes to differentiate, and how a run's outputs become the caller's result."""
+        tree = traced.output_tree
+        if self._want == VALUE:
+            return None, tree.unflatten
+        self._check_loss(traced)
+        wrt: list[int] = []
+        rebuild: list[tuple[TreeDef, int]] = []
+        nodes = {leaf: node.id for leaf, node in zip(traced.inputs, traced.graph.inputs, strict=False)}
+        argnums = self._family.options.argnums
+        wanted = (argnums,) if isinstance(argnums, int) else argnums
+        spans = self._spans(call)
+        for number in wanted:
+            start, leaves, structure, root = self._argument(spans, number, len(call.args))
+            for k, path in enumerate(structure.paths(root)):
+                wrt.append(self._differentiable(traced, nodes, start + k, path, leaves[k]))
+            rebuild.append((structure, len(leaves)))
+
+        def gradients(values: Sequence[Any]) -> Any:
+            taken = iter(values)
+            trees = tuple(s.unflatten([next(taken) for _ in range(n)]) for s, n in rebuild)
+            return trees[0] if isinstance(argnums, int) else trees
+
+        if self._want == GRADIENT:
+            return tuple(wrt), gradients
+        return tuple(wrt), lambda values: (values[0], gradients(values[1:]))
+
+    def _spans(self, call: _Call) -> dict[int | str, tuple[int, list[Any], TreeDef]]:
+        spans: dict[int | str, tuple[int, list[Any], TreeDef]] = {}
+        start = 0
+        for position, leaves, structure in self._family.arguments(call):
+            spans[position] = (start, leaves, structure)
+            start += len(leaves)
+        return spans
+
+    def _argument(
+        self, spans: dict[int | str, tuple[int, list[Any], TreeDef]], number: int, given: int
+    ) -> tuple[int, list[Any], TreeDef, str]:
+        parameters = self._family.parameters
+        place = number if number >= 0 else number + max(len(parameters), given)
+        name = parameters[place] if 0 <= place < len(parameters) else None
+        for key in (place, name):
+            if key is not None and key in spans:
+                return (*spans[key], self._family.root(place))
+        raise DifferentiationError(
+            f"argnums={number} of {self._family.name} names no argument of this call, which has {given} positional ones",
+            fix="count positional arguments from 0, and pass the argument explicitly",
+            where=user_frame(),
+        )
+
+    def _check_loss(self, traced: Traced) -> None:
+        outputs = [traced.graph[i].aval for i in traced.graph.outputs]
+        name = self._family.name
+        if len(outputs) != 1:
+            raise DifferentiationError(
+                f"{name} returns {len(outputs)} values; the gradient needs one scalar loss",
+                fix="return the loss alone",
+                where=user_frame(),
+            )
+        if outputs[0].shape != ():
+            where = traced.graph[traced.graph.outputs[0]].where
+            raise DifferentiationError(
+                f"{name} returns an array of shape {outputs[0].shape}; the gradient needs a scalar loss",
+                fix="reduce it, for example with np.sum(...) or np.mean(...)",
+                where=where or user_frame(),
+            )
+        if not outputs[0].differentiable:
+            raise DifferentiationError(
+                f"{name} returns a value of dtype {outputs[0].dtype}, which has no gradient",
+                fix="compute the loss in floating point",
+                where=user_frame(),
+            )
+
+    def _differentiable(self, traced: Traced, nodes: dict[int, int], position: int, path: str, leaf: Any) -> int:
+        node = nodes.get(position)
+        if node is not None and traced.graph[node].aval.differentiable:
+            return node
+        kind = getattr(leaf, "dtype", type(leaf).__name__)
+        raise DifferentiationError(
+            f"{path} is {kind}: there is no gradient with respect to integers, booleans or static values",
+            fix=f"pass {path} as float64, for example with np.asarray({path}, float), or choose other argnums",
+            where=user_frame(),
+        )
+
+    def _inlined(self, call: _Call) -> Any:
+        """The call as part of an outer trace: its graph is emitted into the outer one."""
+        traced, _ = self._traced_key(call)
+        wrt, finish = self._results(call, traced)
+        recorder = next(leaf.recorder for leaf in call.leaves if isinstance(leaf, Sym))
+        graph = compile_graph(traced.graph, wrt, keep_value=self._want != GRADIENT, native=False).joint
+        assert graph is not None
+        arguments = [call.leaves[k] for k in traced.inputs] + [c.read() for c in traced.captured]
+        return finish(list(inline(graph, recorder, arguments)))
+
+    # -- looking inside --------------------------------------------------------------------------------------------
+
+    def _looked_up(self, args: Iterable[Any], kwargs: dict[str, Any]) -> _Bound:
+        return self._bind(self._family.call(tuple(args), kwargs))
+
+    def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
+        """The graph for these arguments after rewriting: forward, and backward where derivatives are computed."""
+        result = self._looked_up(args, kwargs).compilation.graph
+        assert result is not None
+        return result
+
+    def source(self, *args: P.args, **kwargs: P.kwargs) -> Text:
+        """The generated source for these arguments, annotated with nodes and the lines of the function."""
+        return annotate_source(self._looked_up(args, kwargs).compilation)
+
+    def explain(self, *args: P.args, **kwargs: P.kwargs) -> Text:
+        """Every stage for these arguments, and why nodes that might have shared a kernel do not."""
+        bound = self._looked_up(args, kwargs)
+        return explain_compilation(bound.compilation, self._family.name, self._family.stats.seconds.get("trace", 0.0))
+
+
+class GradCompiled(Compiled[P, R]):
+    """A compiled function with its derivatives; made by ``grad_compile``."""
+
+    @functools.cached_property
+    def grad(self) -> Compiled[P, Any]:
+        """The gradient alone, a compiled function of the same arguments."""
+        return Compiled(self._family, GRADIENT)
+
+    @functools.cached_property
+    def value_and_grad(self) -> Compiled[P, Any]:
+        """Value and gradient from one joint program, a compiled function of the same arguments."""
+        return Compiled(self._family, BOTH)
+
+    def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
+        """The joint graph of value and gradient; ``.forward`` and ``.backward`` are its halves."""
+        return self.value_and_grad.graph(*args, **kwargs)
+
+    def source(self, *args: P.args, **kwargs: P.kwargs) -> Text:
+        """The generated source of the joint program, annotated with nodes and the lines of the function."""
+        return self.value_and_grad.source(*args, **kwargs)
+
+    def explain(self, *args: P.args, **kwargs: P.kwargs) -> Text:
+        """Every stage of the joint program, and why nodes that might have shared a kernel do not."""
+        return self.value_and_grad.explain(*args, **kwargs)
+
+
+def _options(argnums: int | Sequence[int], static_argnames: str | Sequence[str], compile: str) -> _Options:
+    if compile not in ("now", "never"):
+        raise TracegradError(f"compile={compile!r} is not a mode", fix='use compile="now" or compile="never"')
+    numbers = argnums if isinstance(argnums, int) else tuple(argnums)
+    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+    return _Options(numbers, names, compile == "now")
+
+
+@overload
+def grad_compile(function: Callable[P, R], /) -> GradCompiled[P, R]: ...
+@overload
+def grad_compile(
+    *, argnums: int | Sequence[int] = 0, static_argnames: str | Sequence[str] = (), compile: str = "now"
+) -> Callable[[Callable[P, R]], GradCompiled[P, R]]: ...
+
+
+def grad_compile(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    argnums: int | Sequence[int] = 0,
+    static_argnames: str | Sequence[str] = (),
+    compile: str = "now",
+) -> GradCompiled[P, R] | Callable[[Callable[P, R]], GradCompiled[P, R]]:
+    """Compile a function of NumPy arrays together with its gradient.
+
+    Parameters
+    ----------
+    function: a function that returns a scalar loss; its arguments may be pytrees of arrays and numbers.
+    argnums: position of the argument to differentiate with respect to, or several.
+    static_argnames: arguments that are part of the key rather than traced.
+    compile: ``"now"``, or ``"never"`` to run the graph on the interpreter.
+
+    Returns the compiled function, with ``.grad``, ``.value_and_grad``, ``.graph``, ``.source``, ``.explain``, ``.stats`` and
+    ``.py_func``. Calls raise TraceError where the code cannot become a static graph, and DifferentiationError where there is
+    no gradient.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> @tg.grad_compile
+    ... def loss(w, x):
+    ...     return np.sum(np.tanh(x @ w) ** 2)
+    >>> value, gradient = loss.value_and_grad(np.zeros(3), np.ones((2, 3)))
+    >>> gradient
+    array([0., 0., 0.])
+    """
+    options = _options(argnums, static_argnames, compile)
+    if function is None:
+        return lambda f: GradCompiled(_Family(f, options), VALUE)
+    return GradCompiled(_Family(function, options), VALUE)
+
+
+@overload
+def jit(function: Callable[P, R], /) -> Compiled[P, R]: ...
+@overload
+def jit(
+    *, static_argnames: str | Sequence[str] = (), compile: str = "now"
+) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
+
+
+def jit(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    static_argnames: str | Sequence[str] = (),
+    compile: str = "now",
+) -> Compiled[P, R] | Callable[[Callable[P, R]], Compiled[P, R]]:
+    """Compile a function of NumPy arrays, without derivatives.
+
+    Parameters as in ``grad_compile``; the result may be any pytree of arrays.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> tg.jit(lambda x: {"twice": 2 * x, "sum": np.sum(x)})(np.arange(3.0))
+    {'twice': array([0., 2., 4.]), 'sum': np.float64(3.0)}
+    """
+    options = _options(0, static_argnames, compile)
+    if function is None:
+        return lambda f: Compiled(_Family(f, options), VALUE)
+    return Compiled(_Family(function, options), VALUE)
