@@ -9,6 +9,7 @@ import scipy.special
 from tests.support import central_difference, gradients, static
 from tracegrad import functional
 from tracegrad.core.interpret import interpret
+from tracegrad.eager.tensor import tensor
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.functional import cross_entropy, log_softmax, logsumexp, nll_loss, one_hot, relu, softmax
 from tracegrad.ops.reductions import sum as sum_of
@@ -185,3 +186,14 @@ def test_pytorch_agrees(name):
     np.testing.assert_allclose(ours(X), theirs.detach().numpy(), rtol=1e-12)
     (g,) = gradients(lambda x: sum_of(ours(x) ** 2), X)
     np.testing.assert_allclose(g, x.grad.numpy(), rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_tensors_give_the_static_gradients(name):
+    function, arrays = FUNCTIONS[name]
+    operands = [tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+    sum_of(function(*operands) ** 2).backward()
+    expected = gradients(lambda *a: sum_of(function(*a) ** 2), *arrays)
+    floats = [t for t in operands if t.requires_grad]
+    for t, g in zip(floats, expected, strict=True):
+        np.testing.assert_allclose(t.grad.numpy(), g, rtol=1e-12, atol=1e-14)

@@ -63,6 +63,8 @@ CASES = [
     ("around", (X, 1)),
     ("around", (X,)),
     ("around", (X * 1000, -2)),
+    ("around", (np.array([14, 26, -35]), -1)),
+    ("around", (np.array([14, 26]), 2)),
     ("diff", (X,)),
     ("diff", (X, 2, 1)),
     ("meshgrid", (V, V[:2], V[:3])),

@@ -12,7 +12,7 @@ import numpy as np
 from tracegrad.core.aval import normalise_axis, shape_of
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.indexing import getitem
-from tracegrad.ops.maps import rint, select
+from tracegrad.ops.maps import cast, rint, select
 from tracegrad.ops.reductions import sum as sum_of
 from tracegrad.ops.sources import running_index
 from tracegrad.ops.views import broadcast_to, concatenate, embed, expand_dims, reshape, transpose, update
@@ -253,7 +253,8 @@ def around(x: Any, decimals: int = 0) -> Any:
     if decimals == 0:
         return rint(x)
     factor = 10.0 ** abs(decimals)
-    return rint(x * factor) / factor if decimals > 0 else rint(x / factor) * factor
+    rounded = rint(x * factor) / factor if decimals > 0 else rint(x / factor) * factor
+    return rounded if rounded.dtype == x.dtype else cast(rounded, dtype=x.dtype)
 
 
 def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
