@@ -71,6 +71,28 @@ def offset(typing_context: Any, pointer: Any, elements: Any) -> Any:
 
 
 @intrinsic
+def stands_alone(typing_context: Any) -> Any:
+    """Keep the helper that this is written in one function, optimised for size: it spares most of the compile time."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        builder.function.attributes.add("optsize")
+        return context.get_dummy_value()
+
+    return types.none(), codegen
+
+
+@intrinsic
+def tile_rows(typing_context: Any) -> Any:
+    """``ROWS``, not as a literal, for which Numba would compile the callee again."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return ir.Constant(WORD, ROWS)
+
+    return types.intp(), codegen
+
+
+@intrinsic
 def vector_length(typing_context: Any, pointer: Any) -> Any:
     """How many elements of the pointer's type a vector holds."""
 
@@ -151,13 +173,28 @@ class _Tile:
         return sums
 
 
-def _product_tile(context: Any, builder: Any, dtype: Any, args: Any, steps_of_b: Any) -> Any:
+def _own_function(builder: Any, name: str, args: Any, emit: Callable[[Any, Any], None]) -> None:
+    """Call a function of the module that ``emit(builder, arguments)`` writes once."""
+    kind = ir.FunctionType(ir.VoidType(), [arg.type for arg in args])
+    module = builder.module
+    function = module.globals.get(name)
+    if function is None:
+        function = ir.Function(module, kind, name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        inside = ir.IRBuilder(function.append_basic_block("entry"))
+        emit(inside, function.args)
+        inside.ret_void()
+    builder.call(function, args)
+
+
+def _product_tile(context: Any, builder: Any, dtype: Any, args: Any, steps_of_b: Callable[[Any, Any], Any]) -> None:
     """Emit ``c[i, j] (+)= Σ_k a[k * ROWS + i] * b[steps_of_b(k) + j]``."""
     a, b, depth, c, row_stride, accumulate = args
     tile = _Tile(context, builder, dtype)
 
     def step(k: Any, sums: list[Any]) -> list[Any]:
-        at = steps_of_b(k)
+        at = steps_of_b(builder, k)
         columns = [tile.load(b, at, v * tile.lanes) for v in range(2)]
         first = builder.mul(k, ir.Constant(WORD, ROWS))
         following = []
@@ -177,7 +214,24 @@ def _product_tile(context: Any, builder: Any, dtype: Any, args: Any, steps_of_b:
         with overwrite:
             for (at, v), value in zip(places, sums, strict=True):
                 tile.store(value, c, at, v * tile.lanes)
-    return context.get_dummy_value()
+
+
+def _dot_tile(context: Any, builder: Any, dtype: Any, args: Any) -> None:
+    """Emit ``c[i * DOT_COLUMNS + j] = Σ_s a[i * row_stride + s] * b[offsets[j] + s]``."""
+    first, stride, second, table, count, out = args
+    tile = _Tile(context, builder, dtype)
+    rows = [builder.mul(stride, ir.Constant(WORD, i)) for i in range(DOT_ROWS)]
+    begins = [builder.load(builder.gep(table, [ir.Constant(WORD, j)])) for j in range(DOT_COLUMNS)]
+
+    def step(s: Any, sums: list[Any]) -> list[Any]:
+        left = [tile.load(first, builder.add(row, s)) for row in rows]
+        right = [tile.load(second, builder.add(begin, s)) for begin in begins]
+        pairs = [(x, y) for x in left for y in right]
+        return [tile.multiply_add(x, y, total) for (x, y), total in zip(pairs, sums, strict=True)]
+
+    sums = tile.loop(count, tile.lanes, DOT_ROWS * DOT_COLUMNS, step)
+    for place, value in enumerate(sums):
+        builder.store(tile.sum(value), builder.gep(out, [ir.Constant(WORD, place)]))
 
 
 @intrinsic
@@ -187,7 +241,12 @@ def packed_tile(typing_context: Any, a: Any, b: Any, depth: Any, c: Any, row_str
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         dtype = signature.args[0].dtype
         width = ir.Constant(WORD, 2 * _lanes(dtype))
-        return _product_tile(context, builder, dtype, args, lambda k: builder.mul(k, width))
+
+        def emit(inside: Any, own: Any) -> None:
+            _product_tile(context, inside, dtype, own, lambda b, k: b.mul(k, width))
+
+        _own_function(builder, f"tracegrad.packed_tile.{dtype}", args, emit)
+        return context.get_dummy_value()
 
     return types.none(a, b, types.intp, c, types.intp, types.intp), codegen
 
@@ -197,13 +256,15 @@ def offset_tile(typing_context: Any, a: Any, b: Any, offsets: Any, depth: Any, c
     """``c = a @ b`` for one tile; row k of ``b`` begins at ``offsets[k]``."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        first, second, table, steps, out, stride = args
+        dtype = signature.args[0].dtype
 
-        def begin(k: Any) -> Any:
-            return builder.load(builder.gep(table, [k], inbounds=True))
+        def emit(inside: Any, own: Any) -> None:
+            first, second, table, steps, out, stride = own
+            plain = (first, second, steps, out, stride, ir.Constant(WORD, 0))
+            _product_tile(context, inside, dtype, plain, lambda b, k: b.load(b.gep(table, [k], inbounds=True)))
 
-        plain = (first, second, steps, out, stride, ir.Constant(WORD, 0))
-        return _product_tile(context, builder, signature.args[0].dtype, plain, begin)
+        _own_function(builder, f"tracegrad.offset_tile.{dtype}", args, emit)
+        return context.get_dummy_value()
 
     return types.none(a, b, offsets, types.intp, c, types.intp), codegen
 
@@ -213,20 +274,8 @@ def dot_tile(typing_context: Any, a: Any, row_stride: Any, b: Any, offsets: Any,
     """``c[i * DOT_COLUMNS + j] = Σ_s a[i * row_stride + s] * b[offsets[j] + s]``, vectors running along the sum."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        first, stride, second, table, count, out = args
-        tile = _Tile(context, builder, signature.args[0].dtype)
-        rows = [builder.mul(stride, ir.Constant(WORD, i)) for i in range(DOT_ROWS)]
-        begins = [builder.load(builder.gep(table, [ir.Constant(WORD, j)])) for j in range(DOT_COLUMNS)]
-
-        def step(s: Any, sums: list[Any]) -> list[Any]:
-            left = [tile.load(first, builder.add(row, s)) for row in rows]
-            right = [tile.load(second, builder.add(begin, s)) for begin in begins]
-            pairs = [(x, y) for x in left for y in right]
-            return [tile.multiply_add(x, y, total) for (x, y), total in zip(pairs, sums, strict=True)]
-
-        sums = tile.loop(count, tile.lanes, DOT_ROWS * DOT_COLUMNS, step)
-        for place, value in enumerate(sums):
-            builder.store(tile.sum(value), builder.gep(out, [ir.Constant(WORD, place)]))
+        dtype = signature.args[0].dtype
+        _own_function(builder, f"tracegrad.dot_tile.{dtype}", args, lambda b, own: _dot_tile(context, b, dtype, own))
         return context.get_dummy_value()
 
     return types.none(a, types.intp, b, offsets, types.intp, c), codegen
@@ -238,6 +287,7 @@ def dot_tile(typing_context: Any, a: Any, row_stride: Any, b: Any, offsets: Any,
 @helper
 def pack(source, stride, along, count, steps, width, packed):  # type: ignore[no-untyped-def]
     """Store ``source[i * stride + k * along]`` as panels of ``width`` neighbours i for each k, the last filled with 0."""
+    stands_alone()
     for panel in range(0, count, width):
         into = offset(packed, panel * steps)
         have = min(width, count - panel)
@@ -262,6 +312,7 @@ def pack(source, stride, along, count, steps, width, packed):  # type: ignore[no
 @helper
 def gemm(a, a_row, a_col, b, b_row, b_col, c, c_row, c_col, m, n, depth, first, last, scratch):  # type: ignore[no-untyped-def]
     """Compute the blocks ``first ≤ block < last`` of ``c = a @ b``; blocks of rows count fastest."""
+    stands_alone()
     width = 2 * vector_length(a)
     row_blocks = (m + BLOCK_ROWS - 1) // BLOCK_ROWS
     b_packed = scratch
@@ -284,7 +335,7 @@ def gemm(a, a_row, a_col, b, b_row, b_col, c, c_row, c_col, m, n, depth, first, 
             pack(offset(b, k * b_row + column_begin * b_col), b_col, b_row, columns, steps, width, b_packed)
             for top in range(row_begin, row_end, 2 * BLOCK_ROWS):
                 rows = min(2 * BLOCK_ROWS, row_end - top)
-                pack(offset(a, top * a_row + k * a_col), a_row, a_col, rows, steps, ROWS, a_packed)
+                pack(offset(a, top * a_row + k * a_col), a_row, a_col, rows, steps, tile_rows(), a_packed)
                 for j in range(0, columns, width):
                     for i in range(0, rows, ROWS):
                         into = offset(c, (top + i) * c_row + (column_begin + j) * c_col)
@@ -300,7 +351,208 @@ def gemm(a, a_row, a_col, b, b_row, b_col, c, c_row, c_col, m, n, depth, first, 
 @helper
 def copy_tile(tile, width, c, c_row, c_col, rows, columns, accumulate):  # type: ignore[no-untyped-def]
     """Store the part of a tile that lies in the result."""
+    stands_alone()
     for i in range(rows):
         for j in range(columns):
             place = i * c_row + j * c_col
             c[place] = tile[i * width + j] + c[place] if accumulate else tile[i * width + j]
+
+
+# ---------------------------------------------------------------- convolution
+
+
+@helper
+def pad_images(  # type: ignore[no-untyped-def]
+    image, axis_n, axis_c, axis_h, axis_w, have, channels, height, width, padded, count, sizes
+):
+    """Store padded images: ``padded[c, phase, n, i, j] = image[n, c, i * stride + phase - before, …]``, 0 outside.
+
+    With a stuffing u the image's elements lie u apart, with zeros between them. Images from ``have`` to ``count`` are 0.
+    """
+    stands_alone()
+    stride_h, stride_w, before_h, before_w = sizes[0], sizes[1], sizes[2], sizes[3]
+    stuffing_h, stuffing_w, rows, columns = sizes[4], sizes[5], sizes[6], sizes[7]
+    into = 0
+    for c in range(channels):
+        for phase_h in range(stride_h):
+            for phase_w in range(stride_w):
+                # the first column whose element is not left of the image
+                shift = phase_w - before_w
+                start = 0 if shift >= 0 else (-shift + stride_w - 1) // stride_w
+                for n in range(count):
+                    for i in range(rows):
+                        for j in range(columns):
+                            padded[into + j] = 0
+                        y = i * stride_h + phase_h - before_h
+                        if n < have and y >= 0 and y < height * stuffing_h and y % stuffing_h == 0:
+                            row = n * axis_n + c * axis_c + y // stuffing_h * axis_h
+                            if stuffing_w == 1:
+                                if shift + (columns - 1) * stride_w < width:
+                                    end = columns
+                                else:
+                                    end = max(0, (width - shift + stride_w - 1) // stride_w)
+                                for j in range(start, end):
+                                    padded[into + j] = image[row + (j * stride_w + shift) * axis_w]
+                            else:
+                                for x in range(width):
+                                    j = x * stuffing_w + before_w
+                                    if j >= 0 and j < columns:
+                                        padded[into + j] = image[row + x * axis_w]
+                        into += columns
+
+
+@helper
+def tap_offsets(offsets, channels, count, kernel_h, kernel_w, dilation_h, dilation_w, sizes):  # type: ignore[no-untyped-def]
+    """Store where in padded images the element stands that each channel's taps multiply at position 0."""
+    stands_alone()
+    stride_h, stride_w, rows, columns = sizes[0], sizes[1], sizes[6], sizes[7]
+    plane = count * rows * columns
+    k = 0
+    for c in range(channels):
+        for p in range(kernel_h):
+            y = p * dilation_h
+            for q in range(kernel_w):
+                x = q * dilation_w
+                phase = c * stride_h * stride_w + y % stride_h * stride_w + x % stride_w
+                offsets[k] = phase * plane + y // stride_h * columns + x // stride_w
+                k += 1
+
+
+@helper
+def pack_kernels(w, axis_o, axis_c, axis_h, axis_w, outputs, channels, kernel_h, kernel_w, packed):  # type: ignore[no-untyped-def]
+    """Store kernels as panels of ``ROWS`` output channels for each tap, the last filled with 0."""
+    stands_alone()
+    into = 0
+    for top in range(0, outputs, ROWS):
+        for c in range(channels):
+            for p in range(kernel_h):
+                for q in range(kernel_w):
+                    place = top * axis_o + c * axis_c + p * axis_h + q * axis_w
+                    for i in range(ROWS):
+                        packed[into + i] = w[place + i * axis_o] if top + i < outputs else 0
+                    into += ROWS
+
+
+@helper
+def correlate(first, last, x, w, out, offsets, scratch, sizes):  # type: ignore[no-untyped-def]
+    """Compute blocks ``first ≤ block < last`` of images of ``out[n, o] = Σ_c x[n, c] ⋆ w[o, c]``.
+
+    ``sizes`` are the words that ``templates`` lists under the same names. The sum runs over channels and taps at all positions of the
+    padded rows; the positions that are none of the output's are dropped.
+    """
+    stands_alone()
+    batch, count, groups, channels, outputs = sizes[8], sizes[9], sizes[10], sizes[11], sizes[12]
+    height, width, out_h, out_w = sizes[13], sizes[14], sizes[15], sizes[16]
+    kernel_h, kernel_w = sizes[17], sizes[18]
+    rows, columns = sizes[6], sizes[7]
+    depth = channels * kernel_h * kernel_w
+    tile_width = 2 * vector_length(x)
+    panels = (outputs + ROWS - 1) // ROWS
+    row = (count * rows * columns + tile_width - 1) // tile_width * tile_width
+    packed = scratch
+    result = offset(packed, panels * ROWS * depth)
+    padded = offset(result, panels * ROWS * row)
+    tap_offsets(offsets, channels, count, kernel_h, kernel_w, sizes[19], sizes[20], sizes)
+    for g in range(groups):
+        pack_kernels(
+            offset(w, g * sizes[25]),
+            sizes[26],
+            sizes[27],
+            sizes[28],
+            sizes[29],
+            outputs,
+            channels,
+            kernel_h,
+            kernel_w,
+            packed,
+        )
+        for block in range(first, last):
+            begin = block * count
+            have = min(count, batch - begin)
+            pad_images(
+                offset(x, begin * sizes[21] + g * channels * sizes[22]),
+                sizes[21], sizes[22], sizes[23], sizes[24], have, channels, height, width, padded, count, sizes,
+            )  # fmt: skip
+            positions = ((have - 1) * rows + out_h - 1) * columns + out_w
+            for at in range(0, positions, tile_width):
+                for panel in range(panels):
+                    offset_tile(
+                        offset(packed, panel * ROWS * depth),
+                        offset(padded, at),
+                        offsets,
+                        depth,
+                        offset(result, panel * ROWS * row + at),
+                        row,
+                    )
+            crop(result, row, rows, columns, offset(out, (begin * groups + g) * outputs * out_h * out_w), have, sizes)
+
+
+@helper
+def crop(result, row, rows, columns, out, have, sizes):  # type: ignore[no-untyped-def]
+    """Copy the positions that are the output's."""
+    stands_alone()
+    groups, outputs, out_h, out_w = sizes[10], sizes[12], sizes[15], sizes[16]
+    for n in range(have):
+        for o in range(outputs):
+            for i in range(out_h):
+                source = offset(result, o * row + (n * rows + i) * columns)
+                into = offset(out, ((n * groups * outputs + o) * out_h + i) * out_w)
+                for j in range(out_w):
+                    into[j] = source[j]
+
+
+@helper
+def correlate_with_outputs(first, last, x, g, out, offsets, scratch, sizes):  # type: ignore[no-untyped-def]
+    """Compute the output channels ``first ≤ o < last`` of ``out[o, c, p, q] = Σ x[n, c, i·stride + p·dilation − …] g[n, o, i, j]``.
+
+    Both run over the padded rows, where g is 0 at positions that are none of its own. Blocks of images are added in order.
+    """
+    stands_alone()
+    batch, count, channels, outputs = sizes[8], sizes[9], sizes[11], sizes[12]
+    height, width, out_h, out_w = sizes[13], sizes[14], sizes[15], sizes[16]
+    rows, columns = sizes[6], sizes[7]
+    depth = channels * sizes[17] * sizes[18]
+    lanes = vector_length(x)
+    row = (count * rows * columns + lanes - 1) // lanes * lanes
+    sums = scratch
+    cotangents = offset(sums, 64)
+    padded = offset(cotangents, DOT_ROWS * row)
+    tail = channels * sizes[0] * sizes[1] * count * rows * columns
+    for k in range(rows * columns + 128):
+        padded[tail + k] = 0
+    tap_offsets(offsets, channels, count, sizes[17], sizes[18], sizes[19], sizes[20], sizes)
+    for k in range(depth, depth + DOT_COLUMNS):
+        offsets[k] = 0
+    for k in range(first * depth, last * depth):
+        out[k] = 0
+    for group in range(first // outputs, (last - 1) // outputs + 1):
+        for begin in range(0, batch, count):
+            have = min(count, batch - begin)
+            pad_images(
+                offset(x, begin * sizes[21] + group * channels * sizes[22]),
+                sizes[21], sizes[22], sizes[23], sizes[24], have, channels, height, width, padded, count, sizes,
+            )  # fmt: skip
+            for o in range(max(first, group * outputs), min(last, (group + 1) * outputs), DOT_ROWS):
+                present = min(DOT_ROWS, min(last, (group + 1) * outputs) - o)
+                place_outputs(offset(g, begin * sizes[25] + o * sizes[26]), row, present, have, cotangents, sizes)
+                for k in range(0, depth, DOT_COLUMNS):
+                    dot_tile(cotangents, row, padded, offset(offsets, k), row, sums)
+                    for i in range(present):
+                        for j in range(min(DOT_COLUMNS, depth - k)):
+                            out[(o + i) * depth + k + j] += sums[i * DOT_COLUMNS + j]
+
+
+@helper
+def place_outputs(g, row, present, have, into, sizes):  # type: ignore[no-untyped-def]
+    """Store output channels at their positions in the padded rows, 0 elsewhere."""
+    stands_alone()
+    out_h, out_w, rows, columns = sizes[15], sizes[16], sizes[6], sizes[7]
+    for k in range(DOT_ROWS * row):
+        into[k] = 0
+    for o in range(present):
+        for n in range(have):
+            for i in range(out_h):
+                source = offset(g, n * sizes[25] + o * sizes[26] + i * sizes[27])
+                target = offset(into, o * row + (n * rows + i) * columns)
+                for j in range(out_w):
+                    target[j] = source[j * sizes[28]]

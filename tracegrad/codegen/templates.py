@@ -16,9 +16,15 @@ import numpy as np
 
 from tracegrad.core.aval import Shape
 
-Slot = tuple[Literal["buffer"], int] | tuple[Literal["output"]] | tuple[Literal["size"], int] | tuple[Literal["scratch"], int]
+Slot = (
+    tuple[Literal["buffer"], int]
+    | tuple[Literal["output"]]
+    | tuple[Literal["size"], int]
+    | tuple[Literal["scratch"], int]
+)
 
 MICROKERNELS = "tracegrad.codegen.microkernels"
+MATHLIB = "tracegrad.codegen.mathlib"
 ABI = "tracegrad.runtime.abi"
 FIRST_SLOT = 2
 
@@ -144,9 +150,7 @@ class _Text:
         return Template(source, frozenset(self.imports), tuple(self.slots), chunks, flops, nbytes)
 
 
-def contraction(
-    name: str, params: Mapping[str, Any], operands: tuple[Layout, ...], output: Layout
-) -> Template:
+def contraction(name: str, params: Mapping[str, Any], operands: tuple[Layout, ...], output: Layout) -> Template:
     """The kernel of a contraction.
 
     Parameters
@@ -247,6 +251,295 @@ def _tiled_product(x: Layout, y: Layout, out: Layout, m: int, depth: int, n: int
     return text.finish(chunks, 2 * math.prod(out.shape) * depth, (x, y, out))
 
 
+def _looped_product(x: Layout, y: Layout, out: Layout, m: int, depth: int, n: int) -> Template:
+    """Vectors, and dtypes that no tile is made for: plain loops, of which the innermost walks memory."""
+    text = _Text(out.dtype)
+    batch = _merge_batch(x, y, out)
+    a, b, c = x.strides[-2:], y.strides[-2:], out.strides[-2:]
+    text.operand("a", 0, x.offset)
+    text.operand("b", 1, y.offset)
+    text.pointer("c", ("output",))
+    if m == 1 and n > 1:
+        # the transposed product: the result's long axis is the outer one
+        text.slots[0], text.slots[2] = ("buffer", 1), ("buffer", 0)
+        text.slots[1], text.slots[3] = text.slots[3], text.slots[1]
+        m, n, a, b, c = n, m, b[::-1], a[::-1], c[::-1]
+        batch = [(size, second, first, third) for size, first, second, third in batch]
+    block = max(1, LOOP_WORK // max(depth * n, 1))
+    blocks = max(1, -(-m // block))
+    chunks = _chunked(text, blocks * math.prod(size for size, *_ in batch))
+    text.sizes(m=m, n=n, depth=depth, blocks=blocks, block=block)
+    text.sizes(a_row=a[0], b_col=b[1], c_row=c[0], c_col=c[1])
+    # a unit stride is written out, so that the loop over it becomes vector instructions
+    inner = [("a_col", a[1]), ("b_row", b[0])]
+    for name, stride in inner:
+        if stride == 1:
+            text.line(f"{name} = 1")
+        else:
+            text.sizes(**{name: stride})
+    along_rows = out.dtype.kind == "f" and a[1] != 1 and a[0] == 1 and n == 1 and c[0] == 1
+    _batch_offsets(text, batch, ("a", "b", "c"))
+    text.line("while unit < stop:")
+    text.line("batch = unit // blocks", 2)
+    text.line("top = (unit - batch * blocks) * block", 2)
+    text.line("bottom = min(m, top + block)", 2)
+    _seek(text, len(batch), ("a", "b", "c"), 2)
+    text.block(ALONG_ROWS if along_rows else _sum_loop(text), 2)
+    text.line("unit += 1", 2)
+    return text.finish(chunks, 2 * math.prod(out.shape) * depth, (x, y, out))
+
+
+LOOP_WORK = 1 << 16
+"""Products in a chunk of a looped kernel."""
+
+ALONG_ROWS = """
+for i in range(top, bottom):
+    c_at[i] = 0
+for k in range(depth):
+    factor = b_at[k * b_row]
+    column = offset(a_at, k * a_col)
+    for i in range(top, bottom):
+        c_at[i] += column[i] * factor
+"""
+
+
+def _sum_loop(text: _Text) -> str:
+    """Sums of products, one per element of the result."""
+    kind = text.dtype.kind
+    if kind == "b":
+        zero, step = "False", "total = total or (left[k * a_col] and right[k * b_row])"
+    elif kind == "f":
+        text.imports.add((MATHLIB, "accumulate"))
+        zero, step = f"{text.element}(0)", "total = accumulate(total, left[k * a_col] * right[k * b_row])"
+    else:
+        zero, step = f"{text.element}(0)", f"total = {text.element}(total + left[k * a_col] * right[k * b_row])"
+    return f"""
+for i in range(top, bottom):
+    left = offset(a_at, i * a_row)
+    for j in range(n):
+        right = offset(b_at, j * b_col)
+        total = {zero}
+        for k in range(depth):
+            {step}
+        c_at[i * c_row + j * c_col] = total
+"""
+
+
+# -- convolution ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """How a convolution reads its images: padded rows over which all strides and dilations are fixed offsets."""
+
+    batch: int
+    groups: int
+    channels: int  # of one group
+    outputs: int  # of one group
+    sizes: Shape  # height and width of the images
+    counts: Shape  # height and width of the result
+    window: Shape
+    strides: Shape
+    before: Shape
+    stuffing: Shape
+    dilations: Shape
+
+    @property
+    def rows(self) -> Shape:
+        """Height and width of a padded image's phase."""
+        high, wide = (
+            n + (k - 1) * d // s
+            for n, k, d, s in zip(self.counts, self.window, self.dilations, self.strides, strict=True)
+        )
+        return high, wide
+
+    @property
+    def depth(self) -> int:
+        """Products in one element of the result."""
+        return self.channels * math.prod(self.window)
+
+    @property
+    def padded(self) -> int:
+        """Elements of one padded image."""
+        return self.channels * math.prod(self.strides) * math.prod(self.rows)
+
+    def block(self, itemsize: int, extra: int) -> int:
+        """Images of one block; ``extra`` is how many elements each takes beside the padded ones."""
+        fitting = IMAGE_BYTES // max(1, (self.padded + extra) * itemsize)
+        return max(1, min(fitting, -(-self.batch // 8)))
+
+    def words(self, block: int) -> list[Slot]:
+        """The table's words, as ``microkernels`` reads them."""
+        named = (
+            *self.strides, *self.before, *self.stuffing, *self.rows,
+            self.batch, block, self.groups, self.channels, self.outputs,
+            *self.sizes, *self.counts, *self.window, *self.dilations,
+        )  # fmt: skip
+        return [("size", int(n)) for n in named]
+
+
+def _forward(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout) -> Template:
+    x, w = operands
+    (top, _), (left, _) = params["padding"]
+    images = _Images(
+        x.shape[0], params["groups"], w.shape[1], w.shape[0] // params["groups"], x.shape[2:], out.shape[2:],
+        w.shape[2:], params["strides"], (top, left), (1, 1), params["dilations"],
+    )  # fmt: skip
+    kernels = (w.offset, images.outputs * w.strides[0], *w.strides)
+    return _correlation(images, x, w, kernels, out)
+
+
+def _input_gradient(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout) -> Template:
+    """The cotangent with zeros between its elements, convolved with the kernels turned round."""
+    g, w = operands
+    groups, dilations = params["groups"], params["dilations"]
+    before = tuple((k - 1) * d - b for k, d, (b, _) in zip(w.shape[2:], dilations, params["padding"], strict=True))
+    images = _Images(
+        g.shape[0], groups, w.shape[0] // groups, w.shape[1], g.shape[2:], out.shape[2:],
+        w.shape[2:], (1, 1), before, params["strides"], dilations,
+    )  # fmt: skip
+    o, c, p, q = w.strides
+    turned = w.offset + (w.shape[2] - 1) * p + (w.shape[3] - 1) * q
+    return _correlation(images, g, w, (turned, images.channels * o, c, o, -p, -q), out)
+
+
+def _correlation(images: _Images, x: Layout, w: Layout, kernels: tuple[int, ...], out: Layout) -> Template:
+    """``kernels`` are offset and strides of the kernels: by group, output channel, channel, height, width."""
+    text = _Text(out.dtype)
+    size = out.dtype.itemsize
+    panel = -(-images.outputs // 24) * 24
+    block = images.block(size, panel * math.prod(images.rows))
+    chunks = max(1, min(MOST_CHUNKS, -(-images.batch // block)))
+    text.operand("x", 0, x.offset)
+    text.operand("w", 1, kernels[0])
+    text.pointer("out", ("output",))
+    if out.dtype.kind != "f":
+        return _looped_correlation(text, images, x, kernels, out)
+    row = -(-block * math.prod(images.rows) // 64) * 64
+    floats = panel * (images.depth + row) + images.padded * block + math.prod(images.rows) + 128
+    text.scratch(floats * size, chunks, words=images.depth)
+    text.sizes(blocks=-(-images.batch // block), chunks=chunks)
+    text.use("offset", "correlate")
+    text.line(f"sizes = offset(table, {FIRST_SLOT + len(text.slots)})")
+    text.slots += [*images.words(block), *(("size", n) for n in (*x.strides, *kernels[1:]))]
+    text.line("begin, end = first * blocks // chunks, last * blocks // chunks")
+    text.line("correlate(begin, end, x, w, out, offsets, scratch, sizes)")
+    return text.finish(chunks, 2 * math.prod(out.shape) * images.depth, (x, w, out))
+
+
+def _weight_gradient(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout) -> Template:
+    x, g = operands
+    (top, _), (left, _) = params["padding"]
+    groups = params["groups"]
+    images = _Images(
+        x.shape[0], groups, out.shape[1], out.shape[0] // groups, x.shape[2:], g.shape[2:],
+        out.shape[2:], params["strides"], (top, left), (1, 1), params["dilations"],
+    )  # fmt: skip
+    text = _Text(out.dtype)
+    size = out.dtype.itemsize
+    text.operand("x", 0, x.offset)
+    text.operand("g", 1, g.offset)
+    text.pointer("out", ("output",))
+    flops = 2 * math.prod(g.shape) * images.depth
+    if out.dtype.kind != "f":
+        return _looped_weight_gradient(text, images, x, g, out)
+    block = images.block(size, 4 * math.prod(images.rows))
+    chunks = max(1, min(MOST_CHUNKS, -(-out.shape[0] // 8)))
+    row = -(-block * math.prod(images.rows) // 64) * 64
+    floats = 64 + 4 * row + images.padded * block + math.prod(images.rows) + 128
+    text.scratch(floats * size, chunks, words=images.depth + 8)
+    text.sizes(outputs=out.shape[0], chunks=chunks)
+    text.use("offset", "correlate_with_outputs")
+    text.line(f"sizes = offset(table, {FIRST_SLOT + len(text.slots)})")
+    text.slots += [*images.words(block), *(("size", n) for n in (*x.strides, *g.strides))]
+    text.line("begin, end = first * outputs // chunks, last * outputs // chunks")
+    text.line("if begin < end:")
+    text.line("correlate_with_outputs(begin, end, x, g, out, offsets, scratch, sizes)", 2)
+    return text.finish(chunks, flops, (x, g, out))
+
+
+def _looped_correlation(text: _Text, images: _Images, x: Layout, kernels: tuple[int, ...], out: Layout) -> Template:
+    chunks = max(1, min(MOST_CHUNKS, images.batch))
+    text.sizes(chunks=chunks)
+    _named_sizes(text, images)
+    text.sizes(**dict(zip(("x_n", "x_c", "x_h", "x_w"), x.strides, strict=True)))
+    text.sizes(**dict(zip(("w_g", "w_o", "w_c", "w_p", "w_q"), kernels[1:], strict=True)))
+    zero, add = _integer_sum(text, "x[n * x_n + (g * channels + c) * x_c + y // stuffing_h * x_h + z // stuffing_w * x_w]",
+                             "w[g * w_g + o * w_o + c * w_c + p * w_p + q * w_q]")  # fmt: skip
+    text.block(LOOPED_CORRELATION.replace("ZERO", zero).replace("ADD", add))
+    return text.finish(chunks, 2 * math.prod(out.shape) * images.depth, (x, out))
+
+
+def _looped_weight_gradient(text: _Text, images: _Images, x: Layout, g: Layout, out: Layout) -> Template:
+    chunks = max(1, min(MOST_CHUNKS, out.shape[0]))
+    text.sizes(chunks=chunks)
+    _named_sizes(text, images)
+    text.sizes(**dict(zip(("x_n", "x_c", "x_h", "x_w"), x.strides, strict=True)))
+    text.sizes(**dict(zip(("g_n", "g_o", "g_h", "g_w"), g.strides, strict=True)))
+    zero, add = _integer_sum(text, "x[n * x_n + (o // outputs * channels + c) * x_c + y * x_h + z * x_w]",
+                             "g[n * g_n + o * g_o + i * g_h + j * g_w]")  # fmt: skip
+    text.block(LOOPED_WEIGHT_GRADIENT.replace("ZERO", zero).replace("ADD", add))
+    return text.finish(chunks, 2 * math.prod(g.shape) * images.depth, (x, g, out))
+
+
+def _named_sizes(text: _Text, images: _Images) -> None:
+    text.sizes(batch=images.batch, groups=images.groups, channels=images.channels, outputs=images.outputs)
+    for name, (high, wide) in {
+        "image": images.sizes, "out": images.counts, "kernel": images.window, "stride": images.strides,
+        "before": images.before, "stuffing": images.stuffing, "dilation": images.dilations,
+    }.items():  # fmt: skip
+        text.sizes(**{f"{name}_h": high, f"{name}_w": wide})
+
+
+def _integer_sum(text: _Text, left: str, right: str) -> tuple[str, str]:
+    if text.dtype.kind == "b":
+        return "False", f"total = total or ({left} and {right})"
+    return f"{text.element}(0)", f"total = {text.element}(total + {left} * {right})"
+
+
+LOOPED_CORRELATION = """
+for n in range(first * batch // chunks, last * batch // chunks):
+    for g in range(groups):
+        for o in range(outputs):
+            for i in range(out_h):
+                for j in range(out_w):
+                    total = ZERO
+                    for c in range(channels):
+                        for p in range(kernel_h):
+                            y = i * stride_h + p * dilation_h - before_h
+                            if y < 0 or y >= image_h * stuffing_h or y % stuffing_h:
+                                continue
+                            for q in range(kernel_w):
+                                z = j * stride_w + q * dilation_w - before_w
+                                if z < 0 or z >= image_w * stuffing_w or z % stuffing_w:
+                                    continue
+                                ADD
+                    out[(((n * groups + g) * outputs + o) * out_h + i) * out_w + j] = total
+"""
+
+LOOPED_WEIGHT_GRADIENT = """
+for o in range(first * groups * outputs // chunks, last * groups * outputs // chunks):
+    for c in range(channels):
+        for p in range(kernel_h):
+            for q in range(kernel_w):
+                total = ZERO
+                for n in range(batch):
+                    for i in range(out_h):
+                        y = i * stride_h + p * dilation_h - before_h
+                        if y < 0 or y >= image_h:
+                            continue
+                        for j in range(out_w):
+                            z = j * stride_w + q * dilation_w - before_w
+                            if z < 0 or z >= image_w:
+                                continue
+                            ADD
+                out[((o * channels + c) * kernel_h + p) * kernel_w + q] = total
+"""
+
+
 TEMPLATES: dict[str, Callable[[Mapping[str, Any], tuple[Layout, ...], Layout], Template]] = {
     "gemm": _gemm,
+    "convolution": _forward,
+    "convolution_input_gradient": _input_gradient,
+    "convolution_weight_gradient": _weight_gradient,
 }

@@ -1,6 +1,6 @@
 """Two-dimensional convolution as one trilinear form.
 
-``form(x, w, g) = Σ x[n, c, i·stride + p·dilation − before, …] · w[o, c, p, q] · g[n, o, i, j]``: leaving out one operand
+``form(x, w, g) = Σ x[n, c, i·stride + p·dilation − before, …] · w[o, c, p, q] · g[n, o, i, j]``: leaving out an operand
 gives the convolution, its input gradient and its weight gradient, and the transposes of each are the other two. So
 three ops hold every derivative of every order.
 """
