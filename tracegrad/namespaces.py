@@ -75,6 +75,9 @@ def _make_table() -> dict[Any, Function]:
     table |= {np.positive: _positive, np.square: _square, np.copy: _copy, np.clip: _clip, np.round: assembly.around}
     table |= {np.amax: reductions.max, np.amin: reductions.min, np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim}
     table |= {np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis]}
+    table |= {np.isscalar: lambda element: not element.shape and not getattr(element, "boxed", False)}
+    table |= {np.iscomplexobj: lambda x: False, np.isrealobj: lambda x: True, np.real: lambda val: val}
+    table[np.result_type] = lambda *xs: np.result_type(*(getattr(x, "dtype", x) for x in xs))
     if hasattr(np, "astype"):
         table[np.astype] = _astype
     return table
@@ -107,6 +110,9 @@ VIEWS = frozenset(
     ]
 )
 """Functions whose results share memory with their operand, or are no arrays; all others give arrays of their own."""
+
+SEQUENCES = frozenset((np.concatenate, np.stack, np.hstack, np.vstack, np.column_stack, np.meshgrid))
+"""Functions whose first argument is a sequence of arrays."""
 
 REDUCTIONS: Mapping[np.ufunc, Function] = {
     np.add: reductions.sum,
@@ -149,7 +155,7 @@ MATH_FUNCTIONS: Mapping[Any, Function] = {
     math.floor: lambda x: maps.floor(x).astype(np.int64),
     math.ceil: lambda x: maps.ceil(x).astype(np.int64),
     math.trunc: lambda x: maps.trunc(x).astype(np.int64),
-    math.fsum: lambda xs: sum(xs),
+    math.fsum: sum,
     math.prod: lambda xs, start=1: math.prod(xs, start=start),
 }
 """What the functions of ``math`` mean for traced scalars; their results are Python numbers, so they stay weak."""
@@ -235,6 +241,8 @@ class Protocols:
             refuse(function)
         kwargs = dict(kwargs)
         out = kwargs.pop("out", None)
+        if args and function not in SEQUENCES and isinstance(args[0], (list, tuple)) and is_traced(args[0]):
+            args = (self.array(args[0]), *args[1:])
         result = call_function(ours, function, args, kwargs)
         if out is not None:
             return self._store(out, result)

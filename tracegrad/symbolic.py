@@ -7,8 +7,10 @@ the new node; everything that looks at the same storage sees it, as in NumPy. Sc
 
 from __future__ import annotations
 
+import dis
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Self
@@ -19,6 +21,7 @@ from tracegrad.core.aval import Aval, Shape, broadcast_shapes, supported
 from tracegrad.core.graph import Graph
 from tracegrad.core.interpret import evaluate
 from tracegrad.core.op import Kind, Op
+from tracegrad.core.source import user_frame
 from tracegrad.errors import ConditionError, DtypeError, EscapeError, Frame, ShapeError, TraceError
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.indexing import getitem, setitem
@@ -134,11 +137,15 @@ class Recorder:
 
 @dataclass(slots=True)
 class Storage:
-    """The memory that some Syms share: its present value, how often it was written, and why it must not be written."""
+    """The memory that some Syms share: its present value, how often it was written, and why it must not be written.
+
+    ``outside`` says that it is an array from outside the trace: a write to it is an escape.
+    """
 
     id: int
     version: int = 0
     guard: str = ""
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,9 +376,8 @@ class Sym(ArrayMethods):
         if not self.shape and not self.boxed:
             reason = "a scalar cannot be written to"
         if reason:
-            raise TraceError(
-                reason, fix="copy it first (x = x.copy()), or make a new one (x = x + 1)", where=self.recorder.locate()
-            )
+            error = EscapeError if self.storage.outside else TraceError
+            self.recorder.escape(error(reason, fix="copy it first (x = x.copy()), or make a new one (x = x + 1)"))
 
     def update_in_place(self, result: Any) -> Any:
         """What ``x += y`` does with ``x + y``: written into an array, a new value for a scalar."""
@@ -446,9 +452,12 @@ class Sym(ArrayMethods):
             self.recorder.emit(reshape_to, (self._id,), {})  # raises
         value = self.recorder.concrete(self.id)
         if value is None:
-            self.recorder.escape(
-                EscapeError(f"{what} needs the value of {self!r}, which is not known while tracing", fix=fix)
-            )
+            caller = sys._getframe(2)
+            if dis.opname[caller.f_code.co_code[caller.f_lasti]] == "STORE_SUBSCR":
+                what = "storing into an array from outside the trace"
+                fix = f"make the array inside the traced function (np.zeros) and return it; {EAGER}"
+            message = f"{what} needs the value of {self!r}, which is not known while tracing"
+            self.recorder.escape(EscapeError(message, fix=fix))
         return value
 
     def __float__(self) -> float:
@@ -500,12 +509,13 @@ class Sym(ArrayMethods):
 
     def __iter__(self) -> Iterator[Any]:
         if not self.shape:
-            self.recorder.escape(EscapeError("iteration over a 0-d array", fix="give it an axis first: x.reshape(1)"))
+            # NumPy raises TypeError here as well, so code that expects it may go on
+            raise EscapeError("iteration over a 0-d array", fix="give it an axis first: x.reshape(1)", where=user_frame())
         return (self[i] for i in range(self.shape[0]))
 
     def __len__(self) -> int:
         if not self.shape:
-            self.recorder.escape(EscapeError("len() of a 0-d array", fix="use x.size, or x.shape for all sizes"))
+            raise EscapeError("len() of a 0-d array", fix="use x.size, or x.shape for all sizes", where=user_frame())
         return self.shape[0]
 
     def __format__(self, spec: str) -> str:
@@ -518,6 +528,9 @@ class Sym(ArrayMethods):
         return round(self._leave("round(x)", fix), digits)
 
     def __hash__(self) -> int:
+        if self.weak and self.dtype.kind == "i" and not self.recorder.closed:
+            known = self.recorder.concrete(self.id)  # an int as a key of a dict is structure
+            return object.__hash__(self) if known is None else hash(known.item())
         return object.__hash__(self)
 
     def __copy__(self) -> Sym:

@@ -61,8 +61,7 @@ class Reads:
         """Register an array; it becomes an input unless its contents are structure."""
         self._kept.append(array)  # an id is the array's as long as it lives
         if name in self.frozen:
-            content = array.tobytes()
-            return lambda v: _like(v, array) and v.tobytes() == content
+            return same_content(array)
         if id(array) in self._numbers:
             return lambda v: v is array  # a second name for an array that is known by its first
         self._numbers[id(array)] = len(self.captured)
@@ -76,6 +75,12 @@ class Reads:
 
 def _like(value: Any, array: np.ndarray[Any, Any]) -> bool:
     return isinstance(value, np.ndarray) and value.shape == array.shape and value.dtype == array.dtype
+
+
+def same_content(array: np.ndarray[Any, Any]) -> Same:
+    """The check of an array whose contents the trace depends on."""
+    content = array.tobytes()
+    return lambda v: _like(v, array) and v.tobytes() == content
 
 
 def same_number(old: Any) -> Same:

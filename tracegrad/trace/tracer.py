@@ -13,6 +13,8 @@ What a caller keeps of a ``Traced``:
 
 from __future__ import annotations
 
+import inspect
+import linecache
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,7 +92,7 @@ def trace(
         attempt = _Attempt(leaves, static, frozen)
         result = attempt.run(function, arguments_tree)
         if not attempt.recorder.wanted:
-            return attempt.finish(result, name)
+            return attempt.finish(result, name, function)
         wanted = attempt.recorder.wanted
         static |= {attempt.inputs[p] for p in wanted if p < len(attempt.inputs)}
         frozen |= {attempt.reads.captured[p - len(attempt.inputs)].name for p in wanted if p >= len(attempt.inputs)}
@@ -161,14 +163,16 @@ class _Attempt:
                 raise self.recorder.escapes[0] from None
             raise
 
-    def finish(self, result: Any, name: str) -> Traced:
+    def finish(self, result: Any, name: str, function: Callable[..., Any]) -> Traced:
         """Close the graph over the results."""
         if self.recorder.escapes:
             raise self.recorder.escapes[0] from None
-        values, tree = flatten(result, root=f"the result of {name}")
-        outputs = [
-            self._output(value, path) for value, path in zip(values, tree.paths(f"the result of {name}"), strict=True)
-        ]
+        root = f"the result of {name}"
+        values, tree = flatten(result, root=root)
+        try:
+            outputs = [self._output(value, path) for value, path in zip(values, tree.paths(root), strict=True)]
+        except TracegradError as error:
+            raise error.at(_definition(function)) from None
         reads = self.twins.finish()
         self.recorder.closed = True
         first = len(self.inputs)
@@ -185,6 +189,15 @@ class _Attempt:
             f"{path} is {_article(type(value).__name__)}, not an array",
             fix="return arrays and numbers, in any nesting of dicts, lists, tuples and dataclasses",
         )
+
+
+def _definition(function: Any) -> Frame | None:
+    """Where a function begins, for errors about the whole of it."""
+    code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
+    if code is None:
+        return None
+    text = linecache.getline(code.co_filename, code.co_firstlineno).strip()
+    return Frame(code.co_filename, code.co_firstlineno, code.co_qualname, text)
 
 
 def _article(word: str) -> str:

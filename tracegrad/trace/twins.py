@@ -8,11 +8,14 @@ them; what the function changes in globals, closure cells or attributes is writt
 
 from __future__ import annotations
 
+import copy
 import enum
 import functools
 import sys
-from collections.abc import Callable, Hashable
-from types import CellType, FunctionType, MethodType, ModuleType
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from types import CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,8 +25,10 @@ from tracegrad.core.source import is_user_file
 from tracegrad.errors import EscapeError
 from tracegrad.symbolic import Recorder, Sym
 from tracegrad.trace.creation import Creation, Namespace, StandIns
-from tracegrad.trace.reads import Fetch, Read, Reads, Same, same_number, same_object
+from tracegrad.trace.reads import Fetch, Read, Reads, Same, same_content, same_number, same_object
 
+CONTAINERS = (dict, OrderedDict, defaultdict, list, tuple)
+CONTENTS = (np.ndarray, np.generic, dict, list, tuple, bool, int, float, str)
 NUMBERS = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, slice, range)
 
 
@@ -57,6 +62,8 @@ class Twins:
         self._globals: dict[int, Globals] = {}
         self._cells: dict[int, tuple[CellType, CellType, Any]] = {}
         self._objects: list[tuple[Any, Any, dict[str, Any]]] = []
+        self._containers: list[tuple[Any, Any, str, Any]] = []
+        self._originals: dict[int, Any] = {}
 
     # -- entry points -----------------------------------------------------------------------------------------------------
 
@@ -75,27 +82,28 @@ class Twins:
         self.reads.add(origin, name, fetch, same)
         return shown
 
-    # -- what a value looks like inside ---------------------------------------------------------------------------------
+    # -- what a value looks like inside --------------------------------------------------------------------------------
 
     def _show(self, value: Any, name: str, fetch: Fetch) -> tuple[Any, Same]:
         """The value as the twin sees it, and the check that it still is what was read."""
         if isinstance(value, NUMBERS) and not isinstance(value, enum.Enum):
             return value, same_number(value)
-        if isinstance(value, Sym):
-            return value, same_object(value)
         if id(value) in self._shown:
             return self._shown[id(value)], same_object(value)
         self._kept.append(value)
         if isinstance(value, np.ndarray):
             return self._show_array(value, name, fetch)
-        if type(value) in (dict, list, tuple) or (isinstance(value, tuple) and hasattr(value, "_fields")):
+        if type(value) in CONTAINERS or (isinstance(value, tuple) and hasattr(value, "_fields")):
             return self._show_container(value, name, fetch)
         if callable(value) or isinstance(value, ModuleType):
             shown = self._show_callable(value, name)
             if shown is not value:
                 self._shown[id(value)] = shown
+                self._originals[id(shown)] = value
                 return shown, same_object(value)
-        if _is_plain_object(value):
+        if isinstance(value, type) and is_users_module(value.__module__):
+            return value, same_class(value)
+        if is_plain_object(value):
             return self._show_object(value, name, fetch)
         return self.stand_ins.of(value), same_object(value)
 
@@ -104,68 +112,73 @@ class Twins:
             return array, same_object(array)
         same = self.reads.array(array, name, fetch)
         shown = self.recorder.operand(array)
-        shown.storage.guard = f"{name} is an array from outside the trace, which is not written to while tracing"
+        shown.storage.guard = f"{name} is an array from outside the trace, and is not written to"
+        shown.storage.outside = True
         shown.boxed = True
         self._shown[id(array)] = shown
+        self._originals[id(shown)] = array
         return shown, same
 
     def _show_container(self, value: Any, name: str, fetch: Fetch) -> tuple[Any, Same]:
+        """A dict, list or tuple: itself if nothing in it looks different inside, else a copy."""
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        mutable = value if isinstance(value, tuple) else type(value)()
-        self._shown[id(value)] = mutable
+        inside = value if isinstance(value, tuple) else copy.copy(value)
+        self._shown[id(value)] = inside  # a container may hold itself
         pairs = [self._show(value[k], f"{name}[{k!r}]", _item(fetch, k)) for k in keys]
         parts = [shown for shown, _ in pairs]
         checks = list(zip(keys, (same for _, same in pairs), strict=True))
         cls = type(value)
 
         def same(v: Any) -> bool:
-            if type(v) is not cls or len(v) != len(keys) or (cls is dict and list(v) != keys):
+            if type(v) is not cls or len(v) != len(keys) or (isinstance(v, dict) and list(v) != keys):
                 return False
             return all(check(v[k]) for k, check in checks)
 
         if all(shown is value[k] for k, shown in zip(keys, parts, strict=True)):
-            self._shown[id(value)] = value
-            return value, same
-        if cls is dict:
-            mutable.update(zip(keys, parts, strict=True))
-        elif cls is list:
-            mutable.extend(parts)
+            inside = value
+        elif isinstance(value, tuple):
+            inside = tuple(parts) if cls is tuple else cls._make(parts)  # type: ignore[attr-defined]
         else:
-            self._shown[id(value)] = tuple(parts) if cls is tuple else cls._make(parts)
-        return self._shown[id(value)], same
+            for k, shown in zip(keys, parts, strict=True):
+                inside[k] = shown
+        self._shown[id(value)] = inside
+        if inside is not value:
+            self._originals[id(inside)] = value
+        if not isinstance(value, tuple):
+            self._containers.append((value, inside, name, copy.copy(inside)))
+        return inside, same
 
     def _show_object(self, value: Any, name: str, fetch: Fetch) -> tuple[Any, Same]:
         """An object of the user's own class: a copy whose methods are twins and whose arrays are traced."""
         cls = type(value)
-        copy = object.__new__(self._class(cls))
-        self._shown[id(value)] = copy
+        inside: Any = SimpleNamespace() if cls is SimpleNamespace else object.__new__(self._class(cls))
+        self._shown[id(value)] = inside
+        self._originals[id(inside)] = value
         checks: list[tuple[str, Same]] = []
         for key, part in list(vars(value).items()):
             shown, same = self._show(part, f"{name}.{key}", _attribute(fetch, key))
-            vars(copy)[key] = shown
+            vars(inside)[key] = shown
             checks.append((key, same))
-        self._objects.append((value, copy, dict(vars(copy))))
+        self._objects.append((value, inside, dict(vars(inside))))
+        count = len(checks)
 
         def same_attributes(v: Any) -> bool:
-            return v is value and all(check(vars(v)[key]) for key, check in checks)
+            return v is value and len(vars(v)) == count and all(check(vars(v)[key]) for key, check in checks)
 
-        return copy, same_attributes
+        return inside, same_attributes
 
     def _class(self, cls: type) -> type:
+        """A subclass with twins in place of the methods, and what the class itself holds as the trace sees it."""
         if id(cls) in self._shown:
             found: type = self._shown[id(cls)]
             return found
         body: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
         for base in reversed(cls.__mro__):
             for key, member in vars(base).items():
-                if (
-                    key in body
-                    and key.startswith("__")
-                    and key.endswith("__")
-                    and key not in {"__call__", "__getitem__"}
-                ):
-                    continue
                 twin = self._member(member)
+                if twin is None and not key.startswith("__") and isinstance(member, CONTENTS):
+                    name, origin = f"{base.__qualname__}.{key}", (id(base), key)
+                    twin = self.read(member, name, _attribute(functools.partial(_given, base), key), origin)
                 if twin is not None:
                     body[key] = twin
         twin_class = type.__new__(type(cls), cls.__name__, (cls,), body)
@@ -186,25 +199,22 @@ class Twins:
     def _show_callable(self, value: Any, name: str) -> Any:
         """What stands for a module or a callable; the value itself if nothing has to."""
         if isinstance(value, ModuleType):
-            if value.__name__.split(".")[0] != "tracegrad" and is_user_file(
-                getattr(value, "__file__", None) or "<built-in>"
-            ):
+            if is_users_module(value.__name__) and getattr(value, "__file__", None):
                 return UserModule(value, self)
             return self.stand_ins.of(value)
-        if hasattr(value, "__tracegrad_compiled__") and isinstance(getattr(value, "py_func", None), FunctionType):
-            return CompiledTwin(value, self.function(value.py_func))
+        if hasattr(value, "__tracegrad_compiled__"):
+            return CompiledTwin(value, self._show(value.py_func, name, lambda: value.py_func)[0])
         if isinstance(value, FunctionType):
             return self.function(value) if _is_users(value) else self.stand_ins.of(value)
         if isinstance(value, MethodType) and _is_users(value.__func__):
-            owner, _ = self._show(value.__self__, name.rpartition(".")[0] or "self", lambda: value.__self__)
-            self.reads.add((id(value.__self__), "self"), name, lambda: value.__self__, _)
+            owner = self.read(value.__self__, "self", lambda: value.__self__, (id(value.__self__), "self"))
             return MethodType(self.function(value.__func__), owner)
         if isinstance(value, functools.partial):
             return self._partial(value, name)
         inner = getattr(value, "__wrapped__", None)
         if isinstance(inner, FunctionType) and not isinstance(value, type) and _is_users(inner):
             return self.function(inner)  # a cache, say, which must not keep traced values
-        return value if _is_plain_object(value) else self.stand_ins.of(value)
+        return value if is_plain_object(value) else self.stand_ins.of(value)
 
     def _partial(self, value: functools.partial[Any], name: str) -> Any:
         function = self.read(value.func, f"{name}.func", lambda: value.func, (id(value), "func"))
@@ -270,44 +280,92 @@ class Twins:
 
         Raises EscapeError where it left a traced value there.
         """
-        written: list[tuple[Callable[[], None], Hashable, Any]] = []
+        changes = [*self._changed_globals(), *self._changed_cells(), *self._changed_attributes()]
+        contents = self._changed_contents()
+        for change in changes:
+            if isinstance(change.value, Sym):
+                self._refuse(change.value, change.place)
+        for change in changes:
+            value = self._originals.get(id(change.value), change.value)
+            change.write(value)
+            if change.origin in self.reads.seen:
+                # a counter, say: the trace would not see its first value again, and must not be stale for that
+                same = same_number(value) if isinstance(value, NUMBERS) else same_object(value)
+                self.reads.seen[change.origin].same = same
+        for act in contents:
+            act()
+        return tuple(self.reads.seen.values())
+
+    def _changed_globals(self) -> Iterator[Change]:
         for space in self._globals.values():
             for name, value in space.items():
                 if name not in {"__builtins__", "__name__"} and space.shown.get(name, space) is not value:
-                    self._refuse_traced(value, f"the global {name}")
-                    act = functools.partial(space.original.__setitem__, name, value)
-                    written.append((act, (id(space.original), name), value))
+                    write = functools.partial(space.original.__setitem__, name)
+                    yield Change(f"the global {name}", write, value, (id(space.original), name))
+
+    def _changed_cells(self) -> Iterator[Change]:
         for original, twin, shown in self._cells.values():
             try:
                 value = twin.cell_contents
             except ValueError:
-                continue
+                continue  # never assigned
             if value is not shown:
-                self._refuse_traced(value, "a closure's variable")
-                written.append(
-                    (functools.partial(setattr, original, "cell_contents", value), (id(original), "cell"), value)
-                )
-        for source, copy, before in self._objects:
-            for name, value in vars(copy).items():
-                if before.get(name, before) is not value:
-                    self._refuse_traced(value, f"the attribute {type(source).__name__}.{name}")
-                    written.append((functools.partial(object.__setattr__, source, name, value), None, value))
-        for act, origin, value in written:
-            act()
-            if origin in self.reads.seen:
-                # a counter, say: the trace would not see its first value again, and must not be stale for that
-                self.reads.seen[origin].same = same_number(value) if isinstance(value, NUMBERS) else same_object(value)
-        return tuple(self.reads.seen.values())
+                write = functools.partial(setattr, original, "cell_contents")
+                yield Change("a closure's variable", write, value, (id(original), "cell"))
 
-    def _refuse_traced(self, value: Any, place: str) -> None:
-        if isinstance(value, Sym):
-            self.recorder.escape(
-                EscapeError(
-                    f"{value!r} was left in {place}, where it means nothing after the trace",
-                    fix="return it from the function",
-                    where=self.recorder.graph[value.id].where,
-                )
+    def _changed_attributes(self) -> Iterator[Change]:
+        for source, inside, before in self._objects:
+            for name, value in vars(inside).items():
+                if before.get(name, before) is not value:
+                    place = f"the attribute {type(source).__name__}.{name}"
+                    yield Change(place, functools.partial(object.__setattr__, source, name), value, None)
+
+    def _changed_contents(self) -> list[Callable[[], None]]:
+        """The writes that bring the user's dicts and lists to what the function made of their copies."""
+        acts: list[Callable[[], None]] = []
+        for original, inside, name, before in self._containers:
+            now, old = _entries(inside), dict(_entries(before))
+            if len(now) == len(old) and all(old.get(k, old) is v for k, v in now):
+                continue
+            for key, value in now:
+                if isinstance(value, Sym) and old.get(key, old) is not value:
+                    if inside is original:  # the user's own list keeps no traced value
+                        self._restore(original, _entries(before))
+                    self._refuse(value, name)
+            if inside is not original:
+                acts.append(functools.partial(self._restore, original, now))
+        return acts
+
+    def _restore(self, original: Any, entries: list[tuple[Any, Any]]) -> None:
+        found = [(key, self._originals.get(id(value), value)) for key, value in entries]
+        original.clear()
+        if isinstance(original, dict):
+            original.update(found)
+        else:
+            original.extend(value for _, value in found)
+
+    def _refuse(self, value: Sym, place: str) -> None:
+        self.recorder.escape(
+            EscapeError(
+                f"{value!r} was left in {place}, where it means nothing after the trace",
+                fix="return it from the function",
+                where=self.recorder.graph[value.id].where,
             )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something outside that the function has rebound: how to write the new value there, and as what it was read."""
+
+    place: str
+    write: Callable[[Any], None]
+    value: Any
+    origin: Hashable
+
+
+def _entries(container: Any) -> list[tuple[Any, Any]]:
+    return list(container.items()) if isinstance(container, dict) else list(enumerate(container))
 
 
 class UserModule(Namespace):
@@ -332,7 +390,7 @@ class UserModule(Namespace):
 class CompiledTwin:
     """A compiled function called inside a trace: the call runs the twin of its Python function and so inlines it."""
 
-    def __init__(self, compiled: Any, twin: FunctionType) -> None:
+    def __init__(self, compiled: Any, twin: Callable[..., Any]) -> None:
         self._compiled = compiled
         self._twin = twin
 
@@ -361,20 +419,39 @@ def _is_users(function: Any) -> bool:
     return False
 
 
-def _is_plain_object(value: Any) -> bool:
-    """Whether an object is made by a class of the user's own in the plain way, so that a copy of its attributes is a copy."""
+def _given(value: Any) -> Any:
+    return value
+
+
+def same_class(cls: type) -> Same:
+    """The check of a class that is used as it is: its numbers and the contents of its arrays."""
+    checks: list[tuple[str, Same]] = []
+    for key, member in vars(cls).items():
+        if isinstance(member, np.ndarray):
+            checks.append((key, same_content(member)))
+        elif isinstance(member, NUMBERS) and not key.startswith("__"):
+            checks.append((key, same_number(member)))
+    return lambda v: v is cls and all(key in vars(v) and check(vars(v)[key]) for key, check in checks)
+
+
+def is_users_module(name: str) -> bool:
+    """Whether a module is the user's own; what is typed in has no file."""
+    if name.split(".")[0] in {"tracegrad", "builtins"} or name in sys.builtin_module_names:
+        return False
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return file is None or is_user_file(file)
+
+
+def is_plain_object(value: Any) -> bool:
+    """Whether a copy of an object's attributes is a copy of it: it is of a class of the user's own, made the plain way."""
     cls = type(value)
-    module = sys.modules.get(cls.__module__)
-    if (
-        isinstance(value, (type, enum.Enum, BaseException))
-        or cls.__module__ == "builtins"
-        or not hasattr(value, "__dict__")
-    ):
+    if cls is SimpleNamespace:
+        return True
+    if isinstance(value, (type, enum.Enum, BaseException)) or not hasattr(value, "__dict__"):
         return False
     if type(cls).__module__ not in {"builtins", "abc"} or cls.__basicsize__ != _Plain.__basicsize__:
         return False
-    file = getattr(module, "__file__", None) if module is not None else None
-    return cls.__module__.split(".")[0] != "tracegrad" and (file is None or is_user_file(file))
+    return is_users_module(cls.__module__)
 
 
 class _Plain:
