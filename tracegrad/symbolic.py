@@ -243,6 +243,9 @@ class Sym(ArrayMethods):
     def _as_dtype(self, value: Sym, dtype: np.dtype[Any]) -> int:
         if value.dtype == dtype:
             return value.id
+        node = self.recorder.graph[value.id]
+        if node.op is constant and not value.shape:
+            return self.recorder.constant(node.params["value"].value, dtype)
         return self.recorder.emit(cast, (value.id,), {"dtype": dtype})
 
     def _view(self, step: Step, node: int) -> Sym:
