@@ -18,6 +18,7 @@ TABLE = {"w": np.array([1.0, 2.0, 3.0]), "k": [4.0, {"deep": np.float32(2)}]}
 MASK = np.array([True, False, True])
 COUNT = 0
 LOG = []
+STATE = {"w": np.zeros(3), "n": 1}
 RNG = np.random.default_rng(0)
 CONFIG = SimpleNamespace(rate=0.1, bias=np.ones(3))
 X = np.array([0.5, -1.0, 2.0])
@@ -169,7 +170,7 @@ def test_globals_are_checked(tool, monkeypatch):
     for change in (
         lambda: monkeypatch.setitem(globals(), "RATE", 0.25),
         lambda: monkeypatch.setitem(globals(), "RATE", np.float64(0.5)),
-        lambda: monkeypatch.setitem(TABLE["k"], 0, 5.0),
+        lambda: monkeypatch.setitem(TABLE, "k", [5.0, TABLE["k"][1]]),
         lambda: monkeypatch.setitem(TABLE["k"][1], "deep", 5.0),
         lambda: monkeypatch.setitem(TABLE, "new", 5.0),
         lambda: monkeypatch.setattr(CONFIG, "rate", 1),
@@ -280,12 +281,16 @@ def test_changes_are_written_back_once(tool):
         nonlocal total
         total += 1
         LOG.append(total)
-        return x * np.zeros(len(x))
+        STATE["w"] = STATE["n"] * 2
+        return x * STATE["w"]
 
-    assert fresh(tool.trace(g, X))
+    traced = tool.trace(g, X)
     assert total == 1
     assert LOG == [1]
+    assert STATE["w"] == 2
+    assert fresh(traced)
     LOG.clear()
+    assert not fresh(traced)
 
 
 def test_traced_values_left_outside(tool):

@@ -6,7 +6,7 @@ A check costs nanoseconds per value, and containers are looked through, so that 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ from tracegrad.core.aval import Aval, aval_of
 
 Fetch = Callable[[], Any]
 Same = Callable[[Any], bool]
+
+NUMBERS = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, slice, range)
+"""Types whose values are compared, not looked into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,30 @@ def same_number(old: Any) -> Same:
         bits = old.tobytes()
         return lambda v: type(v) is cls and v.tobytes() == bits
     return lambda v: type(v) is cls and v == old
+
+
+class SameContents:
+    """The check of a container or of an object's attributes: the same keys in the same order, and each value the same."""
+
+    def __init__(self, entries: Callable[[Any], Mapping[Any, Any]], checks: dict[Any, Same], same: Same) -> None:
+        self.entries = entries
+        self.checks = checks
+        self.same = same
+
+    def __call__(self, value: Any) -> bool:
+        if not self.same(value):
+            return False
+        found = self.entries(value)
+        return list(found) == list(self.checks) and all(check(found[key]) for key, check in self.checks.items())
+
+    def update(self, key: Any, value: Any) -> None:
+        """What the trace itself has put there is what it expects from now on."""
+        self.checks[key] = same_value(value)
+
+
+def same_value(value: Any) -> Same:
+    """The check of a value as it is, not looked into."""
+    return same_number(value) if isinstance(value, NUMBERS) else same_object(value)
 
 
 def same_object(old: Any) -> Same:

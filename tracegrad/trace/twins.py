@@ -25,11 +25,21 @@ from tracegrad.core.source import is_user_file
 from tracegrad.errors import EscapeError
 from tracegrad.symbolic import Recorder, Sym
 from tracegrad.trace.creation import Creation, Namespace, StandIns
-from tracegrad.trace.reads import Fetch, Read, Reads, Same, same_content, same_number, same_object
+from tracegrad.trace.reads import (
+    NUMBERS,
+    Fetch,
+    Read,
+    Reads,
+    Same,
+    SameContents,
+    same_content,
+    same_number,
+    same_object,
+    same_value,
+)
 
 CONTAINERS = (dict, OrderedDict, defaultdict, list, tuple)
 CONTENTS = (np.ndarray, np.generic, dict, list, tuple, bool, int, float, str)
-NUMBERS = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, slice, range)
 
 
 class Globals(dict[str, Any]):
@@ -61,8 +71,8 @@ class Twins:
         self._kept: list[Any] = []
         self._globals: dict[int, Globals] = {}
         self._cells: dict[int, tuple[CellType, CellType, Any]] = {}
-        self._objects: list[tuple[Any, Any, dict[str, Any]]] = []
-        self._containers: list[tuple[Any, Any, str, Any]] = []
+        self._objects: list[tuple[Any, Any, dict[str, Any], SameContents]] = []
+        self._containers: list[tuple[Any, Any, str, Any, SameContents]] = []
         self._originals: dict[int, Any] = {}
 
     # -- entry points -----------------------------------------------------------------------------------------------------
@@ -126,14 +136,10 @@ class Twins:
         self._shown[id(value)] = inside  # a container may hold itself
         pairs = [self._show(value[k], f"{name}[{k!r}]", _item(fetch, k)) for k in keys]
         parts = [shown for shown, _ in pairs]
-        checks = list(zip(keys, (same for _, same in pairs), strict=True))
         cls = type(value)
-
-        def same(v: Any) -> bool:
-            if type(v) is not cls or len(v) != len(keys) or (isinstance(v, dict) and list(v) != keys):
-                return False
-            return all(check(v[k]) for k, check in checks)
-
+        same = SameContents(
+            dict_of, dict(zip(keys, (check for _, check in pairs), strict=True)), lambda v: type(v) is cls
+        )
         if all(shown is value[k] for k, shown in zip(keys, parts, strict=True)):
             inside = value
         elif isinstance(value, tuple):
@@ -145,7 +151,7 @@ class Twins:
         if inside is not value:
             self._originals[id(inside)] = value
         if not isinstance(value, tuple):
-            self._containers.append((value, inside, name, copy.copy(inside)))
+            self._containers.append((value, inside, name, copy.copy(inside), same))
         return inside, same
 
     def _show_object(self, value: Any, name: str, fetch: Fetch) -> tuple[Any, Same]:
@@ -154,18 +160,14 @@ class Twins:
         inside: Any = SimpleNamespace() if cls is SimpleNamespace else object.__new__(self._class(cls))
         self._shown[id(value)] = inside
         self._originals[id(inside)] = value
-        checks: list[tuple[str, Same]] = []
+        checks: dict[Any, Same] = {}
         for key, part in list(vars(value).items()):
             shown, same = self._show(part, f"{name}.{key}", _attribute(fetch, key))
             vars(inside)[key] = shown
-            checks.append((key, same))
-        self._objects.append((value, inside, dict(vars(inside))))
-        count = len(checks)
-
-        def same_attributes(v: Any) -> bool:
-            return v is value and len(vars(v)) == count and all(check(vars(v)[key]) for key, check in checks)
-
-        return inside, same_attributes
+            checks[key] = same
+        attributes = SameContents(vars, checks, same_object(value))
+        self._objects.append((value, inside, dict(vars(inside)), attributes))
+        return inside, attributes
 
     def _class(self, cls: type) -> type:
         """A subclass with twins in place of the methods, and what the class itself holds as the trace sees it."""
@@ -288,10 +290,11 @@ class Twins:
         for change in changes:
             value = self._originals.get(id(change.value), change.value)
             change.write(value)
-            if change.origin in self.reads.seen:
-                # a counter, say: the trace would not see its first value again, and must not be stale for that
-                same = same_number(value) if isinstance(value, NUMBERS) else same_object(value)
-                self.reads.seen[change.origin].same = same
+            # a counter, say: the trace would not see its first value again, and must not be stale for that
+            if isinstance(change.origin, SameContents):
+                change.origin.update(change.key, value)
+            elif (change.origin, change.key) in self.reads.seen:
+                self.reads.seen[change.origin, change.key].same = same_value(value)
         for act in contents:
             act()
         return tuple(self.reads.seen.values())
@@ -301,7 +304,7 @@ class Twins:
             for name, value in space.items():
                 if name not in {"__builtins__", "__name__"} and space.shown.get(name, space) is not value:
                     write = functools.partial(space.original.__setitem__, name)
-                    yield Change(f"the global {name}", write, value, (id(space.original), name))
+                    yield Change(f"the global {name}", write, value, id(space.original), name)
 
     def _changed_cells(self) -> Iterator[Change]:
         for original, twin, shown in self._cells.values():
@@ -311,38 +314,40 @@ class Twins:
                 continue  # never assigned
             if value is not shown:
                 write = functools.partial(setattr, original, "cell_contents")
-                yield Change("a closure's variable", write, value, (id(original), "cell"))
+                yield Change("a closure's variable", write, value, id(original), "cell")
 
     def _changed_attributes(self) -> Iterator[Change]:
-        for source, inside, before in self._objects:
+        for source, inside, before, same in self._objects:
             for name, value in vars(inside).items():
                 if before.get(name, before) is not value:
                     place = f"the attribute {type(source).__name__}.{name}"
-                    yield Change(place, functools.partial(object.__setattr__, source, name), value, None)
+                    yield Change(place, functools.partial(object.__setattr__, source, name), value, same, name)
 
     def _changed_contents(self) -> list[Callable[[], None]]:
         """The writes that bring the user's dicts and lists to what the function made of their copies."""
         acts: list[Callable[[], None]] = []
-        for original, inside, name, before in self._containers:
-            now, old = _entries(inside), dict(_entries(before))
-            if len(now) == len(old) and all(old.get(k, old) is v for k, v in now):
+        for original, inside, name, before, same in self._containers:
+            now, old = dict_of(inside), dict_of(before)
+            if len(now) == len(old) and all(old.get(k, old) is v for k, v in now.items()):
                 continue
-            for key, value in now:
+            for key, value in now.items():
                 if isinstance(value, Sym) and old.get(key, old) is not value:
                     if inside is original:  # the user's own list keeps no traced value
-                        self._restore(original, _entries(before))
+                        self._restore(original, old, same, old)
                     self._refuse(value, name)
-            if inside is not original:
-                acts.append(functools.partial(self._restore, original, now))
+            acts.append(functools.partial(self._restore, original, now, same, old))
         return acts
 
-    def _restore(self, original: Any, entries: list[tuple[Any, Any]]) -> None:
-        found = [(key, self._originals.get(id(value), value)) for key, value in entries]
+    def _restore(self, original: Any, entries: dict[Any, Any], same: SameContents, before: dict[Any, Any]) -> None:
+        """Bring one of the user's dicts or lists to these entries, and its check along."""
+        found = {key: self._originals.get(id(value), value) for key, value in entries.items()}
         original.clear()
         if isinstance(original, dict):
             original.update(found)
         else:
-            original.extend(value for _, value in found)
+            original.extend(found.values())
+        kept = {key for key, value in entries.items() if before.get(key, before) is value}
+        same.checks = {k: same.checks[k] if k in kept else same_value(value) for k, value in found.items()}
 
     def _refuse(self, value: Sym, place: str) -> None:
         self.recorder.escape(
@@ -362,10 +367,12 @@ class Change:
     write: Callable[[Any], None]
     value: Any
     origin: Hashable
+    key: str
 
 
-def _entries(container: Any) -> list[tuple[Any, Any]]:
-    return list(container.items()) if isinstance(container, dict) else list(enumerate(container))
+def dict_of(container: Any) -> dict[Any, Any]:
+    """The entries of a dict, list or tuple by key."""
+    return dict(container) if isinstance(container, dict) else dict(enumerate(container))
 
 
 class UserModule(Namespace):
