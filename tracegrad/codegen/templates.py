@@ -85,8 +85,8 @@ class _Text:
 
     @property
     def element(self) -> str:
-        """The ABI's name of the dtype."""
-        name = "boolean" if self.dtype.kind == "b" else self.dtype.name
+        """The ABI's name of the dtype; truth values are the bytes 0 and 1."""
+        name = "uint8" if self.dtype.kind == "b" else self.dtype.name
         self.imports.add((ABI, name))
         return name
 
@@ -306,13 +306,11 @@ for k in range(depth):
 def _sum_loop(text: _Text) -> str:
     """Sums of products, one per element of the result."""
     kind = text.dtype.kind
-    if kind == "b":
-        zero, step = "False", "total = total or (left[k * a_col] and right[k * b_row])"
-    elif kind == "f":
+    if kind == "f":
         text.imports.add((MATHLIB, "accumulate"))
         zero, step = f"{text.element}(0)", "total = accumulate(total, left[k * a_col] * right[k * b_row])"
     else:
-        zero, step = f"{text.element}(0)", f"total = {text.element}(total + left[k * a_col] * right[k * b_row])"
+        zero, step = _integer_sum(text, "left[k * a_col]", "right[k * b_row]")
     return f"""
 for i in range(top, bottom):
     left = offset(a_at, i * a_row)
@@ -492,9 +490,8 @@ def _named_sizes(text: _Text, images: _Images) -> None:
 
 
 def _integer_sum(text: _Text, left: str, right: str) -> tuple[str, str]:
-    if text.dtype.kind == "b":
-        return "False", f"total = total or ({left} and {right})"
-    return f"{text.element}(0)", f"total = {text.element}(total + {left} * {right})"
+    both = f"total | {left} & {right}" if text.dtype.kind == "b" else f"total + {left} * {right}"
+    return f"{text.element}(0)", f"total = {text.element}({both})"
 
 
 LOOPED_CORRELATION = """
