@@ -1,7 +1,8 @@
-"""The declared surface: which function of NumPy, SciPy and math means which of ours, and what NumPy's protocols do with it.
+"""The declared surface: which function of NumPy, SciPy and math means which of ours, and what NumPy's protocols do.
 
-``NUMPY_FUNCTIONS`` is one table for traced values and Tensors alike: every op's own ``numpy`` field, and the functions with
-NumPy's signatures by their names. What it does not hold is refused with the nearest spelling, never run on a frozen value.
+``NUMPY_FUNCTIONS`` is one table for traced values and Tensors alike: every op's own ``numpy`` field, and the
+functions with NumPy's signatures by their names. What it does not hold is refused with the nearest spelling, never
+run on a frozen value.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ _BY_NAME: tuple[tuple[ModuleType, str], ...] = (
     (views, "broadcast_to reshape transpose expand_dims squeeze flip concatenate stack"),
     (
         assembly,
-        "moveaxis swapaxes ravel atleast_1d atleast_2d atleast_3d hstack vstack column_stack append split array_split "
+        "moveaxis swapaxes ravel atleast_1d atleast_2d atleast_3d hstack vstack column_stack append split array_split",
+    ),
+    (
+        assembly,
         "tile repeat roll pad diagonal diag trace tril triu around diff meshgrid",
     ),
     (indexing, "take take_along_axis"),

@@ -1,8 +1,9 @@
 """Sym: a traced array, a mutable handle on a value of the graph being built.
 
-Graphs know no assignment, so a Sym stands for a place and not for a value: it names a ``Storage``, whose current value is a
-node, and the chain of view ops through which it looks at it. Writing emits the functional update and moves the storage on to
-the new node; everything that looks at the same storage sees it, as in NumPy. Scalars (0-d results) are values: they never change.
+Graphs know no assignment, so a Sym stands for a place and not for a value: it names a ``Storage``, whose current
+value is a node, and the chain of view ops through which it looks at it. Writing emits the functional update and moves
+the storage on to the new node; everything that looks at the same storage sees it, as in NumPy. Scalars (0-d results)
+are values: they never change.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -35,7 +36,7 @@ EAGER = "tg.tensor runs such code eagerly"
 
 
 class Restart(BaseException):
-    """Tells the tracer that Python ints it traced are structure and have to be concrete; no ``except Exception`` stops it."""
+    """Tells the tracer that ints it traced are structure and have to be concrete; no ``except Exception`` stops it."""
 
 
 class Recorder:
@@ -221,7 +222,7 @@ class Sym(ArrayMethods):
     # -- ops ----------------------------------------------------------------------------------------------------------
 
     def bind_op(self, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-        """Append ``op``: promote by NumPy's rules, spell out broadcasting, emit. A view op shares its operand's storage."""
+        """Append ``op``: promote by NumPy's rules, spell out broadcasting; a view op shares its operand's storage."""
         recorder = self.recorder
         syms = [recorder.operand(x) for x in operands]
         if any(s.recorder is not recorder for s in syms):
@@ -276,7 +277,7 @@ class Sym(ArrayMethods):
     def __pos__(self) -> Sym:
         return self.copy() if not self.weak else self
 
-    # -- indexing and assignment ----------------------------------------------------------------------------------------
+    # -- indexing and assignment ---------------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
         key = self._concrete_key(key)
@@ -307,7 +308,7 @@ class Sym(ArrayMethods):
             target.assign(stored)
 
     def assign(self, value: Any) -> None:
-        """Write a value over all of this array: cast and broadcast as NumPy's assignment does, seen by all that share memory.
+        """Write a value over all of this array, cast and broadcast as NumPy's assignment does.
 
         Raises TraceError where the array must not be written, ShapeError where the value does not fit.
         """
@@ -347,12 +348,12 @@ class Sym(ArrayMethods):
             ) from None
 
     def _store_where(self, mask: Sym, value: Any) -> None:
-        """``x[mask] = value`` with a traced mask: a selection, so the value must be one per element or the same for all."""
+        """``x[mask] = value`` with a traced mask: a selection, so the value has to be a scalar."""
         stored = self._stored(value)
         if mask.shape != self.shape[: len(mask.shape)] or stored.shape:
             raise TraceError(
-                f"assignment of shape {stored.shape} through a traced mask of shape {mask.shape}: how many elements the "
-                "mask selects is not known while tracing",
+                f"assignment of shape {stored.shape} through a traced mask of shape {mask.shape}: "
+                "how many elements the mask selects is not known while tracing",
                 fix="assign a scalar, or write x = np.where(mask, values, x)",
                 where=self.recorder.locate(),
             )
@@ -402,40 +403,40 @@ class Sym(ArrayMethods):
         self.assign(result)
         return self
 
-    def __iadd__(self, other: Any) -> Self:  # type: ignore[misc]
+    def __iadd__(self, other: Any) -> Any:
         return self.update_in_place(self + other)
 
-    def __isub__(self, other: Any) -> Self:  # type: ignore[misc]
+    def __isub__(self, other: Any) -> Any:
         return self.update_in_place(self - other)
 
-    def __imul__(self, other: Any) -> Self:  # type: ignore[misc]
+    def __imul__(self, other: Any) -> Any:
         return self.update_in_place(self * other)
 
-    def __itruediv__(self, other: Any) -> Self:  # type: ignore[misc]
+    def __itruediv__(self, other: Any) -> Any:
         return self.update_in_place(self / other)
 
-    def __ifloordiv__(self, other: Any) -> Self:
+    def __ifloordiv__(self, other: Any) -> Any:
         return self.update_in_place(self // other)
 
-    def __imod__(self, other: Any) -> Self:
+    def __imod__(self, other: Any) -> Any:
         return self.update_in_place(self % other)
 
-    def __ipow__(self, other: Any) -> Self:
+    def __ipow__(self, other: Any) -> Any:
         return self.update_in_place(self**other)
 
-    def __imatmul__(self, other: Any) -> Self:
+    def __imatmul__(self, other: Any) -> Any:
         return self.update_in_place(self @ other)
 
-    def __iand__(self, other: Any) -> Self:
+    def __iand__(self, other: Any) -> Any:
         return self.update_in_place(self & other)
 
-    def __ior__(self, other: Any) -> Self:
+    def __ior__(self, other: Any) -> Any:
         return self.update_in_place(self | other)
 
-    def __ixor__(self, other: Any) -> Self:
+    def __ixor__(self, other: Any) -> Any:
         return self.update_in_place(self ^ other)
 
-    # -- NumPy's protocols ----------------------------------------------------------------------------------------------
+    # -- NumPy's protocols ---------------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if self.recorder.protocols is None:
@@ -447,7 +448,7 @@ class Sym(ArrayMethods):
             return NotImplemented
         return self.recorder.protocols.function(function, args, kwargs)
 
-    # -- ways out of the trace --------------------------------------------------------------------------------------------
+    # -- ways out of the trace -----------------------------------------------------------------------------------------
 
     def _leave(self, what: str, fix: str) -> Any:
         """The concrete value, if there is one; else the escape is noted and raised."""
@@ -513,7 +514,9 @@ class Sym(ArrayMethods):
     def __iter__(self) -> Iterator[Any]:
         if not self.shape:
             # NumPy raises TypeError here as well, so code that expects it may go on
-            raise EscapeError("iteration over a 0-d array", fix="give it an axis first: x.reshape(1)", where=user_frame())
+            raise EscapeError(
+                "iteration over a 0-d array", fix="give it an axis first: x.reshape(1)", where=user_frame()
+            )
         return (self[i] for i in range(self.shape[0]))
 
     def __len__(self) -> int:
@@ -552,7 +555,7 @@ def _weak_type(value: Sym) -> type:
     return {"b": bool, "i": int, "u": int, "f": float}[value.dtype.kind]
 
 
-# -- views and how a write goes back through them -----------------------------------------------------------------------
+# -- views and how a write goes back through them ----------------------------------------------------------------------
 
 
 def _into_slice(recorder: Recorder, step: Step, base: int, value: int) -> int:

@@ -73,7 +73,7 @@ def to_own_view(x):
 def swallowed(x):
     try:
         scale = float(x[0])  # here
-    except Exception:
+    except Exception:  # noqa: BLE001 - what users write
         scale = 1.0
     return x * scale
 
@@ -108,7 +108,9 @@ def test_escapes_name_the_line(tool, function):
 def test_what_happened_is_said(tool):
     with pytest.raises(EscapeError, match="outside the trace"):
         tool.trace(to_outside, X)
-    with pytest.raises(EscapeError, match=r"float\(x\) needs the value of <traced float64\[\] from .*test_escapes.py:\d+>"):
+    with pytest.raises(
+        EscapeError, match=r"float\(x\) needs the value of <traced float64\[\] from .*test_escapes.py:\d+>"
+    ):
         tool.trace(to_float, X)
     with pytest.raises(ConditionError, match="a condition on <traced bool"):
         tool.trace(to_bool, X)

@@ -1,7 +1,7 @@
 """Arrays made inside a trace, and the stand-ins for the modules that make them.
 
-NumPy's creation functions take no traced operand, so no protocol reaches them, yet what they make may be written to with
-traced values. A twin therefore sees these stand-ins in place of numpy, math, scipy.special and random.
+NumPy's creation functions take no traced operand, so no protocol reaches them, yet what they make may be written to
+with traced values. A twin therefore sees these stand-ins in place of numpy, math, scipy.special and random.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class Creation:
                 return self.made(np.array(target))
             return Sym(self.recorder, self._filled(value, target), boxed=True)
         value = self.asarray(fill_value, dtype)
-        target = np.broadcast_shapes((shape,) if np.ndim(shape) == 0 else tuple(shape))
-        return Sym(self.recorder, broadcast_to(value, target).id, boxed=True)
+        sizes = np.broadcast_shapes((shape,) if np.ndim(shape) == 0 else tuple(shape))
+        return Sym(self.recorder, broadcast_to(value, sizes).id, boxed=True)
 
     def zeros(self, shape: Any, dtype: Any = float, order: str = "C", **ignored: Any) -> Any:
         """``np.zeros``."""
@@ -164,16 +164,16 @@ class Creation:
         dst.assign(src if where is True else maps.select(where, src, dst.strong()))
 
 
-# -- stand-ins ------------------------------------------------------------------------------------------------------------
+# -- stand-ins ---------------------------------------------------------------------------------------------------------
 
 
 class _ArrayClass(type):
     """``np.ndarray`` as a traced function sees it: traced values are arrays."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, np.ndarray) or (
-            isinstance(instance, Sym) and (instance.boxed or instance.shape != ())
-        )
+        if isinstance(instance, Sym):
+            return instance.boxed or instance.shape != ()
+        return isinstance(instance, np.ndarray)
 
     def __subclasscheck__(cls, other: type) -> bool:
         return issubclass(other, (np.ndarray, Sym))
@@ -221,6 +221,7 @@ class Recording:
         self._creation = creation
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call ours or the real one."""
         function = self.__wrapped__
         if not is_traced(args) and not is_traced(kwargs):
             return self._creation.made(function(*args, **kwargs))
@@ -250,6 +251,7 @@ class Scalar:
         self._recorder = recorder
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call ours or the real one."""
         function = self.__wrapped__
         if not is_traced(args) and not is_traced(kwargs):
             return function(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""A graph emitted again into another: how a function that was traced and differentiated on its own joins an outer trace."""
+"""A graph emitted again into another: how a function traced and differentiated on its own joins an outer trace."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def inline(graph: Graph, recorder: Recorder, arguments: Sequence[Any]) -> list[S
     for node in graph.inputs:
         if given[node.id].aval != node.aval:
             raise ShapeError(
-                f"argument {node.params['position']} is {given[node.id].aval}, but the function was traced for {node.aval}",
+                f"argument {node.params['position']} is {given[node.id].aval}, but {node.aval} was traced",
                 fix="trace it again for these arguments",
                 where=recorder.locate(),
             )
@@ -35,7 +35,7 @@ def inline(graph: Graph, recorder: Recorder, arguments: Sequence[Any]) -> list[S
 
 
 def emit_again(graph: Graph, target: Graph, known: dict[int, int], outputs: Iterable[int]) -> dict[int, int]:
-    """The ids in ``target`` of what ``outputs`` need of a graph; ``known`` gives those of its inputs. Lines are kept."""
+    """The ids in ``target`` of what ``outputs`` need of a graph; ``known`` gives those of its inputs."""
     ids = dict(known)
     needed = graph.ancestors(outputs)
     for node in graph:
@@ -47,8 +47,8 @@ def emit_again(graph: Graph, target: Graph, known: dict[int, int], outputs: Iter
 def prune(graph: Graph, outputs: Sequence[int], keep: int) -> tuple[Graph, list[int]]:
     """A frozen graph of what the outputs need.
 
-    ``keep`` leading inputs stay whether they are needed or not; of the others those that are needed move up. Returns the
-    graph and the old positions of its inputs behind the first ``keep``.
+    ``keep`` leading inputs stay whether they are needed or not; of the others those that are needed move up. Returns
+    the graph and the old positions of its inputs behind the first ``keep``.
     """
     needed = graph.ancestors(outputs)
     result = Graph()

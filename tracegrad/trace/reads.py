@@ -1,6 +1,7 @@
 """What a trace has read from outside: arrays become inputs that are read again at each call, all else is checked.
 
-A check costs nanoseconds per value, and containers are looked through, so that rebinding a number in a global dict is seen.
+A check costs nanoseconds per value, and containers are looked through, so that rebinding a number in a global dict is
+seen.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def same_number(old: Any) -> Same:
 
 
 class SameContents:
-    """The check of a container or of an object's attributes: the same keys in the same order, and each value the same."""
+    """The check of a container or of an object's attributes: the same keys in order, and each value the same."""
 
     def __init__(self, entries: Callable[[Any], Mapping[Any, Any]], checks: dict[Any, Same], same: Same) -> None:
         self.entries = entries
@@ -109,6 +110,7 @@ class SameContents:
         self.same = same
 
     def __call__(self, value: Any) -> bool:
+        """Whether a value passes."""
         if not self.same(value):
             return False
         found = self.entries(value)

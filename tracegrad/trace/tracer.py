@@ -1,12 +1,15 @@
 """Tracing: one run of the user's code with symbolic arrays makes a graph.
 
-``trace`` runs the twin of a function on traced leaves. It starts over when an int that it traced turns out to be structure (a
-shape, an axis, a range), or when a captured array does (a mask): that value then becomes part of what the trace is valid for.
+``trace`` runs the twin of a function on traced leaves. It starts over when an int that it traced turns out to be
+structure (a shape, an axis, a range), or when a captured array does (a mask): that value then becomes part of what
+the trace is valid for.
 
 What a caller keeps of a ``Traced``:
 
-- ``graph``: frozen; its inputs are the traced leaves in order (``inputs`` says which leaf each is), then one per ``captured``.
-- ``static_ints``: the leaves whose values became structure. They belong into the key, beside the values of ``Static`` leaves.
+- ``graph``: frozen; its inputs are the traced leaves in order (``inputs`` says which leaf each is), then one per
+  ``captured``.
+- ``static_ints``: the leaves whose values became structure. They belong into the key, beside the values of ``Static``
+  leaves.
 - ``captured``: arrays from globals, closures and containers; ``read()`` gives the one to pass at each call.
 - ``reads``: what else the trace has seen; if ``fresh()`` is false for one of them the function has to be traced again.
 """
@@ -39,8 +42,8 @@ from tracegrad.trace.twins import Twins
 class Argument:
     """One traced leaf of a call's arguments.
 
-    ``path`` is how a person writes it (``params['conv1'].w``); ``weak`` says that it is a Python number, and ``value`` is then
-    given for ints, which may turn out to be structure.
+    ``path`` is how a person writes it (``params['conv1'].w``); ``weak`` says that it is a Python number, and
+    ``value`` is then given for ints, which may turn out to be structure.
     """
 
     path: str
@@ -82,8 +85,8 @@ def trace(
     leaves: one entry per leaf of that structure.
     name: what errors call the function.
 
-    Raises TraceError (EscapeError, ConditionError) with the user's line where the code cannot become a static graph, and
-    whatever the user's code raises by itself.
+    Raises TraceError (EscapeError, ConditionError) with the user's line where the code cannot become a static graph,
+    and whatever the user's code raises by itself.
     """
     name = name or getattr(function, "__name__", type(function).__name__)
     static: frozenset[int] = frozenset()
@@ -132,7 +135,7 @@ class _Attempt:
         return isinstance(leaf, Argument) and leaf.value is not None
 
     def _adopt(self, array: np.ndarray[Any, Any]) -> Sym | None:
-        """The input that stands for an array from a global, a closure or a container; None for arrays nobody has read."""
+        """The input that stands for an array from outside; None for arrays that were not read by a name."""
         number = self.reads.number(array)
         if number is None:
             return None

@@ -1,9 +1,10 @@
 """Twins: copies of the user's functions that see a trace's stand-ins, through globals and closure cells of their own.
 
-A twin has the code object of the original, so lines and names stay true, and nothing of the user's is patched. Its globals
-are a dict subclass, which makes CPython ask ``__missing__`` for each name at its first use: that is where reads are noted,
-helpers are twinned and modules replaced. Containers and objects that hold arrays are shown as copies with traced arrays in
-them; what the function changes in globals, closure cells or attributes is written back when the trace succeeded.
+A twin has the code object of the original, so lines and names stay true, and nothing of the user's is patched. Its
+globals are a dict subclass, which makes CPython ask ``__missing__`` for each name at its first use: that is where
+reads are noted, helpers are twinned and modules replaced. Containers and objects that hold arrays are shown as copies
+with traced arrays in them; what the function changes in globals, closure cells or attributes is written back when the
+trace succeeded.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Twins:
         self._containers: list[tuple[Any, Any, str, Any, SameContents]] = []
         self._originals: dict[int, Any] = {}
 
-    # -- entry points -----------------------------------------------------------------------------------------------------
+    # -- entry points --------------------------------------------------------------------------------------------------
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the twin of a function."""
@@ -132,7 +133,7 @@ class Twins:
     def _show_container(self, value: Any, name: str, fetch: Fetch) -> tuple[Any, Same]:
         """A dict, list or tuple: itself if nothing in it looks different inside, else a copy."""
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        inside = value if isinstance(value, tuple) else copy.copy(value)
+        inside: Any = value if isinstance(value, tuple) else copy.copy(value)
         self._shown[id(value)] = inside  # a container may hold itself
         pairs = [self._show(value[k], f"{name}[{k!r}]", _item(fetch, k)) for k in keys]
         parts = [shown for shown, _ in pairs]
@@ -143,7 +144,7 @@ class Twins:
         if all(shown is value[k] for k, shown in zip(keys, parts, strict=True)):
             inside = value
         elif isinstance(value, tuple):
-            inside = tuple(parts) if cls is tuple else cls._make(parts)  # type: ignore[attr-defined]
+            inside = tuple(parts) if cls is tuple else cls._make(parts)
         else:
             for k, shown in zip(keys, parts, strict=True):
                 inside[k] = shown
@@ -224,9 +225,9 @@ class Twins:
         keywords = self.read(value.keywords, f"{name}.keywords", lambda: value.keywords, (id(value), "keywords"))
         return functools.partial(function, *args, **keywords)
 
-    # -- twins ------------------------------------------------------------------------------------------------------------
+    # -- twins ---------------------------------------------------------------------------------------------------------
 
-    def function(self, original: FunctionType) -> FunctionType:
+    def function(self, original: Any) -> FunctionType:
         """The twin of a function: the same code, other globals, cells and defaults."""
         if id(original) in self._shown:
             known: FunctionType = self._shown[id(original)]
@@ -275,7 +276,7 @@ class Twins:
         twin.cell_contents = shown
         self._cells[id(cell)] = (original, twin, shown)
 
-    # -- changes ------------------------------------------------------------------------------------------------------------
+    # -- changes -------------------------------------------------------------------------------------------------------
 
     def finish(self) -> tuple[Read, ...]:
         """Write back what the function changed in globals, cells and attributes; the reads of the trace.
@@ -402,6 +403,7 @@ class CompiledTwin:
         self._twin = twin
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the twin."""
         return self._twin(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -443,14 +445,14 @@ def same_class(cls: type) -> Same:
 
 def is_users_module(name: str) -> bool:
     """Whether a module is the user's own; what is typed in has no file."""
-    if name.split(".")[0] in {"tracegrad", "builtins"} or name in sys.builtin_module_names:
+    if name.partition(".")[0] in {"tracegrad", "builtins"} or name in sys.builtin_module_names:
         return False
     file = getattr(sys.modules.get(name), "__file__", None)
     return file is None or is_user_file(file)
 
 
 def is_plain_object(value: Any) -> bool:
-    """Whether a copy of an object's attributes is a copy of it: it is of a class of the user's own, made the plain way."""
+    """Whether a copy of an object's attributes is a copy of it: its class is the user's own and a plain one."""
     cls = type(value)
     if cls is SimpleNamespace:
         return True
