@@ -40,6 +40,8 @@ from tracegrad.schedule.domain import Axes, Place, Vector, merge_axes, offset_in
 from tracegrad.schedule.program import Kernel, Level, Loop, Part, Program
 
 LETTERS = "ijklmnpqrs"
+GIVEN = (Kind.INPUT, Kind.CONSTANT)
+"""Kinds whose arrays come from outside of the program."""
 
 
 def lower_part(program: Program, kernel: Kernel) -> KernelText:
@@ -159,7 +161,7 @@ class _PartWriter:
         """The name of a node's buffer."""
         key = ("buffer", node)
         if key not in self.declared:
-            mine = node in self.part.levels and self.graph[node].op.kind is not Kind.INPUT
+            mine = node in self.part.levels and self.graph[node].op.kind not in GIVEN
             access = ("update" if node in self.loaded_back else "write") if mine else "read"
             role = {"update": "kept", "write": "out", "read": "x"}[access]
             dtype = self.dtype_word(self.graph[node].aval.dtype)
@@ -168,7 +170,7 @@ class _PartWriter:
         return self.declared[key]
 
     def output_copy(self, node: int) -> str:
-        """The buffer that an input is copied into when it is itself an output."""
+        """The buffer that an input or constant array is copied into when it is itself an output."""
         key = ("copy", node)
         if key not in self.declared:
             dtype = self.dtype_word(self.graph[node].aval.dtype)
@@ -368,7 +370,7 @@ class _PartWriter:
                 result = operand
             elif result is None:
                 loads = self.graph[n.inputs[read.operand]]
-                already = loads.op.kind is Kind.INPUT or loads.id in self.program.stored
+                already = loads.op.kind in GIVEN or loads.id in self.program.stored
                 result = operand if already and loads.aval.ndim else self._select(condition, operand, self.number(zero, n.aval.dtype), n)
             else:
                 result = self._select(condition, operand, result, n)
@@ -394,8 +396,7 @@ class _PartWriter:
         key = (node, index, ())
         if n.op.kind is Kind.MAP:
             operands = tuple(self.operand(i, index) for i in n.inputs)
-            axes = frozenset().union(*(self.axes.convert(i).axes() for i in index)) if index else frozenset()
-            name = self.assign(self.scope_for(axes), key, "t", self.map_text(n, operands), node)
+            name = self.assign(self.scopes[-1], key, "t", self.map_text(n, operands), node)
         elif n.op.kind is Kind.REDUCE:
             # a reduction over axes of size 1 is its operand
             name = self.scopes[-1].memo[key] = self.operand(n.inputs[0], self._operand_index(node))
@@ -412,7 +413,7 @@ class _PartWriter:
         """A view, constant, running index or input that is computed for its own sake: it is an output or a template's operand."""
         if n.op.kind is Kind.VIEW:
             return self._view(n, index, ())
-        if n.op.kind is Kind.INPUT and n.aval.ndim:
+        if n.op.kind in GIVEN and n.aval.ndim:
             return self._load(n, index, (), object())
         if n.op.kind is Kind.IOTA:
             at = self.axes.convert(index[0])
@@ -423,10 +424,8 @@ class _PartWriter:
         """Write a value to its buffer in the innermost open block."""
         n = self.graph[node]
         at = self.axes.convert(flatten_index(self._own_index(node), n.aval.shape))
-        buffer = self.output_copy(node) if n.op.kind is Kind.INPUT else self.buffer(node)
+        buffer = self.output_copy(node) if n.op.kind in GIVEN else self.buffer(node)
         self.scopes[-1].lines.append((f"{buffer}[{self.index_text(at)}] = {name}", node))
-        if node in self.loaded_back and self.part.by_columns:
-            return
 
     # -- loops -----------------------------------------------------------------------------------------------------
 

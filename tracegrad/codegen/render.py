@@ -111,7 +111,7 @@ def _parameters(program: Program, launches: list[Launch]) -> list[Parameter]:
         if node.id in used:
             kind = _array_kind(node.aval.dtype, node.aval.ndim) if node.aval.ndim else dtype_name(node.aval.dtype)
             parameters.append(Parameter("input", node.id, f"a{node.params['position']}", kind))
-    constants = [n for n in graph if n.op.kind is Kind.CONSTANT and n.aval.ndim and n.id in used and n.id not in graph.outputs]
+    constants = [n for n in graph if n.op.kind is Kind.CONSTANT and n.aval.ndim and n.id in used]
     for k, node in enumerate(constants):
         parameters.append(Parameter("constant", node.id, f"constant{k}", _array_kind(node.aval.dtype, node.aval.ndim)))
     for k, i in enumerate(dict.fromkeys(graph.outputs)):

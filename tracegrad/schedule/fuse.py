@@ -121,7 +121,8 @@ class Fusion:
             base = single_place(self.graph, i)
             if node.op.kind is not Kind.CONTRACT or not is_affine(base):
                 base = Place(i, axes_of(self.graph[i].aval.shape), ())
-            if base.node in self.floating or self.graph[base.node].op.kind not in (*COMPUTED, *TEMPLATES, Kind.INPUT):
+            held = (*COMPUTED, *TEMPLATES, Kind.INPUT, Kind.CONSTANT)
+            if base.node in self.floating or self.graph[base.node].op.kind not in held or not self.graph[base.node].aval.ndim:
                 # no buffer holds it: it is computed into one of its own
                 base = Place(i, axes_of(self.graph[i].aval.shape), ())
                 self.direct_outputs.add(i)

@@ -1,0 +1,68 @@
+"""Every op on every one of its samples, compiled: values and gradients equal the interpreter's.
+
+All samples of an op are one program, so that the matrix costs two compiles per op.
+"""
+
+import numpy as np
+import pytest
+
+from tests.support import all_ops
+from tracegrad.autodiff.reverse import differentiate
+from tracegrad.core.aval import aval_of
+from tracegrad.core.graph import Graph
+from tracegrad.core.interpret import interpret
+from tracegrad.core.op import Kind
+from tracegrad.ops.maps import multiply
+from tracegrad.ops.pullback import carries_gradient
+from tracegrad.ops.reductions import sum as sum_of
+from tracegrad.ops.sources import input as input_op
+from tracegrad.pipeline import compile_graph
+from tracegrad.symbolic import Recorder, Sym
+
+OPS = {name: op for name, op in all_ops().items() if any(s.error is None for s in op.samples)}
+# a few operations apart at most, each within 2 ulp of NumPy
+TOLERANCE = {np.dtype(np.float64): 1e-13, np.dtype(np.float32): 3e-6}
+
+
+def program_of(op, dtype):
+    """A graph of all samples: their results, and a weighted sum of them as output 0; with arguments and float inputs."""
+    graph = Graph()
+    recorder = Recorder(graph, lambda: None)
+    rng = np.random.default_rng(0)
+    arguments, wrt, outputs, loss = [], [], [], None
+    for sample in (s for s in op.samples if s.error is None):
+        operands = []
+        for position, values in enumerate(sample.operands):
+            array = np.asarray(values.draw(rng, dtype))
+            node = graph.emit(input_op, (), {"position": len(arguments), "aval": aval_of(array)})
+            if array.dtype.kind == "f" and carries_gradient(op, position):
+                wrt.append(node)
+            arguments.append(array)
+            operands.append(Sym(recorder, node))
+        result = op(*operands, **sample.params)
+        outputs.append(result)
+        if result.dtype == dtype:
+            part = sum_of(multiply(result, rng.uniform(0.5, 1.5, result.shape).astype(dtype)))
+            loss = part if loss is None else loss + part
+    if loss is None or op.kind is Kind.OPAQUE:
+        return graph.freeze([o.id for o in outputs]), None, arguments
+    return graph.freeze([loss.id, *(o.id for o in outputs)]), tuple(wrt) or None, arguments
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", OPS)
+def test_compiled_is_interpreted(name, dtype):
+    graph, wrt, arguments = program_of(OPS[name], np.dtype(dtype))
+    joint = graph if wrt is None else differentiate(graph, wrt)
+    compilation = compile_graph(graph, wrt)
+    with np.errstate(all="ignore"):
+        expected = interpret(joint, arguments)
+    results = compilation.run(arguments)
+    for result, value in zip(results, expected, strict=True):
+        assert np.shape(result) == np.shape(value)
+        assert np.asarray(result).dtype == np.asarray(value).dtype
+        if np.asarray(value).dtype.kind == "f":
+            scale = np.max(np.abs(value), initial=1.0)
+            np.testing.assert_allclose(result, value, rtol=TOLERANCE[value.dtype], atol=TOLERANCE[value.dtype] * scale)
+        else:
+            np.testing.assert_array_equal(result, value)
