@@ -77,8 +77,13 @@ def _make_table() -> dict[Any, Function]:
         for name in names.split():
             table[getattr(np, name)] = getattr(module, name)
     table |= {np.positive: _positive, np.square: _square, np.copy: _copy, np.clip: _clip, np.round: assembly.around}
-    table |= {np.amax: reductions.max, np.amin: reductions.min, np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim}
-    table |= {np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis]}
+    table |= {
+        np.amax: reductions.max,
+        np.amin: reductions.min,
+        np.shape: lambda a: a.shape,
+        np.ndim: lambda a: len(a.shape),
+    }
+    table |= {np.size: lambda a, axis=None: math.prod(a.shape) if axis is None else a.shape[axis]}
     table |= {np.isscalar: lambda element: not element.shape and not getattr(element, "boxed", False)}
     table |= {np.iscomplexobj: lambda x: False, np.isrealobj: lambda x: True, np.real: lambda val: val}
     table[np.result_type] = lambda *xs: np.result_type(*(getattr(x, "dtype", x) for x in xs))

@@ -25,7 +25,9 @@ X = np.array([0.5, -1.0, 2.0])
 
 
 def fresh(traced):
-    return all(read.fresh() for read in traced.reads)
+    result = traced.guard.fresh()
+    assert result == all(read.fresh() for read in traced.reads)
+    return result
 
 
 def test_functions_imported_from_numpy(tool):
@@ -78,8 +80,8 @@ def test_creation(tool):
     def f(x):
         return (
             np.zeros(2), np.ones((2, 1), np.float32), np.arange(3), np.arange(1.0, 2.0, 0.25), np.eye(2), np.empty(0),
-            np.zeros_like(x), np.ones_like(x, dtype=np.int64), np.full_like(x, 2), np.linspace(0, 1, 3), np.array([1, 2]),
-            np.array(3.0), np.concatenate([[1.0], [2.0]]), np.tri(2),
+            np.zeros_like(x), np.ones_like(x, dtype=np.int64), np.full_like(x, 2), np.linspace(0, 1, 3),
+            np.array([1, 2]), np.array(3.0), np.concatenate([[1.0], [2.0]]), np.tri(2),
         )  # fmt: skip
 
     tool.check(f, X)
@@ -93,7 +95,8 @@ def other_module(tmp_path):
         "def inner(x):\n    out = np.zeros(3)\n    for i in range(3):\n        out[i] = x[i] * SCALE\n    return out\n"
         "def outer(x):\n    return inner(x) + BIAS\n"
         "class Layer:\n    gain = 2.0\n    def __init__(self, w):\n        self.w = w\n"
-        "    def __call__(self, x):\n        out = np.zeros(3)\n        out[0] = x[0]\n        return out * self.w * self.gain\n"
+        "    def __call__(self, x):\n        out = np.zeros(3)\n        out[0] = x[0]\n"
+        "        return out * self.w * self.gain\n"
     )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)

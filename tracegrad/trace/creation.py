@@ -214,7 +214,7 @@ class Stacked:
 
 
 class Recording:
-    """A function of NumPy or SciPy inside a trace: ours if an argument is traced, else the real one, its arrays traced."""
+    """A function of NumPy or SciPy inside a trace: ours if an argument is traced, else the real one."""
 
     def __init__(self, function: Any, creation: Creation) -> None:
         self.__wrapped__ = function

@@ -7,7 +7,7 @@ seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +33,17 @@ class Capture:
 
 @dataclass(slots=True)
 class Read:
-    """A value from outside the trace: ``fresh()`` says whether the trace would see the same again."""
+    """A value from outside the trace: ``fresh()`` says whether the trace would see the same again.
+
+    ``space``, ``key`` and ``value`` are given where finding the very same object under a name settles it.
+    """
 
     name: str
     fetch: Fetch
     same: Same
+    space: dict[str, Any] | None = None
+    key: str = ""
+    value: Any = None
 
     def fresh(self) -> bool:
         """Whether what was read is still there, unchanged."""
@@ -57,9 +63,9 @@ class Reads:
         self._numbers: dict[int, int] = {}
         self._kept: list[Any] = []
 
-    def add(self, origin: Hashable, name: str, fetch: Fetch, same: Same) -> None:
+    def add(self, origin: Hashable, read: Read) -> None:
         """Note a read."""
-        self.seen.setdefault(origin, Read(name, fetch, same))
+        self.seen.setdefault(origin, read)
 
     def array(self, array: np.ndarray[Any, Any], name: str, fetch: Fetch) -> Same:
         """Register an array; it becomes an input unless its contents are structure."""
@@ -99,6 +105,26 @@ def same_number(old: Any) -> Same:
         bits = old.tobytes()
         return lambda v: type(v) is cls and v.tobytes() == bits
     return lambda v: type(v) is cls and v == old
+
+
+class Guard:
+    """All reads of a trace as one check, quick where nothing was rebound."""
+
+    def __init__(self, reads: Iterable[Read]) -> None:
+        self._quick: list[tuple[dict[str, Any], str, Any, Read]] = []
+        self._slow: list[Read] = []
+        for read in reads:
+            if read.space is None:
+                self._slow.append(read)
+            else:
+                self._quick.append((read.space, read.key, read.value, read))
+
+    def fresh(self) -> bool:
+        """Whether the trace would see everything again as it was."""
+        for space, key, value, read in self._quick:
+            if space.get(key, self) is not value and not read.fresh():
+                return False
+        return all(read.fresh() for read in self._slow)
 
 
 class SameContents:

@@ -11,7 +11,8 @@ What a caller keeps of a ``Traced``:
 - ``static_ints``: the leaves whose values became structure. They belong into the key, beside the values of ``Static``
   leaves.
 - ``captured``: arrays from globals, closures and containers; ``read()`` gives the one to pass at each call.
-- ``reads``: what else the trace has seen; if ``fresh()`` is false for one of them the function has to be traced again.
+- ``guard``: the check of what else the trace has seen (``reads``); if ``guard.fresh()`` is false the function has to be
+  traced again.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from tracegrad.ops.sources import input as input_op
 from tracegrad.symbolic import Recorder, Restart, Sym
 from tracegrad.trace.creation import Creation
 from tracegrad.trace.inline import prune
-from tracegrad.trace.reads import Capture, Read, Reads
+from tracegrad.trace.reads import Capture, Guard, Read, Reads
 from tracegrad.trace.twins import Twins
 
 
@@ -71,6 +72,8 @@ class Traced:
     """Positions of leaves whose int values are part of the key."""
     captured: tuple[Capture, ...]
     reads: tuple[Read, ...]
+    guard: Guard
+    """``guard.fresh()`` is the check of all ``reads``, quick enough for every call."""
 
 
 def trace(
@@ -181,7 +184,7 @@ class _Attempt:
         first = len(self.inputs)
         graph, used = prune(self.graph, outputs, first)
         captured = tuple(self.reads.captured[position - first] for position in used)
-        return Traced(graph, tree, self.inputs, tuple(sorted(self.static)), captured, reads)
+        return Traced(graph, tree, self.inputs, tuple(sorted(self.static)), captured, reads, Guard(reads))
 
     def _output(self, value: Any, path: str) -> int:
         if isinstance(value, (Sym, np.ndarray, np.generic, bool, int, float)):

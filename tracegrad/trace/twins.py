@@ -16,7 +16,7 @@ import sys
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from types import CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -54,10 +54,7 @@ class Globals(dict[str, Any]):
         self.shown: dict[str, Any] = {}
 
     def __missing__(self, name: str) -> Any:
-        value = self.original[name]  # a KeyError sends Python on to the builtins
-        module = self.original.get("__name__", "")
-        origin = (id(self.original), name)
-        self[name] = self.shown[name] = self.twins.read(value, f"{module}.{name}", lambda: self.original[name], origin)
+        self[name] = self.shown[name] = self.twins.read_global(self.original, name)
         return self.shown[name]
 
 
@@ -90,7 +87,17 @@ class Twins:
     def read(self, value: Any, name: str, fetch: Fetch, origin: Hashable) -> Any:
         """Note that a value was read, and give what the twin sees of it."""
         shown, same = self._show(value, name, fetch)
-        self.reads.add(origin, name, fetch, same)
+        self.reads.add(origin, Read(name, fetch, same))
+        return shown
+
+    def read_global(self, space: dict[str, Any], name: str) -> Any:
+        """Note that a global was read, and give what the twin sees of it."""
+        value = space[name]  # a KeyError sends Python on to the builtins
+        full = f"{space.get('__name__', '')}.{name}"
+        shown, same = self._show(value, full, lambda: space[name])
+        settled = isinstance(value, (*NUMBERS, FunctionType, BuiltinFunctionType, ModuleType, np.ufunc))
+        quick = (space, name, value) if settled else (None, name, None)
+        self.reads.add((id(space), name), Read(full, lambda: space[name], same, *quick))
         return shown
 
     # -- what a value looks like inside --------------------------------------------------------------------------------
@@ -254,7 +261,8 @@ class Twins:
                 original.__kwdefaults__, where, lambda: original.__kwdefaults__, (id(original), "kwdefaults")
             )
         code = original.__code__
-        self.reads.add((id(original), "code"), original.__qualname__, lambda: original.__code__, lambda v: v is code)
+        read = Read(original.__qualname__, lambda: original.__code__, same_object(code))
+        self.reads.add((id(original), "code"), read)
         return twin
 
     def _twin_cell(self, cell: CellType) -> CellType:
@@ -295,7 +303,8 @@ class Twins:
             if isinstance(change.origin, SameContents):
                 change.origin.update(change.key, value)
             elif (change.origin, change.key) in self.reads.seen:
-                self.reads.seen[change.origin, change.key].same = same_value(value)
+                read = self.reads.seen[change.origin, change.key]
+                read.same, read.space = same_value(value), None
         for act in contents:
             act()
         return tuple(self.reads.seen.values())
