@@ -128,7 +128,9 @@ class InPlace(ArrayMethods):
         self._check_writable(value)
         recorded = recording.get() and (self.requires_grad or getattr(value, "requires_grad", False))
         if recorded:
-            self._become(setitem(self, key, value), value, "x[...] = y")
+            result = setitem(self, key, value)
+            # an array that replaces all elements comes back as it is: nothing of this tensor's history is left
+            self._become(result if isinstance(result, InPlace) else type(self)(result), value, "x[...] = y")
             return
         self._check_stored("x[...] = y")
         try:
