@@ -1,8 +1,8 @@
 """Kernels of contractions, as text.
 
-A template's text depends on dtype, rank and layout class alone. Sizes and strides are words of the kernel's table, so another
-batch size is the same kernel. Every element of the output is written, and its sum runs in an order that depends on the sizes
-alone.
+A template's text depends on dtype, rank and layout class alone. Sizes and strides are words of the kernel's table, so
+another batch size is the same kernel. Every element of the output is written, and its sum runs in an order that
+depends on the sizes alone.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ Slot = (
 )
 
 MICROKERNELS = "tracegrad.codegen.microkernels"
+CONVOLUTION = "tracegrad.codegen.microkernels_conv"
 MATHLIB = "tracegrad.codegen.mathlib"
 ABI = "tracegrad.runtime.abi"
 FIRST_SLOT = 2
@@ -167,7 +168,7 @@ def contraction(name: str, params: Mapping[str, Any], operands: tuple[Layout, ..
 
 
 def _merge_batch(x: Layout, y: Layout, out: Layout) -> list[tuple[int, int, int, int]]:
-    """The batch axes as (size, stride of x, of y, of the output), outermost first; neighbours walked as one are merged."""
+    """The batch axes as (size, strides of x, y and the output), outermost first; those walked as one are merged."""
     merged: list[tuple[int, int, int, int]] = []
     for k, size in enumerate(out.shape[:-2]):
         axis = (size, x.strides[k], y.strides[k], out.strides[k])
@@ -417,7 +418,8 @@ def _correlation(images: _Images, x: Layout, w: Layout, kernels: tuple[int, ...]
     floats = panel * (images.depth + row) + images.padded * block + math.prod(images.rows) + 128
     text.scratch(floats * size, chunks, words=images.depth)
     text.sizes(blocks=-(-images.batch // block), chunks=chunks)
-    text.use("offset", "correlate")
+    text.use("offset")
+    text.imports.add((CONVOLUTION, "correlate"))
     text.line(f"sizes = offset(table, {FIRST_SLOT + len(text.slots)})")
     text.slots += [*images.words(block), *(("size", n) for n in (*x.strides, *kernels[1:]))]
     text.line("begin, end = first * blocks // chunks, last * blocks // chunks")
@@ -447,7 +449,8 @@ def _weight_gradient(params: Mapping[str, Any], operands: tuple[Layout, ...], ou
     floats = 64 + 4 * row + images.padded * block + math.prod(images.rows) + 128
     text.scratch(floats * size, chunks, words=images.depth + 8)
     text.sizes(outputs=out.shape[0], chunks=chunks)
-    text.use("offset", "correlate_with_outputs")
+    text.use("offset")
+    text.imports.add((CONVOLUTION, "correlate_with_outputs"))
     text.line(f"sizes = offset(table, {FIRST_SLOT + len(text.slots)})")
     text.slots += [*images.words(block), *(("size", n) for n in (*x.strides, *g.strides))]
     text.line("begin, end = first * outputs // chunks, last * outputs // chunks")
@@ -462,8 +465,8 @@ def _looped_correlation(text: _Text, images: _Images, x: Layout, kernels: tuple[
     _named_sizes(text, images)
     text.sizes(**dict(zip(("x_n", "x_c", "x_h", "x_w"), x.strides, strict=True)))
     text.sizes(**dict(zip(("w_g", "w_o", "w_c", "w_p", "w_q"), kernels[1:], strict=True)))
-    zero, add = _integer_sum(text, "x[n * x_n + (g * channels + c) * x_c + y // stuffing_h * x_h + z // stuffing_w * x_w]",
-                             "w[g * w_g + o * w_o + c * w_c + p * w_p + q * w_q]")  # fmt: skip
+    image = "x[n * x_n + (g * channels + c) * x_c + y // stuffing_h * x_h + z // stuffing_w * x_w]"
+    zero, add = _integer_sum(text, image, "w[g * w_g + o * w_o + c * w_c + p * w_p + q * w_q]")
     text.block(LOOPED_CORRELATION.replace("ZERO", zero).replace("ADD", add))
     return text.finish(chunks, 2 * math.prod(out.shape) * images.depth, (x, out))
 
@@ -474,8 +477,8 @@ def _looped_weight_gradient(text: _Text, images: _Images, x: Layout, g: Layout, 
     _named_sizes(text, images)
     text.sizes(**dict(zip(("x_n", "x_c", "x_h", "x_w"), x.strides, strict=True)))
     text.sizes(**dict(zip(("g_n", "g_o", "g_h", "g_w"), g.strides, strict=True)))
-    zero, add = _integer_sum(text, "x[n * x_n + (o // outputs * channels + c) * x_c + y * x_h + z * x_w]",
-                             "g[n * g_n + o * g_o + i * g_h + j * g_w]")  # fmt: skip
+    image = "x[n * x_n + (o // outputs * channels + c) * x_c + y * x_h + z * x_w]"
+    zero, add = _integer_sum(text, image, "g[n * g_n + o * g_o + i * g_h + j * g_w]")
     text.block(LOOPED_WEIGHT_GRADIENT.replace("ZERO", zero).replace("ADD", add))
     return text.finish(chunks, 2 * math.prod(g.shape) * images.depth, (x, g, out))
 
