@@ -172,6 +172,7 @@ MATH_FUNCTIONS: Mapping[Any, Function] = {
 SPELLINGS = {
     "einsum": "np.matmul, np.tensordot, or products and np.sum",
     "linalg.norm": "np.sqrt(np.sum(x * x))",
+    "cumsum": "np.tril(np.ones((len(x), len(x)))) @ x",
     "nansum": "np.sum(np.where(np.isnan(x), 0, x))",
     "nanmean": "np.mean(x, where=~np.isnan(x))",
     "select": "nested np.where",
@@ -196,8 +197,8 @@ def refuse(function: Any, why: str = "") -> NoReturn:
     name = name_of(function)
     short = name.split(".", 1)[-1]
     known = sorted({f.__name__ for f in NUMPY_FUNCTIONS if hasattr(f, "__name__") and not f.__name__.startswith("_")})
-    near = difflib.get_close_matches(short.rsplit(".", 1)[-1], known, n=1, cutoff=0.75)
-    fix = SPELLINGS.get(short) or (f"np.{near[0]}" if near else f"write it with functions that are; {EAGER}")
+    near = difflib.get_close_matches(short.rsplit(".", 1)[-1], known, n=1, cutoff=0.8)
+    fix = SPELLINGS.get(short) or (f"np.{near[0]}" if near else f"write it with functions that are traced; {EAGER}")
     raise TraceError(why or f"{name} is not traced", fix=fix, where=user_frame())
 
 

@@ -264,6 +264,19 @@ def test_in_place_operations_that_do_not_fit(tool):
         tool.trace(lambda x: np.add(x, 1, out=OUTSIDE), X)
 
 
+def test_errors_beside_the_ops_have_lines(tool):
+    def f(x):
+        return x.astype(np.float16)  # here
+
+    def g(x):
+        return x * 1j  # here
+
+    for function in (f, g):
+        with pytest.raises(DtypeError, match="is not supported") as caught:
+            tool.trace(function, X)
+        assert caught.value.where.line == line_of(function, "# here")
+
+
 def test_errors_of_the_users_code_pass(tool):
     def f(x):
         raise KeyError("mine")

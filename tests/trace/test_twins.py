@@ -129,6 +129,55 @@ def test_objects_of_the_users_classes(tool, other_module):
     assert not fresh(traced)
 
 
+class Counting:
+    """A class with the features that a twin has to keep."""
+
+    scale = np.array(2.0)
+
+    def __init__(self):
+        self.w = np.ones(3)
+        self.calls = 0
+        self.parts = []
+
+    @property
+    def two(self):
+        return np.zeros(3) + 2
+
+    @staticmethod
+    def first(x):
+        out = np.zeros(2)
+        out[0] = x[0]
+        return out
+
+    @classmethod
+    def scaled(cls, x):
+        return x * cls.scale
+
+    def forward(self, x):
+        return x * self.w * self.scale
+
+
+class Nested(Counting):
+    def forward(self, x):
+        self.calls += 1
+        out = np.zeros(3)
+        out[:] = super().forward(x)
+        for part in self.parts:
+            out += part.forward(x)
+        return out * self.two, self.first(x), self.scaled(x)
+
+
+def test_methods_properties_and_super(tool):
+    nested = Nested()
+    nested.parts = [Counting(), Counting()]
+    traced = tool.trace(nested.forward, X)
+    assert nested.calls == 1
+    assert fresh(traced)
+    for result, want in zip(tool.run(traced, X), nested.forward(X), strict=True):
+        np.testing.assert_allclose(result, want)
+    assert not fresh(traced), "someone else has changed an attribute that the trace has read"
+
+
 def test_the_function_is_left_as_it_was(tool):
     def f(x):
         return np.sum(x * W)

@@ -15,9 +15,10 @@ from types import FrameType
 
 from tracegrad.errors import Frame
 
-__all__ = ["is_user_file", "user_frame"]
+__all__ = ["is_user_file", "raised_at", "user_frame"]
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
+_PROGRAMS = _PACKAGE + "demo" + os.sep  # written as a user would write them, so their lines are shown like a user's
 _STANDARD = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
 _INSTALLED = tuple({sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib", "scripts")})
 _INSTALLED_FOLDERS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
@@ -26,6 +27,8 @@ _INSTALLED_FOLDERS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{
 @lru_cache(maxsize=4096)
 def _distance(file: str) -> int:
     """Say how far a file is from the user: 0 their own, 1 an installed package, 2 never theirs."""
+    if file.startswith(_PROGRAMS):
+        return 0
     if file.startswith((_PACKAGE, "<frozen ", "<__array_function__")):
         return 2
     if file.startswith(_INSTALLED) or any(folder in file for folder in _INSTALLED_FOLDERS):
@@ -81,6 +84,35 @@ def user_frame() -> Frame | None:
     found = installed if frame is None else frame
     if found is None:
         return None
-    code, line = found.f_code, found.f_lineno
-    text = linecache.getline(code.co_filename, line, found.f_globals).strip()
+    return _describe(found, found.f_lineno)
+
+
+def raised_at(error: BaseException) -> Frame | None:
+    """Find the innermost of the user's lines that an error went through on its way to the one who caught it.
+
+    Parameters
+    ----------
+    error
+        A caught exception.
+
+    Examples
+    --------
+    >>> try:
+    ...     1 / 0
+    ... except ZeroDivisionError as error:
+    ...     print(raised_at(error).line)
+    2
+    """
+    found: Frame | None = None
+    step = error.__traceback__
+    while step is not None:
+        if is_user_file(step.tb_frame.f_code.co_filename):
+            found = _describe(step.tb_frame, step.tb_lineno)
+        step = step.tb_next
+    return found
+
+
+def _describe(frame: FrameType, line: int) -> Frame:
+    code = frame.f_code
+    text = linecache.getline(code.co_filename, line, frame.f_globals).strip()
     return Frame(code.co_filename, line, code.co_qualname, text)

@@ -27,7 +27,7 @@ import numpy as np
 
 from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph
-from tracegrad.core.source import user_frame
+from tracegrad.core.source import raised_at, user_frame
 from tracegrad.core.tree import TreeDef, flatten
 from tracegrad.errors import Frame, TraceError, TracegradError
 from tracegrad.namespaces import Protocols
@@ -161,7 +161,7 @@ class _Attempt:
             if self.recorder.wanted:
                 return None
             first = self.recorder.escapes[0] if self.recorder.escapes else error
-            raise first.at(user_frame()) from None
+            raise first.at(raised_at(error)) from None
         except Exception:
             if self.recorder.wanted:
                 return None
