@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import dis
 import math
-import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -24,12 +22,12 @@ from tracegrad.core.interpret import evaluate
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.errors import ConditionError, DtypeError, EscapeError, Frame, ShapeError, TraceError
+from tracegrad.ops.aliasing import WRITES, Step, Storage, strides_of
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.indexing import getitem, setitem
 from tracegrad.ops.maps import cast, select
 from tracegrad.ops.methods import ArrayMethods
 from tracegrad.ops.sources import TRACED, constant, literal
-from tracegrad.ops.views import permute, reverse, strided_slice, update
 
 COMPUTED = "np.where(condition, a, b) selects elementwise, np.maximum, np.minimum and np.clip compare, and"
 EAGER = "tg.tensor runs such code eagerly"
@@ -136,28 +134,6 @@ class Recorder:
         raise error
 
 
-@dataclass(slots=True)
-class Storage:
-    """The memory that some Syms share: its present value, how often it was written, and why it must not be written.
-
-    ``outside`` says that it is an array from outside the trace: a write to it is an escape.
-    """
-
-    id: int
-    version: int = 0
-    guard: str = ""
-    outside: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One view op on the way from a storage to what a Sym sees; ``shape`` is that of the operand."""
-
-    op: Op
-    params: Mapping[str, Any]
-    shape: Shape
-
-
 class Sym(ArrayMethods):
     """A traced array: every operation on it appends to its recorder's graph.
 
@@ -237,7 +213,7 @@ class Sym(ArrayMethods):
             shape = broadcast_shapes(*(s.shape for s in syms))
             ids = [i if graph[i].aval.shape == shape else recorder.emit(broadcast, (i,), {"shape": shape}) for i in ids]
         node = recorder.emit(op, tuple(ids), params)
-        if op in _VIEWS and ids[0] == syms[0].id:
+        if op in WRITES and ids[0] == syms[0].id:
             return syms[0]._view(Step(op, params, syms[0].shape), node)
         return Sym(recorder, node, weak=op.kind is Kind.MAP and all(s.weak for s in syms))
 
@@ -319,7 +295,7 @@ class Sym(ArrayMethods):
         for step in self.path:
             bases.append(recorder.emit(step.op, (bases[-1],), step.params))
         for step, base in zip(reversed(self.path), reversed(bases[:-1]), strict=True):
-            node = _VIEWS[step.op](recorder, step, base, node)
+            node = WRITES[step.op](recorder.emit, step, base, node)
         self.storage.id = node
         self.storage.version += 1
 
@@ -553,96 +529,3 @@ class Sym(ArrayMethods):
 
 def _weak_type(value: Sym) -> type:
     return {"b": bool, "i": int, "u": int, "f": float}[value.dtype.kind]
-
-
-# -- views and how a write goes back through them ----------------------------------------------------------------------
-
-
-def _into_slice(recorder: Recorder, step: Step, base: int, value: int) -> int:
-    if recorder.graph[value].aval.shape == step.shape and all(s == 1 for s in step.params["steps"]):
-        return value
-    params = {"starts": step.params["starts"], "steps": step.params["steps"]}
-    return recorder.emit(update, (base, value), params)
-
-
-def _into_reversed(recorder: Recorder, step: Step, base: int, value: int) -> int:
-    return recorder.emit(reverse, (value,), step.params)
-
-
-def _into_permuted(recorder: Recorder, step: Step, base: int, value: int) -> int:
-    axes = step.params["axes"]
-    return recorder.emit(permute, (value,), {"axes": tuple(axes.index(k) for k in range(len(axes)))})
-
-
-def _into_reshaped(recorder: Recorder, step: Step, base: int, value: int) -> int:
-    return recorder.emit(reshape_to, (value,), {"shape": step.shape})
-
-
-def _into_broadcast(recorder: Recorder, step: Step, base: int, value: int) -> int:
-    raise AssertionError("a write through broadcast_to was not refused")
-
-
-_VIEWS: dict[Op, Callable[[Recorder, Step, int, int], int]] = {
-    strided_slice: _into_slice,
-    reverse: _into_reversed,
-    permute: _into_permuted,
-    reshape_to: _into_reshaped,
-    broadcast: _into_broadcast,
-}
-
-
-def _row_major(shape: Shape) -> Shape:
-    return tuple(math.prod(shape[k + 1 :]) for k in range(len(shape)))
-
-
-def strides_of(path: Sequence[Step]) -> Shape | None:
-    """Strides, in elements, of a view of a row-major array; None if its last reshape cannot be one and copies."""
-    strides = _row_major(path[0].shape)
-    for step in path:
-        params, shape = step.params, step.shape
-        if step.op is strided_slice:
-            strides = tuple(map(operator.mul, strides, params["steps"]))
-        elif step.op is reverse:
-            strides = tuple(-s if k in params["axes"] else s for k, s in enumerate(strides))
-        elif step.op is permute:
-            strides = tuple(strides[a] for a in params["axes"])
-        elif step.op is broadcast:
-            target = params["shape"]
-            lead = len(target) - len(shape)
-            strides = (0,) * lead + tuple(
-                0 if n == 1 != target[lead + k] else s for k, (n, s) in enumerate(zip(shape, strides, strict=True))
-            )
-        else:
-            reshaped = _reshaped(shape, strides, params["shape"])
-            if reshaped is None:
-                return None
-            strides = reshaped
-    return strides
-
-
-def _reshaped(shape: Shape, strides: Shape, target: Shape) -> Shape | None:
-    """Strides of the array reshaped in place, None where its elements would have to move."""
-    if math.prod(shape) == 0:
-        return _row_major(target)
-    axes = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
-    result: list[int] = []
-    position = 0
-    for count in target:
-        if count == 1:
-            result.append(0)
-            continue
-        # the axes from here on must hold ``count`` as their leading part, each continuing the one before it
-        size, stride = axes[position]
-        while size % count:
-            position += 1
-            inner, inner_stride = axes[position]
-            if stride != inner * inner_stride:
-                return None
-            size, stride = size * inner, inner_stride
-        rest = size // count
-        result.append(stride * rest)
-        if rest == 1:
-            position += 1
-        else:
-            axes[position] = (rest, stride)
-    return tuple(result)

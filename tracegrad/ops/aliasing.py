@@ -1,0 +1,133 @@
+"""Memory that several arrays share: how views look at it, and how a write goes back through them.
+
+A chain of view ops leads from a storage to what an array sees. Writing through the chain emits, from its end to its
+start, the value of each operand with the written part replaced.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tracegrad.core.aval import Shape
+from tracegrad.core.op import Op
+from tracegrad.ops.broadcasting import broadcast, reshape_to
+from tracegrad.ops.views import permute, reverse, strided_slice, update
+
+Emit = Callable[[Op, tuple[int, ...], Mapping[str, Any]], int]
+
+
+@dataclass(slots=True)
+class Storage:
+    """The memory that some Syms share: its present value, how often it was written, and why it must not be written.
+
+    ``outside`` says that it is an array from outside the trace: a write to it is an escape.
+    """
+
+    id: int
+    version: int = 0
+    guard: str = ""
+    outside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One view op on the way from a storage to what a Sym sees; ``shape`` is that of the operand."""
+
+    op: Op
+    params: Mapping[str, Any]
+    shape: Shape
+
+
+def _into_slice(emit: Emit, step: Step, base: int, value: int) -> int:
+    if step.params["sizes"] == step.shape:
+        return value
+    params = {"starts": step.params["starts"], "steps": step.params["steps"]}
+    return emit(update, (base, value), params)
+
+
+def _into_reversed(emit: Emit, step: Step, base: int, value: int) -> int:
+    return emit(reverse, (value,), step.params)
+
+
+def _into_permuted(emit: Emit, step: Step, base: int, value: int) -> int:
+    axes = step.params["axes"]
+    return emit(permute, (value,), {"axes": tuple(axes.index(k) for k in range(len(axes)))})
+
+
+def _into_reshaped(emit: Emit, step: Step, base: int, value: int) -> int:
+    return emit(reshape_to, (value,), {"shape": step.shape})
+
+
+def _into_broadcast(emit: Emit, step: Step, base: int, value: int) -> int:
+    raise AssertionError("a write through broadcast_to was not refused")
+
+
+WRITES: dict[Op, Callable[[Emit, Step, int, int], int]] = {
+    strided_slice: _into_slice,
+    reverse: _into_reversed,
+    permute: _into_permuted,
+    reshape_to: _into_reshaped,
+    broadcast: _into_broadcast,
+}
+"""View ops, and how a new value of a view becomes a new value of what it looks at."""
+
+
+def _row_major(shape: Shape) -> Shape:
+    return tuple(math.prod(shape[k + 1 :]) for k in range(len(shape)))
+
+
+def strides_of(path: Sequence[Step]) -> Shape | None:
+    """Strides, in elements, of a view of a row-major array; None if its last reshape cannot be one and copies."""
+    strides = _row_major(path[0].shape)
+    for step in path:
+        params, shape = step.params, step.shape
+        if step.op is strided_slice:
+            strides = tuple(map(operator.mul, strides, params["steps"]))
+        elif step.op is reverse:
+            strides = tuple(-s if k in params["axes"] else s for k, s in enumerate(strides))
+        elif step.op is permute:
+            strides = tuple(strides[a] for a in params["axes"])
+        elif step.op is broadcast:
+            target = params["shape"]
+            lead = len(target) - len(shape)
+            strides = (0,) * lead + tuple(
+                0 if n == 1 != target[lead + k] else s for k, (n, s) in enumerate(zip(shape, strides, strict=True))
+            )
+        else:
+            reshaped = _reshaped(shape, strides, params["shape"])
+            if reshaped is None:
+                return None
+            strides = reshaped
+    return strides
+
+
+def _reshaped(shape: Shape, strides: Shape, target: Shape) -> Shape | None:
+    """Strides of the array reshaped in place, None where its elements would have to move."""
+    if math.prod(shape) == 0:
+        return _row_major(target)
+    axes = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
+    result: list[int] = []
+    position = 0
+    for count in target:
+        if count == 1:
+            result.append(0)
+            continue
+        # the axes from here on must hold ``count`` as their leading part, each continuing the one before it
+        size, stride = axes[position]
+        while size % count:
+            position += 1
+            inner, inner_stride = axes[position]
+            if stride != inner * inner_stride:
+                return None
+            size, stride = size * inner, inner_stride
+        rest = size // count
+        result.append(stride * rest)
+        if rest == 1:
+            position += 1
+        else:
+            axes[position] = (rest, stride)
+    return tuple(result)
