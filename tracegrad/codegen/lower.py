@@ -109,7 +109,7 @@ class _PartWriter:
     def _expand(self, node: int, index: Vector) -> Iterator[Place]:
         for place in places(self.graph, node, index):
             yield place
-            if place.node in self.program.floating and place.node not in self.part.levels:
+            if self._recomputed(place.node):
                 for i in self.graph[place.node].inputs:
                     yield from self._expand(i, place.index)
 
@@ -333,13 +333,15 @@ class _PartWriter:
             at = self.axes.convert(index[0])
             text = self.index_text(at)
             return self.assign(self.scope_for(at.axes()), key, "at", text, node)
-        if node in self.program.floating and node not in self.part.levels:
+        if self._recomputed(node):
             operands = tuple(self.value(i, index, guards) for i in n.inputs)
             axes = frozenset().union(*(self.axes.convert(i).axes() for i in index), *self._guard_axes(guards))
             return self.assign(self.scope_for(axes), key, "t", self.map_text(n, operands), node)
-        if node in self.part.levels and self.part.levels[node] is Level.FINISH:
-            raise AssertionError(f"{n!r} is known only after the loops")
         return self._load(n, index, guards, key)
+
+    def _recomputed(self, node: int) -> bool:
+        """Whether a node is computed wherever it is read; one that this part computes after its loops is, within them."""
+        return node in self.program.floating and self.part.levels.get(node, Level.FINISH) is Level.FINISH
 
     def _guard_axes(self, guards: tuple[Guard, ...]) -> list[frozenset[int]]:
         return [self.axes.convert(g.index).axes() for g in guards]
@@ -395,19 +397,14 @@ class _PartWriter:
         index = self._own_index(node)
         key = (node, index, ())
         if n.op.kind is Kind.MAP:
-            operands = tuple(self.operand(i, index) for i in n.inputs)
+            operands = tuple(self.value(i, index) for i in n.inputs)
             name = self.assign(self.scopes[-1], key, "t", self.map_text(n, operands), node)
         elif n.op.kind is Kind.REDUCE:
             # a reduction over axes of size 1 is its operand
-            name = self.scopes[-1].memo[key] = self.operand(n.inputs[0], self._operand_index(node))
+            name = self.scopes[-1].memo[key] = self.value(n.inputs[0], self._operand_index(node))
         else:
             name = self._copied(n, index)
         return name
-
-    def operand(self, node: int, index: Vector) -> str:
-        """The text of an operand: a value in a register, or what ``value`` finds."""
-        known = self.known((node, index, ()))
-        return known if known is not None else self.value(node, index)
 
     def _copied(self, n: Node, index: Vector) -> str:
         """A view, constant, running index or input that is computed for its own sake: it is an output or a template's operand."""
@@ -594,7 +591,7 @@ class _PartWriter:
 
     def _accumulate(self, node: int, target: str) -> None:
         n = self.graph[node]
-        operand = self.operand(n.inputs[0], self._operand_index(node))
+        operand = self.value(n.inputs[0], self._operand_index(node))
         combine = self._combine(node)
         if combine in ACCUMULATE:
             self.imports.add((MATHLIB, ACCUMULATE[combine]))
@@ -650,16 +647,11 @@ class _PartWriter:
                 ("    count = half + count % 2", None),
                 (f"{result} = {partial}[0] if table[0] > 0 else {self._identity(total)}", total),
             ]
-            scope.memo[(total, (), ())] = result
+            scope.memo[(total, (Index(),) * n.aval.ndim, ())] = result
             if total in self.program.stored:
                 scope.lines.append((f"{self.buffer(total)}[0] = {result}", total))
         for node in self.part.finish:
-            n = self.graph[node]
-            if n.op.kind is Kind.MAP:
-                name = self.assign(scope, (node, (), ()), "t", self.map_text(n, tuple(self.operand(i, ()) for i in n.inputs)), node)
-            else:
-                name = self._copied(n, ())
-                scope.memo[(node, (), ())] = name
+            name = self.compute(node)
             if node in self.program.stored:
                 self.store(node, name)
         lines: list[tuple[str, int | None]] = [("@kernel", None), ("def {name}_finish(first, last, table):", None)]
