@@ -1,0 +1,139 @@
+"""Fair times: contenders take turns in one process, the median of many turns counts; and the facts of the machine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gc
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("tracegrad", "numpy", "scipy", "numba", "llvmlite", "networkx", "tbb", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much measuring is done.
+
+    Parameters
+    ----------
+    rounds: how often each contender gets a turn.
+    turn: the least seconds of a turn; fast contenders are called many times in one.
+    pause: seconds of sleep before a turn, so that the previous contender's worker threads stop spinning for work.
+    """
+
+    rounds: int = 25
+    turn: float = 0.005
+    pause: float = 0.01
+
+
+QUICK = Effort(rounds=3, turn=0.0, pause=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Microseconds of one call: median, quartiles and least of the turns."""
+
+    median: float
+    lower: float
+    upper: float
+    least: float
+    calls: int
+    rounds: int
+
+
+def interleave(contenders: Mapping[str, Callable[[], Any]], effort: Effort) -> dict[str, Timing]:
+    """The time of one call of each contender, measured in turns whose order changes from round to round.
+
+    Every contender must have been called before, so that nothing compiles here. A turn begins with one call that does
+    not count: it brings the contender's data and code back into the caches.
+    """
+    with _no_collections():
+        calls = {name: _calls_per_turn(call, effort.turn) for name, call in contenders.items()}
+        turns: dict[str, list[float]] = {name: [] for name in contenders}
+        names = list(contenders)
+        for k in range(effort.rounds):
+            shift = k % len(names)
+            for name in names[shift:] + names[:shift]:
+                time.sleep(effort.pause)
+                contenders[name]()
+                turns[name].append(_seconds(contenders[name], calls[name]) / calls[name] * 1e6)
+            gc.collect()  # between rounds, never inside a turn
+    return {name: _summary(values, calls[name]) for name, values in turns.items()}
+
+
+def _calls_per_turn(call: Callable[[], Any], turn: float) -> int:
+    """How many calls fill a turn, found by doubling."""
+    calls = 1
+    while (taken := _seconds(call, calls)) < turn:
+        calls = max(2 * calls, min(int(1.2 * calls * turn / max(taken, 1e-9)), 100 * calls))
+    return calls
+
+
+def _seconds(call: Callable[[], Any], calls: int) -> float:
+    repeat = range(calls)
+    began = time.perf_counter()
+    for _ in repeat:
+        call()
+    return time.perf_counter() - began
+
+
+def _summary(values: list[float], calls: int) -> Timing:
+    quarters = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return Timing(statistics.median(values), quarters[0], quarters[2], min(values), calls, len(values))
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """No garbage collection inside: it would strike whichever contender happens to allocate at the wrong moment."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def usable_cores() -> int:
+    """How many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """The facts a reader needs to judge a time: processor, cores, threads, versions, date."""
+    return {
+        "cpu": _cpu_model(),
+        "architecture": platform.machine(),
+        "cores": usable_cores(),
+        "threads": threads,
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name)) is not None},
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _cpu_model() -> str:
+    facts = Path("/proc/cpuinfo")
+    if facts.is_file():
+        for line in facts.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
