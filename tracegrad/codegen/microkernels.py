@@ -289,7 +289,7 @@ def dot_tile(typing_context: Any, a: Any, row_stride: Any, b: Any, offsets: Any,
 
 @helper
 def pack(source, stride, along, count, steps, width, packed):  # type: ignore[no-untyped-def]
-    """Store ``source[i * stride + k * along]`` as panels of ``width`` neighbours i for each k, the last filled with 0."""
+    """Store ``source[i * stride + k * along]`` as panels of ``width`` neighbours i for each k, filled up with 0."""
     stands_alone()
     for panel in range(0, count, width):
         into = offset(packed, panel * steps)

@@ -1,7 +1,7 @@
 """Convolution for kernels: the loops around the tiles of `microkernels`.
 
 Images are copied with their padding so that the elements which the output positions ``j, j + 1, …`` multiply with one
-tap are neighbours, at a fixed offset of the tap, for every stride and dilation: one plane for each phase of the strides.
+tap are neighbours, at one offset for each tap, for every stride and dilation: one plane for each phase of the strides.
 The tiles then read the copy directly, and no matrix of patches is made. Positions that straddle two rows or images are
 computed and dropped.
 
@@ -29,7 +29,7 @@ def pad_images(  # type: ignore[no-untyped-def]
 ):
     """Store padded images: ``padded[c, phase, n, i, j] = image[n, c, i * stride + phase - before, …]``, 0 outside.
 
-    With a stuffing u the image's elements lie u apart, with zeros between them. Images from ``have`` to ``count`` are 0.
+    With a stuffing u the image's elements lie u apart, zeros between them. Images from ``have`` to ``count`` are 0.
     """
     stands_alone()
     stride_h, stride_w, before_h, before_w = sizes[0], sizes[1], sizes[2], sizes[3]
@@ -99,8 +99,8 @@ def pack_kernels(w, axis_o, axis_c, axis_h, axis_w, outputs, channels, kernel_h,
 def correlate(first, last, x, w, out, offsets, scratch, sizes):  # type: ignore[no-untyped-def]
     """Compute blocks ``first ≤ block < last`` of images of ``out[n, o] = Σ_c x[n, c] ⋆ w[o, c]``.
 
-    ``sizes`` are words of the table that ``templates`` puts there. The sum runs over channels and taps at all positions of
-    the padded rows; the positions that are none of the output's are dropped.
+    ``sizes`` are words of the table that ``templates`` puts there. The sum runs over channels and taps at all positions
+    of the padded rows; those that are none of the output's are dropped.
     """
     stands_alone()
     batch, count, groups, channels, outputs = sizes[8], sizes[9], sizes[10], sizes[11], sizes[12]
@@ -114,6 +114,9 @@ def correlate(first, last, x, w, out, offsets, scratch, sizes):  # type: ignore[
     packed = scratch
     result = offset(packed, panels * ROWS * depth)
     padded = offset(result, panels * ROWS * row)
+    tail = channels * sizes[0] * sizes[1] * count * rows * columns
+    for k in range(rows * columns + 128):
+        padded[tail + k] = 0
     tap_offsets(offsets, channels, count, kernel_h, kernel_w, sizes[19], sizes[20], sizes)
     for g in range(groups):
         pack_kernels(
@@ -167,8 +170,8 @@ def crop(result, row, rows, columns, out, have, sizes):  # type: ignore[no-untyp
 def correlate_with_outputs(first, last, x, g, out, offsets, scratch, sizes):  # type: ignore[no-untyped-def]
     """Compute the output channels ``first ≤ o < last`` of the weight gradient.
 
-    ``out[o, c, p, q] = Σ x[n, c, i·stride + p·dilation − before, …] · g[n, o, i, j]`` runs over the padded rows, where g is 0
-    at positions that are none of its own. Blocks of images are added in order.
+    ``out[o, c, p, q] = Σ x[n, c, i·stride + p·dilation − before, …] · g[n, o, i, j]`` runs over the padded rows, where
+    g is 0 at positions that are none of its own. Blocks of images are added in order.
     """
     stands_alone()
     batch, count, channels, outputs = sizes[8], sizes[9], sizes[11], sizes[12]

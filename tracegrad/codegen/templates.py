@@ -346,11 +346,20 @@ class _Images:
     @property
     def rows(self) -> Shape:
         """Height and width of a padded image's phase."""
-        high, wide = (
-            n + (k - 1) * d // s
-            for n, k, d, s in zip(self.counts, self.window, self.dilations, self.strides, strict=True)
-        )
+        high, wide = (self._extent(axis) for axis in (0, 1))
         return high, wide
+
+    def _extent(self, axis: int) -> int:
+        """The length of an axis of a phase.
+
+        Without strides the zeros behind a row are those before the next one, and so for images.
+        """
+        reach = (self.window[axis] - 1) * self.dilations[axis]
+        full = self.counts[axis] + reach // self.strides[axis]
+        if self.strides != (1, 1):
+            return full
+        behind = full - self.before[axis] - (self.sizes[axis] - 1) * self.stuffing[axis] - 1
+        return full - max(0, min(self.before[axis], behind, reach))
 
     @property
     def depth(self) -> int:
