@@ -115,7 +115,7 @@ class _Bound:
 
     def fresh(self) -> bool:
         """Whether everything the trace read from outside is still there."""
-        return all(read.fresh() for read in self.traced.reads)
+        return self.traced.guard.fresh()
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         arguments = [leaves[k] for k in self.traced.inputs]
@@ -166,7 +166,7 @@ class _Family:
     def trace(self, call: _Call, key: Any) -> Traced:
         """The trace for a key, made anew where something it read has changed."""
         known = self.traces.get(key)
-        if known is not None and all(r.fresh() for r in known.reads):
+        if known is not None and known.guard.fresh():
             return known
         entries: list[Argument | Static] = []
         for position, leaves, tree in self.arguments(call):

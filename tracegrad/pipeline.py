@@ -131,10 +131,12 @@ def compile_graph(
 
 
 def _executable(c: Compilation, loaded: LoadedProgram) -> Executable:
-    assert c.graph is not None and c.generated is not None and c.plan is not None
+    assert c.graph is not None and c.program is not None and c.generated is not None and c.plan is not None
     graph, parameters = c.graph, c.generated.parameters
     inputs = [p for p in parameters if p.role == "input"]
     outputs = [p.node for p in parameters if p.role == "output"]
+    results = c.program.results
+    avals = [graph[graph.outputs[results.index(i)]].aval for i in outputs]
     checking = [n for n in graph if n.op.kind is Kind.INDEX] if c.plan.checked else []
     return Executable(
         entry=loaded.entry,
@@ -142,8 +144,10 @@ def _executable(c: Compilation, loaded: LoadedProgram) -> Executable:
         constants=tuple(
             np.ascontiguousarray(graph[p.node].params["value"].value) for p in parameters if p.role == "constant"
         ),
-        outputs=tuple((graph[i].aval.shape or (1,), graph[i].aval.dtype) for i in outputs),
-        results=tuple((outputs.index(i), bool(graph[i].aval.shape)) for i in graph.outputs),
+        outputs=tuple((aval.shape or (1,), aval.dtype) for aval in avals),
+        results=tuple(
+            (outputs.index(i), bool(avals[outputs.index(i)].shape), k != results.index(i)) for k, i in enumerate(results)
+        ),
         avals=tuple(graph[p.node].aval for p in inputs),
         plan=c.plan.words,
         arena_bytes=max(c.plan.arena_bytes, 1),

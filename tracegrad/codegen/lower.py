@@ -20,17 +20,17 @@ import numpy as np
 
 from tracegrad.codegen.text import (
     ABI,
-    ACCUMULATE,
-    COMBINE,
-    MATHLIB,
     KernelText,
     Scope,
     Slot,
+    accumulate_text,
+    combine_text,
     dtype_name,
     index_parts,
     is_simple,
     number_text,
     scalar_text,
+    select_text,
 )
 from tracegrad.core.expr import Axis, Floor, Guard, Index, Operand, flatten_index
 from tracegrad.core.graph import Node
@@ -379,8 +379,8 @@ class _PartWriter:
         return result if result is not None else self.number(zero, n.aval.dtype)
 
     def _select(self, condition: str, yes: str, no: str, n: Node) -> str:
-        self.imports.add((MATHLIB, "where"))
-        return self.assign(self.scopes[-1], object(), "t", f"where({condition}, {yes}, {no})", n.id)
+        text = select_text(condition, yes, no, self.imports)
+        return self.assign(self.scopes[-1], object(), "t", text, n.id)
 
     def map_text(self, n: Node, operands: tuple[str, ...]) -> str:
         """The expression of a MAP node over named operands."""
@@ -478,7 +478,7 @@ class _PartWriter:
         """The work of one chunk."""
         accumulators = {}
         for total in partials:
-            accumulators[total] = self.name("sum" if self._combine(total) == "add" else "total")
+            accumulators[total] = self.name("total")
             self.scopes[-1].lines.append((f"{accumulators[total]} = {self._identity(total)}", total))
         if self.row_axes:
             with self.block(f"for o in range({start}, {stop}):", frozenset(self.row_axes)) as scope:
@@ -593,11 +593,7 @@ class _PartWriter:
         n = self.graph[node]
         operand = self.value(n.inputs[0], self._operand_index(node))
         combine = self._combine(node)
-        if combine in ACCUMULATE:
-            self.imports.add((MATHLIB, ACCUMULATE[combine]))
-            text = f"{ACCUMULATE[combine]}({target}, {operand})"
-        else:
-            text = COMBINE[combine].format(a=target, b=operand)
+        text = accumulate_text(combine, target, operand, self.imports)
         if n.aval.dtype.kind in "iu" and n.aval.dtype != np.int64:
             text = f"{self.dtype_word(n.aval.dtype)}({text})"
         self.scopes[-1].lines.append((f"{target} = {text}", node))
@@ -632,9 +628,7 @@ class _PartWriter:
             partial = f"part{partial_slots[total]}"
             self.head.append(f"{partial} = update(table, {partial_slots[total] + 2}, {word})")
             combine = self._combine(total)
-            both = COMBINE[combine].format(a=f"{partial}[2 * i]", b=f"{partial}[2 * i + 1]")
-            if combine in ("maximum", "minimum"):
-                self.imports.add((MATHLIB, combine))
+            both = combine_text(combine, f"{partial}[2 * i]", f"{partial}[2 * i + 1]", self.imports)
             result = self.name("whole")
             scope.lines += [
                 ("count = table[0]", None),

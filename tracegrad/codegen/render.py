@@ -114,8 +114,9 @@ def _parameters(program: Program, launches: list[Launch]) -> list[Parameter]:
     constants = [n for n in graph if n.op.kind is Kind.CONSTANT and n.aval.ndim and n.id in used]
     for k, node in enumerate(constants):
         parameters.append(Parameter("constant", node.id, f"constant{k}", _array_kind(node.aval.dtype, node.aval.ndim)))
-    for k, i in enumerate(dict.fromkeys(graph.outputs)):
-        aval = graph[i].aval
+    shapes = dict(zip(reversed(program.results), reversed(graph.outputs), strict=True))
+    for k, i in enumerate(dict.fromkeys(program.results)):
+        aval = graph[shapes[i]].aval
         parameters.append(Parameter("output", i, f"out{k}", _array_kind(aval.dtype, max(aval.ndim, 1))))
     return parameters
 

@@ -88,7 +88,7 @@ def {{name}}(first, last, table):
     width = table[11]
 """
 
-_TAKE = """    for c in range(first, last):
+_READ = """    for c in range(first, last):
         for r in range(c * step, min((c + 1) * step, n)):
             i = index[r % count]
             if i < 0 or i >= size:
@@ -99,7 +99,7 @@ _TAKE = """    for c in range(first, last):
                 out[r * width + k] = x[start + k]
 """
 
-_SCATTER_ADD = """    for c in range(first, last):
+_ADD = """    for c in range(first, last):
         for o in range(c * step, min((c + 1) * step, n)):
             for k in range(size * width):
                 out[o * size * width + k] = {zero}
@@ -113,7 +113,7 @@ _SCATTER_ADD = """    for c in range(first, last):
                         out[start + k] = out[start + k] + x[(o * count + r) * width + k]
 """
 
-_PUT = """    x = read(table, 12, {dtype})
+_WRITE = """    x = read(table, 12, {dtype})
     for c in range(first, last):
         for o in range(c * step, min((c + 1) * step, n)):
             for k in range(size * width):
@@ -134,23 +134,23 @@ def _indexing(program: Program, node: Node) -> KernelText:
     axis = node.params["axis"]
     operands = [_layout(program, i)[0] for i in node.inputs]
     data, index = graph[node.inputs[0]].aval, graph[node.inputs[1]].aval
-    bodies = {"take": _TAKE, "scatter_add": _SCATTER_ADD, "put": _PUT}
+    bodies = {"indexed_read": _READ, "indexed_add": _ADD, "indexed_write": _WRITE}
     kind = node.op.lower
-    size = node.aval.shape[axis] if kind == "scatter_add" else data.shape[axis]
+    size = node.aval.shape[axis] if kind == "indexed_add" else data.shape[axis]
     outer, width = math.prod(node.aval.shape[:axis]), math.prod(data.shape[axis + 1 :])
-    rows = outer * index.size if kind == "take" else outer
-    step, chunks = chunking(rows, width if kind == "take" else max(size, index.size) * width)
+    rows = outer * index.size if kind == "indexed_read" else outer
+    step, chunks = chunking(rows, width if kind == "indexed_read" else max(size, index.size) * width)
     words = [rows, step, size, index.size, width]
     slots = [Slot("buffer", operands[0]), Slot("buffer", operands[1]), Slot("buffer", node.id), Slot("status", node.id)]
     slots += [Slot("size", node.id + 1), *(Slot("size", w) for w in words)]
-    if kind == "put":
+    if kind == "indexed_write":
         slots.append(Slot("buffer", operands[2]))
     dtype = dtype_name(np.dtype(node.aval.dtype))
     zero = "False" if dtype == "boolean" else f"{dtype}(0)"
-    text = _HEAD.format(x="base" if kind == "put" else "x", dtype=dtype)
+    text = _HEAD.format(x="base" if kind == "indexed_write" else "x", dtype=dtype)
     text += bodies[kind].format(dtype=dtype, zero=zero)
-    if kind == "scatter_add":
+    if kind == "indexed_add":
         text = text.replace("out = write", "out = update")
-    words_used = ("read", "write", "update") if kind == "scatter_add" else ("read", "write")
+    words_used = ("read", "write", "update") if kind == "indexed_add" else ("read", "write")
     imports = frozenset((ABI, w) for w in ("kernel", "int64", dtype, *words_used))
     return KernelText(text, imports, tuple(slots), chunks, False, rows * width > 16 * CHUNK, {1: node.id})

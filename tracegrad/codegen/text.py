@@ -120,14 +120,29 @@ ACCUMULATE = {
     "maximum": "accumulate_maximum",
     "minimum": "accumulate_minimum",
 }
-COMBINE = {
-    "add": "{a} + {b}",
-    "multiply": "{a} * {b}",
-    "maximum": "maximum({a}, {b})",
-    "minimum": "minimum({a}, {b})",
-    "logical_or": "{a} | {b}",
-    "logical_and": "{a} & {b}",
-}
+
+
+def combine_text(combine: str, a: str, b: str, imports: set[tuple[str, str]]) -> str:
+    """Two partial results of a reduction combined."""
+    if combine in INFIX:
+        return f"{a} {INFIX[combine]} {b}"
+    imports.add((MATHLIB, combine))
+    return f"{combine}({a}, {b})"
+
+
+def select_text(condition: str, yes: str, no: str, imports: set[tuple[str, str]]) -> str:
+    """One of two computed values."""
+    imports.add((MATHLIB, "where"))
+    return f"where({condition}, {yes}, {no})"
+
+
+def accumulate_text(combine: str, accumulator: str, element: str, imports: set[tuple[str, str]]) -> str:
+    """An element added to an accumulator, in a form that vectorises."""
+    if combine not in ACCUMULATE:
+        return combine_text(combine, accumulator, element, imports)
+    imports.add((MATHLIB, ACCUMULATE[combine]))
+    return f"{ACCUMULATE[combine]}({accumulator}, {element})"
+
 
 
 def scalar_text(

@@ -50,7 +50,7 @@ gather: Op = linear(
     infer=_gather_infer,
     eager=_gather_eager,
     transpose=lambda g, out, x, indices, *, axis: scatter_add(g, indices, axis=axis, size=shape_of(x)[axis]),
-    lower="take",
+    lower="indexed_read",
     torch=("index_select", "IndexSelectBackward0"),
     doc="The elements at a vector of non-negative positions along an axis.",
     samples=(
@@ -76,7 +76,7 @@ scatter_add: Op = linear(
     infer=lambda x, indices, *, axis, size: Aval((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype),
     eager=_scatter_add_eager,
     transpose=lambda g, out, x, indices, *, axis, size: gather(g, indices, axis=axis),
-    lower="scatter_add",
+    lower="indexed_add",
     torch=("index_add", "IndexAddBackward0"),
     doc="Elements added up at a vector of positions along an axis of zeros: the transpose of take.",
     samples=(
@@ -123,7 +123,7 @@ put: Op = Op(
         FLAT,
         Rule(_pull_put),
     ),
-    lower="put",
+    lower="indexed_write",
     numpy=(),
     torch=("index_copy", "IndexCopyBackward0"),
     doc="A copy of ``base`` with elements replaced at a vector of positions along an axis; of equal ones the last.",

@@ -23,7 +23,8 @@ class Executable:
     picks: which of the call's arguments the entry takes, in order.
     constants: arrays that belong to the program.
     outputs: shape and dtype of each output buffer; 0-d ones are buffers of one element.
-    results: for each result of the program the output buffer that holds it; a buffer that occurs twice is copied.
+    results: for each result of the program the output buffer that holds it, whether it is an array (or a 0-d result in a
+        buffer of one element), and whether another result has the buffer already, so that this one is copied.
     avals: of the arguments the entry takes, for the slow path.
     plan: the table's words.
     arena_bytes: size of the arena.
@@ -34,7 +35,7 @@ class Executable:
     picks: tuple[int, ...]
     constants: tuple[np.ndarray[Any, Any], ...]
     outputs: tuple[tuple[Shape, np.dtype[Any]], ...]
-    results: tuple[tuple[int, bool], ...]
+    results: tuple[tuple[int, bool, bool], ...]
     avals: tuple[Aval, ...]
     plan: np.ndarray[Any, Any]
     arena_bytes: int
@@ -61,7 +62,9 @@ class Executable:
                 self._check(int(arena[:8].view(np.int64)[0]))
         finally:
             self.pool.give_back(arena)
-        return [made[k] if whole else made[k][0] for k, whole in self.results]
+        return [
+            (made[k].copy() if again else made[k]) if is_array else made[k][0] for k, is_array, again in self.results
+        ]
 
     def _plain(self, taken: list[Any]) -> list[Any]:
         return [

@@ -18,7 +18,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -183,7 +183,7 @@ class ProgramRegistry:
         with self._guard:
             known = self._programs.get(digest)
             if known is not None:
-                return known
+                return replace(known, from_cache=True, seconds=time.perf_counter() - began)
             lock = self._building.setdefault(digest, threading.Lock())
         with lock:
             known = self._programs.get(digest)

@@ -50,16 +50,16 @@ class Group:
 class Fusion:
     """The state of one scheduling run; ``groups`` is its result."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, results: tuple[int, ...]) -> None:
         self.graph = graph
-        self.needed = graph.ancestors(graph.outputs)
+        self.needed = graph.ancestors(results)
         self.floating = floating_maps(graph)
         self.rows_above = reductions_above(graph)
         self.groups: list[Group] = []
         self.group_of: dict[int, Group] = {}
         self.readers: dict[int, list[tuple[Group, int, Place]]] = defaultdict(list)
         self.unfused: list[Unfused] = []
-        self.direct_outputs = set(graph.outputs)
+        self.direct_outputs = set(results)
         self.above = self._ancestor_bits()
 
     def _ancestor_bits(self) -> list[int]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tracegrad.core.expr import axes_of, flatten_index
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
 from tracegrad.schedule.cost import LOAD_NS, PARALLEL_NS, node_ns
-from tracegrad.schedule.fuse import Fusion, Group
+from tracegrad.schedule.fuse import COMPUTED, TEMPLATES, Fusion, Group
 from tracegrad.schedule.loops import stage_loops
 from tracegrad.schedule.program import Kernel, Level, Part, Program
 
@@ -15,9 +16,10 @@ def schedule(graph: Graph) -> Program:
 
     Raises nothing of its own: every graph has a schedule, if need be one kernel per node.
     """
-    fusion = Fusion(graph)
+    results = _result_nodes(graph)
+    fusion = Fusion(graph, results)
     groups = fusion.run()
-    stored = _stored(graph, fusion, groups)
+    stored = _stored(graph, fusion, groups, results)
     reads: dict[int, set[int]] = {g.number: set() for g in groups}
     for node, readers in fusion.readers.items():
         for _, reader, _ in readers:
@@ -34,12 +36,29 @@ def schedule(graph: Graph) -> Program:
             staged = stage_loops(graph, fusion, group, stored)
             spilled |= staged.spilled
             kernels.append(Kernel(staged.part, None, _work_ns(graph, staged.part) > PARALLEL_NS, read))
-    return Program(graph, tuple(kernels), stored | frozenset(spilled), fusion.floating, tuple(fusion.unfused))
+    return Program(graph, tuple(kernels), stored | frozenset(spilled), fusion.floating, results, tuple(fusion.unfused))
 
 
-def _stored(graph: Graph, fusion: Fusion, groups: list[Group]) -> frozenset[int]:
+def _result_nodes(graph: Graph) -> tuple[int, ...]:
+    """The node to compute into each output's buffer: a reshaped result is computed in place, under the output's shape."""
+    results: list[int] = []
+    for output in graph.outputs:
+        node = output
+        while graph[node].op.kind is Kind.VIEW and len(graph[node].inputs) == 1:
+            (read,) = graph[node].op.lower(axes_of(graph[node].aval.shape), graph[graph[node].inputs[0]].aval, **graph[node].params)
+            source = graph[graph[node].inputs[0]]
+            own = flatten_index(axes_of(graph[node].aval.shape), graph[node].aval.shape)
+            if read.guards or source.aval.size != graph[node].aval.size or flatten_index(read.index, source.aval.shape) != own:
+                break
+            node = source.id
+        plain = graph[node].op.kind in (*COMPUTED, *TEMPLATES) and node not in graph.outputs and node not in results
+        results.append(node if plain else output)
+    return tuple(results)
+
+
+def _stored(graph: Graph, fusion: Fusion, groups: list[Group], results: tuple[int, ...]) -> frozenset[int]:
     """Nodes that are outputs, that another kernel reads, or that only a buffer can carry."""
-    stored = set(graph.outputs) | {g.template for g in groups if g.template is not None}
+    stored = set(results) | {g.template for g in groups if g.template is not None}
     for node, readers in fusion.readers.items():
         home = fusion.group_of.get(node)
         if home is not None and any(fusion.group_of[reader] is not home for _, reader, _ in readers):

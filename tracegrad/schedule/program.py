@@ -117,6 +117,7 @@ class Program:
     kernels: in launch order.
     stored: nodes that are kept in buffers of their own (inputs aside).
     floating: 0-d maps that each kernel computes for itself.
+    results: for each output of the graph the node whose buffer holds it: itself, or what it is a plain reshape of.
     unfused: the fusions that were not made.
     """
 
@@ -124,4 +125,5 @@ class Program:
     kernels: tuple[Kernel, ...]
     stored: frozenset[int]
     floating: frozenset[int]
+    results: tuple[int, ...]
     unfused: tuple[Unfused, ...]
