@@ -393,7 +393,9 @@ class Compiled(Generic[P, R]):
         traced, _ = self._traced_key(call)
         wrt, finish = self._results(call, traced)
         recorder = next(leaf.recorder for leaf in call.leaves if isinstance(leaf, Sym))
-        graph = compile_graph(traced.graph, wrt, keep_value=self._want != GRADIENT, native=False).joint
+        compilation = compile_graph(traced.graph, wrt, keep_value=self._want != GRADIENT, native=False)
+        self._count(compilation)
+        graph = compilation.joint
         assert graph is not None
         arguments = [call.leaves[k] for k in traced.inputs] + [c.read() for c in traced.captured]
         return finish(list(inline(graph, recorder, arguments)))
