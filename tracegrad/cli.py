@@ -27,8 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ----------
     arguments: what follows the program's name; that of this process by default.
 
-    Returns the exit status: 0, 1 for what failed, 2 for a wrong command line (raised as SystemExit by argparse), 130 after
-    Ctrl-C.
+    Returns the exit status: 0, 1 for what failed, 130 after Ctrl-C. A wrong command line raises SystemExit(2).
 
     >>> main(["cache"])
     Traceback (most recent call last):
@@ -50,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser(
         "demo",
         help="train a small CNN on handwritten digits in both modes",
-        description="Train a small CNN on scikit-learn's handwritten digits twice from the same weights, by the dynamic "
-        "graph (eager) and by the static graph (compiled), and compare results and times.",
+        description="Train a small CNN on scikit-learn's handwritten digits twice from the same weights, by the "
+        "dynamic graph (eager) and by the static graph (compiled), and compare results and times.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     demo.add_argument("--epochs", type=_count, default=12, help="passes over the training images")

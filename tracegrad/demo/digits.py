@@ -30,7 +30,7 @@ class Digits:
         return len(self.images) // BATCH
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Array, Array]]:
-        """One epoch in a new order; what does not fill a batch waits for another epoch, so all batches have one shape."""
+        """One epoch in a new order; what fills no batch waits for another epoch, so that all have one shape."""
         order = rng.permutation(len(self.images))
         for k in range(self.batches_per_epoch):
             chosen = order[k * BATCH : (k + 1) * BATCH]

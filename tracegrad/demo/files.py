@@ -23,16 +23,14 @@ def write_losses(training: Training, path: Path) -> None:
     steps = np.arange(1, len(eager.losses) + 1)
     above.semilogy(steps, eager.losses, color="#f2b56b", linewidth=4, label="eager, dynamic graph")
     above.semilogy(steps, static.losses, color="#2f4b6e", linewidth=1, label="static graph, compiled")
-    above.set(
-        ylabel="training loss", title="The same network on handwritten digits, trained twice from the same weights"
-    )
+    above.set(ylabel="training loss", title="One network on handwritten digits, trained twice from the same weights")
     share = above.twinx()
     ends = training.digits.batches_per_epoch * np.arange(1, len(static.accuracies) + 1)
     share.plot(ends, 100.0 * np.array(static.accuracies), "o-", color="#4b9a3c", markersize=4, label="test accuracy")
     share.set(ylabel="test accuracy, %", ylim=(0.0, 101.0))
     lines, names = above.get_legend_handles_labels()
     more, others = share.get_legend_handles_labels()
-    share.legend(lines + more, names + others, loc="center right")
+    share.legend(lines + more, names + others, loc="lower left")
     apart = np.abs(np.array(eager.losses) - np.array(static.losses))
     below.semilogy(steps, np.where(apart > 0.0, apart, np.nan), ".", color="#c9453c", markersize=3)
     below.set(xlabel="step", ylabel="|difference|\nof the losses")
@@ -42,12 +40,12 @@ def write_losses(training: Training, path: Path) -> None:
 def write_graphs(params: Params, forward: Path, backward: Path) -> None:
     """Draw the two halves of the loss's graph; the interpreter's mode has the same graph and compiles nothing."""
     images, labels = example(params["conv1.weight"].dtype)
-    graph = tg.grad_compile(loss, compile="never").graph(params, images, labels)
+    graph = tg.grad_compile(compile="never")(loss).graph(params, images, labels)
     graph.forward.svg(forward, title="forward: from images and weights to the loss")
     graph.backward.svg(backward, title="backward: from the loss to the gradient of every weight")
 
 
 def write_source(step: tg.Compiled[Any, Any], params: Params, state: Any, path: Path) -> None:
-    """Write the generated kernels of the training step, each line with its node and the line of the model it comes from."""
+    """Write the generated kernels of the training step, each line with its node and the line of the model."""
     images, labels = example(params["conv1.weight"].dtype)
     path.write_text(str(step.source(params, state, images, labels)), encoding="utf-8")

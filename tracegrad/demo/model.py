@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def loss(params: Params, images: Any, labels: Any) -> Any:
 
 
 def rate(step: Any) -> Any:
-    """The learning rate after a number of steps: high at first, so that few epochs do, then falling, so that it settles."""
+    """The learning rate after a number of steps: high at first, so that few epochs do, then lower, to settle."""
     return 0.005 / (1.0 + step / 60.0)
 
 
@@ -62,28 +63,35 @@ def eager_step(params: Params, state: Any, images: Any, labels: Any) -> tuple[An
     weights = {name: tg.tensor(value, requires_grad=True) for name, value in params.items()}
     value = loss(weights, tg.tensor(images), tg.tensor(labels))
     value.backward()
-    with tg.no_grad():
-        grads = {name: weight.grad.numpy() for name, weight in weights.items()}
-        params, state = ADAM.update(grads, state, params)
+    grads = {name: weight.grad.numpy() for name, weight in weights.items() if weight.grad is not None}
+    params, state = ADAM.update(grads, state, params)  # arrays, not Tensors, so nothing is recorded here
     return value.item(), params, state
 
 
-def static_step(compile: str = "now") -> tg.Compiled[[Params, Any, Any, Any], Any]:
+@dataclass(frozen=True, slots=True)
+class Static:
+    """The static mode: the differentiated loss, and the step that has been traced around it."""
+
+    loss: tg.GradCompiled[[Params, Any, Any], Any]
+    step: tg.Compiled[[Params, Any, Any, Any], Any]
+
+
+def static(mode: str = "now") -> Static:
     """A step by the static graph: loss, gradient and Adam's update traced into one program, one native call per step.
 
     Parameters
     ----------
-    compile: ``"now"``, or ``"never"`` to run on the interpreter.
+    mode: ``"now"``, or ``"never"`` to run on the interpreter.
     """
-    compiled = tg.grad_compile(loss, compile=compile)
+    compiled = tg.grad_compile(compile=mode)(loss)
 
-    @tg.jit(compile=compile)
+    @tg.jit(compile=mode)
     def step(params: Params, state: Any, images: Any, labels: Any) -> tuple[Any, Params, Any]:
         value, grads = compiled.value_and_grad(params, images, labels)
         params, state = ADAM.update(grads, state, params)
         return value, params, state
 
-    return step
+    return Static(compiled, step)
 
 
 def example(dtype: Any) -> tuple[Any, Any]:

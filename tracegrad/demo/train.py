@@ -45,8 +45,8 @@ class Course:
 class Differences:
     """The largest differences between the modes over all steps.
 
-    ``trainings`` compares the losses of the two trainings, each from its own state; ``step`` and ``gradient`` compare loss
-    and gradient of single steps taken from the same state.
+    ``trainings`` compares the losses of the two trainings, each from its own state; ``step`` and ``gradient`` compare
+    loss and gradient of single steps taken from the same state.
     """
 
     trainings: float = 0.0

@@ -13,12 +13,12 @@ import time
 from dataclasses import asdict, dataclass
 
 import tracegrad as tg
-from tracegrad.demo.model import ADAM, example, initial, static_step
+from tracegrad.demo.model import ADAM, example, initial, static
 
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """Seconds of the first step in a new process, of these for loading the program, and how many programs it compiled."""
+    """Seconds of the first step in a new process, of these for loading the program, and programs it compiled."""
 
     seconds: float
     loading: float
@@ -28,7 +28,7 @@ class WarmStart:
 def measure(dtype: str) -> WarmStart:
     """Take the first training step of this process."""
     params = initial(dtype, 0)
-    step = static_step()
+    step = static().step
     began = time.perf_counter()
     step(params, ADAM.init(params), *example(dtype))
     seconds = time.perf_counter() - began
