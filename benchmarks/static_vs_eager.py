@@ -8,10 +8,10 @@ clock starts, and its gradients are left in ``.grad``. The dynamic graph is buil
 parameters included. All use the same number of threads. A busy machine hurts contenders whose threads wait for each
 other by spinning (PyTorch's) most, so measure on an idle one; ``--threads 1`` is the robust choice elsewhere.
 
-No time is printed for a result that disagrees. The reference is the float64 result that most contenders agree with among those
-that pass central differences along a random direction of each parameter. The value and every gradient leaf of each
-contender are compared with it: the greatest absolute difference over the greatest absolute value must stay within ``TOLERANCE`` of the dtype. The
-exit status is 1 if a contender disagrees or fails.
+No time is printed for a result that disagrees. The reference is the float64 result that most contenders agree with
+among those that pass central differences along a random direction of each parameter. The value and every gradient leaf
+of each contender are compared with it: the greatest absolute difference over the greatest absolute value must stay
+within ``TOLERANCE`` of the dtype. The exit status is 1 if a contender disagrees or fails.
 """
 
 from __future__ import annotations
@@ -274,9 +274,7 @@ def _ran(entered: dict[str, Contender]) -> tuple[dict[str, Result], dict[str, st
     return results, failures
 
 
-def _reference(
-    workload: Workload, params: Any, data: tuple[Any, ...], results: dict[str, Result]
-) -> Result | None:
+def _reference(workload: Workload, params: Any, data: tuple[Any, ...], results: dict[str, Result]) -> Result | None:
     """Of the float64 results that central differences confirm the one most others agree with; None without any.
 
     Central differences alone would let a small fault through, and then blame the right results for it.
@@ -288,181 +286,6 @@ def _reference(
         return sum(disagreement(r, reference, np.float64) <= TOLERANCE["float64"] for r in confirmed)
 
     return max(confirmed, key=followers, default=None)
-
-
-def run() -> Any:
-        tracked = tree_map(lambda leaf: tg.tensor(leaf, requires_grad=True), params)
-        value = workload.loss(tracked, *data)
-        value.backward()
-        return value.detach().numpy()[()], tree_map(lambda leaf: leaf.grad.numpy(), tracked)
-
-    return Contender(run, _read)
-
-
-def static_contender(compiled: tg.GradCompiled[..., Any], params: Any, data: tuple[Any, ...]) -> Contender:
-    value_and_grad = compiled.value_and_grad
-    return Contender(lambda: value_and_grad(params, *data), _read)
-
-
-def numpy_contender(workload: Workload, params: Any, data: tuple[Any, ...]) -> Contender:
-    return Contender(lambda: workload.by_hand(params, *data), _read)
-
-
-def torch_contender(workload: Workload, params: Any, data: tuple[Any, ...]) -> Contender:
-    resident = tree_map(lambda leaf: torch.tensor(leaf, requires_grad=True), params)
-    fixed = [torch.tensor(x) for x in data]
-    leaves = flatten(resident)[0]
-
-    def run() -> Any:
-        for leaf in leaves:
-            leaf.grad = None  # PyTorch's own default for zero_grad, and its fastest
-        value = workload.in_torch(torch, resident, *fixed)
-        value.backward()
-        return value
-
-    return Contender(run, lambda value: (value.detach().numpy(), [np.array(leaf.grad.numpy()) for leaf in leaves]))
-
-
-def _read(result: Any) -> Result:
-    value, gradient = result
-    return value, flatten(gradient)[0]
-
-
-def contenders(
-    workload: Workload, compiled: tg.GradCompiled[..., Any], params: Any, data: tuple[Any, ...]
-) -> dict[str, Contender]:
-    """The contenders of a workload by their names; PyTorch only where it is installed."""
-    made = {
-        EAGER: eager_contender(workload, params, data),
-        STATIC: static_contender(compiled, params, data),
-        NUMPY: numpy_contender(workload, params, data),
-    }
-    if torch is not None:
-        made[PYTORCH] = torch_contender(workload, params, data)
-    return made
-
-
-# -- agreement --------------------------------------------------------------------------------------------------------
-
-
-def disagreement(result: Result, reference: Result, dtype: Any) -> float:
-    """The greatest relative error over the value and the gradient leaves; infinite where a shape or dtype is wrong.
-
-    The error of a leaf is its greatest absolute difference over its greatest absolute value.
-    """
-    (value, gradient), (right_value, right_gradient) = result, reference
-    if len(gradient) != len(right_gradient):
-        return float("inf")
-    worst = _relative(value, right_value)
-    for leaf, right in zip(gradient, right_gradient, strict=True):
-        if np.shape(leaf) != np.shape(right) or np.asarray(leaf).dtype != dtype:
-            return float("inf")
-        worst = max(worst, _relative(leaf, right))
-    return worst
-
-
-def _relative(got: Any, right: Any) -> float:
-    got, right = np.asarray(got, np.float64), np.asarray(right, np.float64)
-    if got.shape != right.shape or not np.all(np.isfinite(got)):
-        return float("inf")
-    scale = float(np.max(np.abs(right), initial=0.0))
-    return float(np.max(np.abs(got - right), initial=0.0)) / (scale or 1.0)
-
-
-def passes_differences(workload: Workload, params: Any, data: tuple[Any, ...], result: Result, draw: Any) -> bool:
-    """Whether a value and gradient fit the plain loss: central differences along a random direction of each leaf."""
-    value, gradient = result
-    leaves, tree = flatten(params)
-    if len(gradient) != len(leaves) or _relative(value, workload.loss(params, *data)) > DIFFERENCE_TOLERANCE:
-        return False
-    for k, slope in enumerate(gradient):
-        if np.shape(slope) != np.shape(leaves[k]):
-            return False
-        direction = draw.normal(size=np.shape(slope))
-        scale = np.linalg.norm(slope) + 1e-4 * abs(float(value))
-        missed = [
-            abs(_difference(workload, tree, leaves, k, step * direction, data) / step - np.sum(slope * direction))
-            for step in STEPS
-        ]
-        if not any(miss <= DIFFERENCE_TOLERANCE * scale for miss in missed):
-            return False
-    return True
-
-
-def _difference(
-    workload: Workload, tree: TreeDef, leaves: list[Any], k: int, step: Any, data: tuple[Any, ...]
-) -> float:
-    """Half of what the loss gains from a step back to a step ahead in leaf k."""
-    ahead, behind = (
-        workload.loss(tree.unflatten([*leaves[:k], leaves[k] + way * step, *leaves[k + 1 :]]), *data)
-        for way in (1.0, -1.0)
-    )
-    return float(ahead - behind) / 2.0
-
-
-def _cast(tree: Any, dtype: Any) -> Any:
-    """The floats of a pytree in another dtype; labels stay integers."""
-    return tree_map(lambda leaf: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf, tree)
-
-
-# -- running ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a run measures: dtype, effort, threads, and whether at the size of tests."""
-
-    dtype: str = "float64"
-    effort: Effort = field(default_factory=Effort)
-    tiny: bool = False
-    threads: int = 1
-
-
-def measure(workload: Workload, settings: Settings) -> Row:
-    """Check and time the contenders of a workload; a contender that raises or disagrees gets no time."""
-    draw = np.random.default_rng(20240229)
-    params, *rest = (workload.tiny if settings.tiny else workload.arguments)(draw)
-    exact = (params, tuple(rest))
-    dtype = np.dtype(settings.dtype)
-    compiled = tg.grad_compile(workload.loss)
-    row = Row(workload.name, workload.title)
-    entered = contenders(workload, compiled, _cast(params, dtype), _cast(tuple(rest), dtype))
-    results: dict[str, Result] = {}
-    for name, contender in entered.items():
-        outcome = row.outcomes[name] = Outcome()
-        try:
-            results[name] = contender.read(contender.run())
-        except Exception as failure:  # noqa: BLE001 -- one contender's fault is shown in its cell; the others still run
-            outcome.failure = f"{type(failure).__name__}: {failure}"
-    row.kernels = compiled.stats.kernels or None
-    reference = _reference(workload, exact, results, settings)
-    for name, result in results.items():
-        if reference is not None:
-            outcome = row.outcomes[name]
-            outcome.error = disagreement(result, reference, dtype)
-            outcome.agrees = outcome.error <= TOLERANCE[settings.dtype]
-    agreeing = {name: entered[name].run for name, outcome in row.outcomes.items() if outcome.agrees}
-    if agreeing:
-        for name, timing in interleave(agreeing, settings.effort).items():
-            row.outcomes[name].microseconds = timing
-    return row
-
-
-def _reference(
-    workload: Workload, exact: tuple[Any, tuple[Any, ...]], results: dict[str, Result], settings: Settings
-) -> Result | None:
-    """The first float64 result that central differences confirm, None if none is confirmed."""
-    params, data = exact
-    candidates: Iterable[Callable[[], Result]] = [
-        lambda: _read(workload.by_hand(params, *data)),
-        *(functools.partial(results.__getitem__, name) for name in results if settings.dtype == "float64"),
-        lambda: eager_contender(workload, params, data).run(),
-    ]
-    for candidate in candidates:
-        result = candidate()
-        if passes_differences(workload, params, data, result, np.random.default_rng(1)):
-            return result
-    return None
 
 
 def run(workloads: Sequence[Workload], settings: Settings, done: Callable[[Row], None] = lambda row: None) -> list[Row]:
