@@ -27,7 +27,8 @@ from tracegrad.schedule.program import Level, Unfused
 
 COMPUTED = (Kind.MAP, Kind.REDUCE)
 TEMPLATES = (Kind.CONTRACT, Kind.INDEX, Kind.OPAQUE)
-LEAVES = (Kind.INPUT, Kind.CONSTANT, Kind.IOTA)
+LEAVES = (Kind.INPUT, Kind.CONSTANT, Kind.IOTA, *TEMPLATES)
+"""Kinds that are in a buffer, or need none, whatever is fused."""
 GROUP_LIMIT = 300
 """Nodes of one group: Numba's compile time grows faster than the kernel beyond it."""
 
@@ -119,13 +120,12 @@ class Fusion:
         self._enter(node, group)
         for i in node.inputs:
             base = single_place(self.graph, i)
-            if node.op.kind is not Kind.CONTRACT or not is_affine(base):
+            if node.op.kind is not Kind.CONTRACT or not is_affine(base) or self.graph[base.node].aval.ndim == 0:
                 base = Place(i, axes_of(self.graph[i].aval.shape), ())
             held = (*COMPUTED, *TEMPLATES, Kind.INPUT, Kind.CONSTANT)
-            if base.node in self.floating or self.graph[base.node].op.kind not in held or not self.graph[base.node].aval.ndim:
+            if base.node in self.floating or self.graph[base.node].op.kind not in held:
                 # no buffer holds it: it is computed into one of its own
-                base = Place(i, axes_of(self.graph[i].aval.shape), ())
-                self.direct_outputs.add(i)
+                self.direct_outputs.add(base.node)
             self._read(group, node.id, base)
 
     def _place(self, node: Node) -> None:
@@ -195,6 +195,9 @@ class Fusion:
                 return f"it reduces axes {axes}, the kernel axes {group.axes}"
             return f"it reduces over {domain}, the kernel iterates over {group.shape}"
         if shape == group.shape:
+            for domain, axes in sorted(self.rows_above[node.id]):
+                if group.axes and domain == shape and 0 < len(axes) < len(domain) and axes != group.axes:
+                    return f"it is made of reductions over axes {axes}, the kernel reduces axes {group.axes}"
             return Level.FULL
         if group.axes and shape == kept:
             return Level.ROW
@@ -319,7 +322,7 @@ class Fusion:
 def floating_maps(graph: Graph) -> frozenset[int]:
     """Maps that kernels recompute instead of reading them from a buffer.
 
-    These are 0-d maps of few other 0-d values, and cheap maps of inputs, constants and running indices.
+    These are 0-d maps of few other 0-d values, and cheap maps of values that are in a buffer anyway.
     """
     below: dict[int, frozenset[int]] = {}
     for node in graph:
