@@ -97,8 +97,8 @@ def _compile(mode: Static, training: Training, options: Options, console: Consol
     stats = mode.step.stats
     if stats.compiles:
         console.print(
-            f"Compiled the static training step, {stats.kernels} kernels, in {stats.seconds['compile']:.1f} s; "
-            f"kept in {tg.config.cache_dir}"
+            f"Compiled the static training step, {stats.kernels} kernels, in {stats.seconds['compile']:.1f} s. "
+            f"Cache folder: {tg.config.cache_dir}"
         )
     else:
         console.print(
@@ -146,9 +146,7 @@ def _times(mode: Static, training: Training, options: Options, console: Console)
         table.add_row("warm start, in a new process", "", _readable(warm.loading))
         table.add_row("  whole first step there", "", _readable(warm.seconds))
         if warm.compiles:
-            console.print(
-                f"[bold red]The new process compiled {warm.compiles} programs; the cache should have had them.[/]"
-            )
+            console.print("[bold red]The new process compiled again: the cache folder did not keep the program.[/]")
     eager, compiled = training.eager.median_step(), training.static.median_step()
     table.add_row("median training step", f"{1e3 * eager:.2f} ms", f"{1e3 * compiled:.2f} ms", style="bold")
     table.add_row("ratio", "", f"{eager / compiled:.1f} ×")
