@@ -23,7 +23,7 @@ from tracegrad.errors import DifferentiationError, TraceError, TracegradError
 from tracegrad.inspect.explain import explain_compilation
 from tracegrad.inspect.text import Text
 from tracegrad.inspect.annotate import annotate_source
-from tracegrad.pipeline import Compilation, compile_graph
+from tracegrad.pipeline import Compilation, Run, compile_graph
 from tracegrad.symbolic import Sym
 from tracegrad.trace.inline import inline
 from tracegrad.trace.tracer import Argument, Static, Traced, trace
@@ -31,6 +31,7 @@ from tracegrad.trace.tracer import Argument, Static, Traced, trace
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_LEAF = flatten(0.0)[1]
 VALUE, GRADIENT, BOTH = "value", "gradient", "value and gradient"
 
 
@@ -112,18 +113,18 @@ class _Bound:
     traced: Traced
     compilation: Compilation
     finish: Callable[[list[Any]], Any]
+    run: Run
+    plain: bool
+    """Whether the program takes the leaves as they are."""
 
     def fresh(self) -> bool:
         """Whether everything the trace read from outside is still there."""
         return self.traced.guard.fresh()
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
-        arguments = [leaves[k] for k in self.traced.inputs]
-        for capture in self.traced.captured:
-            arguments.append(capture.read())
-        run = self.compilation.run
-        assert run is not None
-        return self.finish(run(arguments))
+        if not self.plain:
+            leaves = [leaves[k] for k in self.traced.inputs] + [capture.read() for capture in self.traced.captured]
+        return self.finish(self.run(leaves))
 
 
 class _Family:
@@ -220,6 +221,7 @@ class Compiled(Generic[P, R]):
         self._family = family
         self._want = want
         self._programs: dict[Any, _Bound] = {}
+        self._quick: dict[Any, _Bound] = {}
         self._static: dict[Any, tuple[int, ...]] = {}
         self._methods: dict[int, tuple[weakref.ref[Any], Compiled[Any, Any]]] = {}
         functools.update_wrapper(self, family.function)
@@ -238,6 +240,23 @@ class Compiled(Generic[P, R]):
         return f"<compiled {self._want} of {self._family.name}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        # plain arrays and floats by position need no taking apart
+        quick: list[Any] | None = None if kwargs else []
+        for argument in args:
+            kind = type(argument)
+            if quick is None:
+                break
+            if kind is np.ndarray:
+                quick.append(argument.dtype)
+                quick.append(argument.shape)
+            elif kind is float:
+                quick.append(float)
+            else:
+                quick = None
+        if quick is not None:
+            known = self._quick.get(tuple(quick))
+            if known is not None and known.fresh():
+                return known(args)
         call = self._family.call(args, kwargs)
         if call.traced:
             return self._inlined(call)
@@ -248,6 +267,8 @@ class Compiled(Generic[P, R]):
         bound = self._programs.get(key)
         if bound is None or not bound.fresh():
             bound = self._bind(call)
+        if quick is not None and not self._family.options.static_argnames:
+            self._quick[tuple(quick)] = bound
         return bound(call.leaves)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -289,7 +310,9 @@ class Compiled(Generic[P, R]):
                 traced.graph, wrt, keep_value=self._want != GRADIENT, native=self._family.options.native
             )
             self._count(compilation)
-            bound = _Bound(traced, compilation, finish)
+            assert compilation.run is not None
+            plain = traced.inputs == tuple(range(len(call.leaves))) and not traced.captured
+            bound = _Bound(traced, compilation, finish, compilation.run, plain)
             self._programs[key] = bound
             return bound
 
@@ -321,6 +344,9 @@ class Compiled(Generic[P, R]):
             for k, path in enumerate(structure.paths(root)):
                 wrt.append(self._differentiable(traced, nodes, start + k, path, leaves[k]))
             rebuild.append((structure, len(leaves)))
+
+        if isinstance(argnums, int) and rebuild[0][0] == _LEAF:
+            return tuple(wrt), (lambda values: values[0]) if self._want == GRADIENT else tuple
 
         def gradients(values: Sequence[Any]) -> Any:
             taken = iter(values)

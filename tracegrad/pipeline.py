@@ -88,7 +88,7 @@ def _compile(c: Compilation) -> Compilation:
     assert c.generated is not None
     source, arguments = c.generated.source, c.generated.entry_arguments
     loaded = load_program(source, arguments, config.cache_dir, config.cache_limit_bytes)
-    return replace(c, loaded=loaded, run=_executable(c, loaded))
+    return replace(c, loaded=loaded, run=_executable(c, loaded).bind())
 
 
 STAGES: tuple[tuple[str, Callable[[Compilation], Compilation]], ...] = (

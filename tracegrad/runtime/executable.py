@@ -42,31 +42,38 @@ class Executable:
     pool: ArenaPool
     places: dict[int, tuple[str, Frame | None]]
 
-    def __call__(self, arguments: Sequence[Any]) -> list[Any]:
-        """The results for concrete arguments, fresh arrays and NumPy scalars.
+    def bind(self) -> Callable[[Sequence[Any]], list[Any]]:
+        """The function a call runs: concrete arguments in, fresh arrays and NumPy scalars out.
 
-        Raises IndexError where a position that is known at run time only lies outside of its axis.
+        It is a closure, as looking up a dozen attributes costs as much as the native call of a small program. It raises
+        IndexError where a position that is known at run time only lies outside of its axis.
         """
-        taken = [arguments[k] for k in self.picks]
-        made = [np.empty(shape, dtype) for shape, dtype in self.outputs]
-        arena = self.pool.borrow(self.arena_bytes)
-        try:
-            if self.places:
-                arena[:8] = 0
-            try:
-                self.entry(*taken, *self.constants, *made, arena, self.plan)
-            except TypeError:
-                # strided, byte-swapped or 0-d arrays: the entry wants contiguous arrays and plain scalars
-                self.entry(*self._plain(taken), *self.constants, *made, arena, self.plan)
-            if self.places:
-                self._check(int(arena[:8].view(np.int64)[0]))
-        finally:
-            self.pool.give_back(arena)
-        return [
-            (made[k].copy() if again else made[k]) if is_array else made[k][0] for k, is_array, again in self.results
-        ]
+        entry, picks, constants, outputs, results = self.entry, self.picks, self.constants, self.outputs, self.results
+        plan, arena_bytes, pool, places = self.plan, self.arena_bytes, self.pool, self.places
+        empty = np.empty
+        in_order = picks == tuple(range(len(picks)))
 
-    def _plain(self, taken: list[Any]) -> list[Any]:
+        def run(arguments: Sequence[Any]) -> list[Any]:
+            taken = arguments if in_order and len(arguments) == len(picks) else [arguments[k] for k in picks]
+            made = [empty(shape, dtype) for shape, dtype in outputs]
+            arena = pool.borrow(arena_bytes)
+            try:
+                if places:
+                    arena[:8] = 0
+                try:
+                    entry(*taken, *constants, *made, arena, plan)
+                except TypeError:
+                    # strided, byte-swapped or 0-d arrays: the entry wants contiguous arrays and plain scalars
+                    entry(*self._plain(taken), *constants, *made, arena, plan)
+                if places:
+                    self._check(int(arena[:8].view(np.int64)[0]))
+            finally:
+                pool.give_back(arena)
+            return [(made[k].copy() if again else made[k]) if is_array else made[k][0] for k, is_array, again in results]
+
+        return run
+
+    def _plain(self, taken: Sequence[Any]) -> list[Any]:
         return [
             np.ascontiguousarray(value, aval.dtype) if aval.shape else np.asarray(value, aval.dtype)[()].item()
             for value, aval in zip(taken, self.avals, strict=True)
