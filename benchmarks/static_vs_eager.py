@@ -311,7 +311,7 @@ def table(rows: Sequence[Row], settings: Settings) -> Table:
     """The rows as a table; "disagrees" or "fails" stands where a time may not."""
     sizes = ", tiny sizes instead of those named" if settings.tiny else ""
     shown = Table(
-        title=f"Value and gradient in µs, {settings.dtype}, {settings.threads} threads{sizes}",
+        title=f"Value and gradient in µs, {settings.dtype}, {_threads(settings)}{sizes}",
         caption=f"median of {settings.effort.rounds} turns; results agree within {TOLERANCE[settings.dtype]:g} of each "
         "leaf's greatest value; PyTorch's tensors stay resident, the others take and give NumPy arrays",
     )
@@ -325,6 +325,10 @@ def table(rows: Sequence[Row], settings: Settings) -> Table:
         kernels = "" if row.kernels is None else str(row.kernels)
         shown.add_row(row.title, kernels, cells[EAGER], cells[STATIC], ratio, cells[NUMPY], cells[PYTORCH], error)
     return shown
+
+
+def _threads(settings: Settings) -> str:
+    return "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
 
 
 def _cell(outcome: Outcome | None) -> str:
