@@ -57,11 +57,13 @@ class _Options:
     native: bool
 
 
-@dataclass(frozen=True, slots=True)
 class _Marked:
-    """An argument named in ``static_argnames``."""
+    """An argument named in ``static_argnames``; no dataclass, as those are pytrees and this is a leaf."""
 
-    value: Any
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
 class _Call:

@@ -67,8 +67,7 @@ def _astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
 
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:  # noqa: A002
     low, high = (min if a_min is None else a_min), (max if a_max is None else a_max)
-    result = a if low is None else maps.maximum(a, low)
-    return result if high is None else maps.minimum(result, high)
+    return maps.clip(a, low, high)
 
 
 def _make_table() -> dict[Any, Function]:
