@@ -25,6 +25,11 @@ from tracegrad.symbolic import Recorder, Sym
 
 WALKS = 50
 """More walks than any graph needs: rules that undo each other are stopped here."""
+DEEPEST = 32
+"""Rules whose answers are rewritten inside each other in one walk; what lies deeper waits for the next.
+
+A view sinks through a whole chain of maps, and a long one would exhaust Python's stack.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +67,15 @@ def rewriting(graph: Graph, stages: Sequence[Stage] = STAGES) -> Rewritten:
     """The simplified graph together with the log of the rules that fired."""
     index = RuleIndex(stages)
     log: list[Fired] = []
-    for number in range(WALKS):
+    number = 0
+    while number < WALKS:
         # a value that is computed in two spellings has its true number of users only after the first walk
         walk = Walk(graph, index, counted=number > 0)
         graph = walk.run()
         if number > 0 and not walk.log:
             return Rewritten(graph, tuple(log))
         log.extend(walk.log)
+        number += not walk.postponed
     names = ", ".join(sorted({fired.rule for fired in walk.log}))
     raise AssertionError(f"rewriting does not come to an end: {names}")
 
@@ -99,6 +106,8 @@ class Walk(Recorder):
     def __init__(self, source: Graph, index: RuleIndex, counted: bool) -> None:
         super().__init__(Graph(), lambda: self._where)
         self.log: list[Fired] = []
+        self.postponed = False
+        self._depth = 0
         self._source = source
         self._index = index
         self._counted = counted
@@ -133,6 +142,9 @@ class Walk(Recorder):
             if found is not None:
                 captures = captured(self, found, rule.pattern)
                 if rule.holds(captures):
+                    if self._depth == DEEPEST:
+                        self.postponed = True
+                        break
                     return self._fire(stage, rule, captures, op, ids, params)
         return self.graph.emit(op, ids, params, self._where)
 
@@ -141,7 +153,9 @@ class Walk(Recorder):
     ) -> int:
         expected = op.infer(*(self.graph[i].aval for i in ids), **params)
         place = len(self.log)
+        self._depth += 1
         answer = rule.replace(captures)
+        self._depth -= 1
         result = answer.id if isinstance(answer, Sym) else self._filled(answer, expected)
         if self.graph[result].aval != expected:
             raise AssertionError(f"rule {rule.name} made {self.graph[result]!r} of a {expected}")
