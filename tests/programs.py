@@ -55,7 +55,9 @@ REDUCTIONS = {
     "sum": lambda x, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims),
     "mean": lambda x, axis, keepdims: np.mean(x, axis=axis, keepdims=keepdims),
     "prod": lambda x, axis, keepdims: np.prod(np.tanh(x), axis=axis, keepdims=keepdims),
-    "softmax": lambda x, axis, keepdims: np.exp(x - np.max(x)) / np.sum(np.exp(x - np.max(x)), axis=axis, keepdims=True),
+    "softmax": lambda x, axis, keepdims: (
+        np.exp(x - np.max(x)) / np.sum(np.exp(x - np.max(x)), axis=axis, keepdims=True)
+    ),
 }
 EXACT_REDUCTIONS = {
     "max": lambda x, axis, keepdims: np.max(x, axis=axis, keepdims=keepdims),
@@ -87,8 +89,16 @@ JOINS = {
 }
 CONTRACTIONS = {"matmul": lambda x, y: x @ y}
 FUNCTIONS = {
-    **SMOOTH, **EXACT, **SMOOTH_PAIRS, **EXACT_PAIRS, **REDUCTIONS, **EXACT_REDUCTIONS, **MOVES, **JOINS, **CONTRACTIONS,
-}  # fmt: skip
+    **SMOOTH,
+    **EXACT,
+    **SMOOTH_PAIRS,
+    **EXACT_PAIRS,
+    **REDUCTIONS,
+    **EXACT_REDUCTIONS,
+    **MOVES,
+    **JOINS,
+    **CONTRACTIONS,
+}
 
 
 @dataclass(frozen=True)
@@ -133,13 +143,15 @@ class Program:
         loss = self.loss(*tensors)
         if loss.requires_grad:
             loss.backward()
-        gradients = [np.zeros_like(x) if t.grad is None else t.grad.numpy() for t, x in zip(tensors, self.arrays(), strict=True)]
+        gradients = [
+            np.zeros_like(x) if t.grad is None else t.grad.numpy() for t, x in zip(tensors, self.arrays(), strict=True)
+        ]
         return [loss.detach().numpy(), *gradients]
 
-    def static_result(self, compile):
-        """Value and gradients of the static graph: ``compile`` is "now" or "never"."""
+    def static_result(self, mode):
+        """Value and gradients of the static graph: ``mode`` is "now" or "never"."""
         function = tg.grad_compile(
-            lambda *inputs: self.loss(*inputs), argnums=tuple(range(len(self.shapes))), compile=compile
+            lambda *inputs: self.loss(*inputs), argnums=tuple(range(len(self.shapes))), compile=mode
         )
         value, gradients = function.value_and_grad(*self.arrays())
         return [value, *gradients]
@@ -246,7 +258,7 @@ def _step(draw, values, kinds):
         return Step(draw(st.sampled_from(sorted(JOINS))), (number, other), (draw(st.integers(-ndim, ndim - 1)),))
     if kind == "contract" and ndim and partner.shape:
         try:
-            np.empty(value.shape) @ np.empty(partner.shape)
+            np.zeros(value.shape) @ np.zeros(partner.shape)
         except ValueError:
             pass
         else:

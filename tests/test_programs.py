@@ -1,0 +1,80 @@
+"""Random programs: compiled, interpreted, eager and plain NumPy agree on values and gradients."""
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.programs import KINDS, check, programs, run_python
+
+TWINS = """
+from hypothesis import HealthCheck, given, settings
+from tests.programs import KINDS, check, programs
+
+@settings(
+    max_examples={examples}, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+@given(programs(kinds=[kind for kind in KINDS if kind != "contract"], longest={longest}))
+def agree(program):
+    check(program, "native")
+
+agree()
+"""
+
+
+def quickly(examples, phases=tuple(Phase)):
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=phases,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+# a smaller failing example is not worth a compile per attempt: the test of the files as Python finds it sooner
+NATIVE = (Phase.generate,)
+
+
+@quickly(150)
+@given(programs())
+def test_static_is_eager_is_numpy(program):
+    check(program, "eager")
+
+
+@quickly(12, NATIVE)
+@given(programs(longest=5))
+def test_native_is_interpreted(program):
+    check(program, "native")
+
+
+@quickly(6, NATIVE)
+@given(programs(longest=3, kinds=("contract", "contract", "map", "move")))
+def test_native_products(program):
+    check(program, "native")
+
+
+def test_generated_files_as_python():
+    """The text of the kernels is right, by running it without Numba: many programs in the time of one compile.
+
+    Matrix products are left out: their files call microkernels, which have no Python meaning.
+    """
+    run_python(TWINS.format(examples=200, longest=7), NUMBA_DISABLE_JIT="1")
+
+
+@pytest.mark.nightly
+def test_many_generated_files_as_python():
+    run_python(TWINS.format(examples=5000, longest=12), NUMBA_DISABLE_JIT="1")
+
+
+@pytest.mark.nightly
+@quickly(3000)
+@given(programs(longest=15))
+def test_many_programs_are_eager(program):
+    check(program, "eager")
+
+
+@pytest.mark.nightly
+@quickly(300, NATIVE)
+@given(programs(longest=10, kinds=(*KINDS, "contract")))
+def test_many_native_programs(program):
+    check(program, "native")
