@@ -20,9 +20,9 @@ from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
 from tracegrad.errors import DifferentiationError, TraceError, TracegradError
+from tracegrad.inspect.annotate import annotate_source
 from tracegrad.inspect.explain import explain_compilation
 from tracegrad.inspect.text import Text
-from tracegrad.inspect.annotate import annotate_source
 from tracegrad.pipeline import Compilation, Run, compile_graph
 from tracegrad.symbolic import Sym
 from tracegrad.trace.inline import inline
@@ -82,8 +82,10 @@ class _Call:
         kind = type(leaf)
         if kind is np.ndarray:
             return leaf.dtype, leaf.shape
-        if kind is float or kind is int:
-            return kind
+        if kind is float:
+            return float
+        if kind is int:
+            return int
         if isinstance(leaf, Sym):
             self.traced = True
             return leaf.dtype, leaf.shape, leaf.weak
@@ -162,8 +164,7 @@ class _Family:
         parts: list[tuple[int | str, list[Any], TreeDef]] = []
         for k, value in enumerate(call.args):
             parts.append((k, *flatten(value, root=self.root(k))))
-        for name in sorted(call.kwargs):
-            parts.append((name, *flatten(call.kwargs[name], root=name)))
+        parts.extend((name, *flatten(call.kwargs[name], root=name)) for name in sorted(call.kwargs))
         return parts
 
     def trace(self, call: _Call, key: Any) -> Traced:
@@ -242,8 +243,10 @@ class Compiled(Generic[P, R]):
         return f"<compiled {self._want} of {self._family.name}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the program for these arguments, compiling it first where they are of a new kind."""
         # plain arrays and floats by position need no taking apart
         quick: list[Any] | None = None if kwargs else []
+        argument: Any
         for argument in args:
             kind = type(argument)
             if quick is None:
@@ -464,23 +467,23 @@ class GradCompiled(Compiled[P, R]):
 
     def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
         """The joint graph of value and gradient; ``.forward`` and ``.backward`` are its halves."""
-        return self.value_and_grad.graph(*args, **kwargs)
+        return Compiled.graph(self.value_and_grad, *args, **kwargs)
 
     def source(self, *args: P.args, **kwargs: P.kwargs) -> Text:
         """The generated source of the joint program, annotated with nodes and the lines of the function."""
-        return self.value_and_grad.source(*args, **kwargs)
+        return Compiled.source(self.value_and_grad, *args, **kwargs)
 
     def explain(self, *args: P.args, **kwargs: P.kwargs) -> Text:
         """Every stage of the joint program, and why nodes that might have shared a kernel do not."""
-        return self.value_and_grad.explain(*args, **kwargs)
+        return Compiled.explain(self.value_and_grad, *args, **kwargs)
 
 
-def _options(argnums: int | Sequence[int], static_argnames: str | Sequence[str], compile: str) -> _Options:
-    if compile not in ("now", "never"):
-        raise TracegradError(f"compile={compile!r} is not a mode", fix='use compile="now" or compile="never"')
+def _options(argnums: int | Sequence[int], static_argnames: str | Sequence[str], mode: str) -> _Options:
+    if mode not in ("now", "never"):
+        raise TracegradError(f"compile={mode!r} is not a mode", fix='use compile="now" or compile="never"')
     numbers = argnums if isinstance(argnums, int) else tuple(argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    return _Options(numbers, names, compile == "now")
+    return _Options(numbers, names, mode == "now")
 
 
 @overload
@@ -497,7 +500,7 @@ def grad_compile(
     *,
     argnums: int | Sequence[int] = 0,
     static_argnames: str | Sequence[str] = (),
-    compile: str = "now",
+    compile: str = "now",  # noqa: A002 - the word users know; the builtin is not used here
 ) -> GradCompiled[P, R] | Callable[[Callable[P, R]], GradCompiled[P, R]]:
     """Compile a function of NumPy arrays together with its gradient.
 
@@ -530,9 +533,7 @@ def grad_compile(
 @overload
 def jit(function: Callable[P, R], /) -> Compiled[P, R]: ...
 @overload
-def jit(
-    *, static_argnames: str | Sequence[str] = (), compile: str = "now"
-) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
+def jit(*, static_argnames: str | Sequence[str] = (), compile: str = "now") -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 
 
 def jit(
@@ -540,7 +541,7 @@ def jit(
     /,
     *,
     static_argnames: str | Sequence[str] = (),
-    compile: str = "now",
+    compile: str = "now",  # noqa: A002 - the word users know; the builtin is not used here
 ) -> Compiled[P, R] | Callable[[Callable[P, R]], Compiled[P, R]]:
     """Compile a function of NumPy arrays, without derivatives.
 

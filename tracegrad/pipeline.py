@@ -6,6 +6,7 @@ only.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -80,7 +81,8 @@ def _generate(c: Compilation) -> Compilation:
 
 
 def _plan_memory(c: Compilation) -> Compilation:
-    assert c.program is not None and c.generated is not None
+    assert c.program is not None
+    assert c.generated is not None
     return replace(c, plan=plan_program(c.program, c.generated, config.threads))
 
 
@@ -118,8 +120,7 @@ def compile_graph(
     for name, stage in STAGES:
         if not native and name == "schedule":
             assert done.graph is not None
-            graph = done.graph
-            return replace(done, run=lambda arguments: interpret(graph, arguments))
+            return replace(done, run=functools.partial(interpret, done.graph))
         began = time.perf_counter()
         done = stage(done)
         done.seconds[name] = time.perf_counter() - began
@@ -131,7 +132,10 @@ def compile_graph(
 
 
 def _executable(c: Compilation, loaded: LoadedProgram) -> Executable:
-    assert c.graph is not None and c.program is not None and c.generated is not None and c.plan is not None
+    assert c.graph is not None
+    assert c.program is not None
+    assert c.generated is not None
+    assert c.plan is not None
     graph, parameters = c.graph, c.generated.parameters
     inputs = [p for p in parameters if p.role == "input"]
     outputs = [p.node for p in parameters if p.role == "output"]
@@ -141,9 +145,7 @@ def _executable(c: Compilation, loaded: LoadedProgram) -> Executable:
     return Executable(
         entry=loaded.entry,
         picks=tuple(graph[p.node].params["position"] for p in inputs),
-        constants=tuple(
-            np.ascontiguousarray(graph[p.node].params["value"].value) for p in parameters if p.role == "constant"
-        ),
+        constants=tuple(np.ascontiguousarray(graph[p.node].params["value"].value) for p in parameters if p.role == "constant"),
         outputs=tuple((aval.shape or (1,), aval.dtype) for aval in avals),
         results=tuple(
             (outputs.index(i), bool(avals[outputs.index(i)].shape), k != results.index(i)) for k, i in enumerate(results)

@@ -18,9 +18,7 @@ def active_nodes(graph: Graph, wrt: Sequence[int]) -> set[int]:
     """Ids of the nodes through which a derivative with respect to ``wrt`` can flow."""
     active = set(wrt)
     for node in graph:
-        if node.aval.differentiable and any(
-            i in active and carries_gradient(node.op, k) for k, i in enumerate(node.inputs)
-        ):
+        if node.aval.differentiable and any(i in active and carries_gradient(node.op, k) for k, i in enumerate(node.inputs)):
             active.add(node.id)
     return active
 
@@ -57,13 +55,10 @@ def differentiate(graph: Graph, wrt: Sequence[int], output: int = 0) -> Graph:
                 known = cotangents.get(i)
                 cotangents[i] = part if known is None else add(known, part)
     place[0] = None
-    gradients = [
-        cotangents[i].id if i in cotangents else _zeros(recorder, joint, i) for i in wrt
-    ]
+    gradients = [cotangents[i].id if i in cotangents else _zeros(recorder, joint, i) for i in wrt]
     return joint.freeze((*graph.outputs, *gradients), primal_outputs=len(graph.outputs))
 
 
 def _zeros(recorder: Recorder, graph: Graph, node: int) -> int:
     aval = graph[node].aval
     return recorder.operand(zeros_shape(aval.shape, aval.dtype)).id if aval.shape else recorder.constant(0, aval.dtype)
-

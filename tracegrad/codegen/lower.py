@@ -65,6 +65,8 @@ class _PartWriter:
         self.axes = self._merged_axes()
         self.row_axes, self.vector_axis = self._roles()
         self.scopes: list[Scope] = [Scope(frozenset())]
+        self.homes: dict[str, Scope] = {}
+        """The block that each name is bound in."""
 
     # -- the domain ------------------------------------------------------------------------------------------------
 
@@ -228,6 +230,11 @@ class _PartWriter:
         """The outermost open block that has these loop axes."""
         return next(s for s in self.scopes if axes <= s.axes)
 
+    def _behind(self, scope: Scope, names: tuple[str, ...]) -> Scope:
+        """A block, or the first one inside it in which all these names are bound."""
+        deepest = max([self.scopes.index(scope), *(self.scopes.index(self.homes[n]) for n in names if n in self.homes)])
+        return self.scopes[deepest]
+
     def known(self, key: Any) -> str | None:
         """The name of a value that an open block has computed."""
         return next((s.memo[key] for s in reversed(self.scopes) if key in s.memo), None)
@@ -237,6 +244,7 @@ class _PartWriter:
         name = self.name(role)
         scope.lines.append((f"{name} = {text}", node))
         scope.memo[key] = name
+        self.homes[name] = scope
         return name
 
     # -- indices ---------------------------------------------------------------------------------------------------
@@ -336,7 +344,8 @@ class _PartWriter:
         if self._recomputed(node):
             operands = tuple(self.value(i, index, guards) for i in n.inputs)
             axes = frozenset().union(*(self.axes.convert(i).axes() for i in index), *self._guard_axes(guards))
-            return self.assign(self.scope_for(axes), key, "t", self.map_text(n, operands), node)
+            scope = self._behind(self.scope_for(axes), operands)
+            return self.assign(scope, key, "t", self.map_text(n, operands), node)
         return self._load(n, index, guards, key)
 
     def _recomputed(self, node: int) -> bool:
@@ -373,7 +382,11 @@ class _PartWriter:
             elif result is None:
                 loads = self.graph[n.inputs[read.operand]]
                 already = loads.op.kind in GIVEN or loads.id in self.program.stored
-                result = operand if already and loads.aval.ndim else self._select(condition, operand, self.number(zero, n.aval.dtype), n)
+                result = (
+                    operand
+                    if already and loads.aval.ndim
+                    else self._select(condition, operand, self.number(zero, n.aval.dtype), n)
+                )
             else:
                 result = self._select(condition, operand, result, n)
         return result if result is not None else self.number(zero, n.aval.dtype)
@@ -407,7 +420,7 @@ class _PartWriter:
         return name
 
     def _copied(self, n: Node, index: Vector) -> str:
-        """A view, constant, running index or input that is computed for its own sake: it is an output or a template's operand."""
+        """A view, constant, running index or input computed for its own sake, as an output or a template's operand."""
         if n.op.kind is Kind.VIEW:
             return self._view(n, index, ())
         if n.op.kind in GIVEN and n.aval.ndim:
@@ -446,7 +459,10 @@ class _PartWriter:
         if single:
             self._chunk(partials, None, None)
         else:
-            n, step = self._slot(Slot("size", count), "n", "table[{k}]"), self._slot(Slot("size", chunk), "n", "table[{k}]")
+            n, step = (
+                self._slot(Slot("size", count), "n", "table[{k}]"),
+                self._slot(Slot("size", chunk), "n", "table[{k}]"),
+            )
             with self.block("for c in range(first, last):", frozenset()) as scope:
                 scope.lines.append((f"start = c * {step}", None))
                 scope.lines.append((f"stop = min(start + {step}, {n})", None))
@@ -563,6 +579,7 @@ class _PartWriter:
             for n in loop.reductions:
                 rows[n] = self.name("row")
                 self.scopes[-1].lines.append((f"{rows[n]} = {self._identity(n)}", n))
+                self.homes[rows[n]] = self.scopes[-1]
         with self._reduced(), self._vector(start, stop):
             stored = self.program.stored
             for node in loop.nodes:
@@ -621,7 +638,9 @@ class _PartWriter:
         self.declared = {}
         self.head = []
         loops = list(self.slots)
-        partial_slots = {t: k for k, t in zip((k for k, s in enumerate(loops) if s.kind == "partial"), self.part.totals, strict=True)}
+        partial_slots = {
+            t: k for k, t in zip((k for k, s in enumerate(loops) if s.kind == "partial"), self.part.totals, strict=True)
+        }
         for total in self.part.totals:
             n = self.graph[total]
             word = self.dtype_word(n.aval.dtype)
@@ -642,6 +661,7 @@ class _PartWriter:
                 (f"{result} = {partial}[0] if table[0] > 0 else {self._identity(total)}", total),
             ]
             scope.memo[(total, (Index(),) * n.aval.ndim, ())] = result
+            self.homes[result] = scope
             if total in self.program.stored:
                 scope.lines.append((f"{self.buffer(total)}[0] = {result}", total))
         for node in self.part.finish:
@@ -650,5 +670,3 @@ class _PartWriter:
                 self.store(node, name)
         lines: list[tuple[str, int | None]] = [("@kernel", None), ("def {name}_finish(first, last, table):", None)]
         return lines + [(f"    {text}", node) for text, node in [(t, None) for t in self.head] + scope.lines]
-
-

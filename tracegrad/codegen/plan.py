@@ -49,11 +49,10 @@ def plan_program(program: Program, generated: Generated, threads: int | None = N
     blocks: list[Lifetime] = []
     checked = False
     for step, (kernel, launch) in enumerate(zip(program.kernels, generated.launches, strict=True)):
-        made = kernel.part.levels if kernel.part is not None else (kernel.template,)
-        touched = set(kernel.reads) | {s.value for s in launch.text.slots if s.kind == "buffer"} | set(made)
+        touched = {*kernel.nodes, *kernel.reads, *(s.value for s in launch.text.slots if s.kind == "buffer")}
         for node in touched & program.stored - outside:
-            first.setdefault(int(node), step)
-            last[int(node)] = step
+            first.setdefault(node, step)
+            last[node] = step
         for k, slot in enumerate(launch.text.slots):
             if slot.kind in ("partial", "scratch"):
                 nbytes = slot.value * slot.dtype.itemsize if slot.dtype is not None else slot.value

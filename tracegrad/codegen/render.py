@@ -65,9 +65,7 @@ def generate(program: Program) -> Generated:
     It depends on dtypes, ranks and access patterns, not on sizes: the same function at another batch size gives the same
     text. Memory is planned afterwards, because scratch sizes are known only to the kernels.
     """
-    texts = [
-        lower_part(program, k) if k.part is not None else lower_template(program, k) for k in program.kernels
-    ]
+    texts = [lower_part(program, k) if k.part is not None else lower_template(program, k) for k in program.kernels]
     names: dict[str, str] = {}
     launches: list[Launch] = []
     base = 0
@@ -76,14 +74,20 @@ def generate(program: Program) -> Generated:
         launches.append(Launch(name, base, text))
         base += 2 + len(text.slots)
     parameters = _parameters(program, launches)
-    imports: set[tuple[str, str]] = {(ABI, word) for word in ("entry", "launch", "place", "place_scalar", "shift", "stack_table")}
+    imports: set[tuple[str, str]] = {
+        (ABI, word) for word in ("entry", "launch", "place", "place_scalar", "shift", "stack_table")
+    }
     functions = []
     seen = set()
     for launch in launches:
         if launch.name not in seen:
             seen.add(launch.name)
             imports |= launch.text.imports
-            functions.append(launch.text.source.replace("{name}_finish", f"{launch.name}_finish_HASH_").replace("{name}", f"{launch.name}_HASH_").rstrip())
+            functions.append(
+                launch.text.source.replace("{name}_finish", f"{launch.name}_finish_HASH_")
+                .replace("{name}", f"{launch.name}_HASH_")
+                .rstrip()
+            )
     entry = _entry(program, parameters, launches, base)
     used = {(module, word) for module, word in imports if module != ABI or any(word in t for t in (*functions, entry))}
     source = "\n\n\n".join(["\n".join(_import_lines(used)), *functions, entry]) + "\n"
@@ -146,4 +150,3 @@ def _entry(program: Program, parameters: list[Parameter], launches: list[Launch]
         if launch.text.finish:
             lines.append(f"    launch({launch.name}_finish_HASH_, table, {launch.base}, 1)")
     return "\n".join(lines)
-

@@ -51,7 +51,7 @@ class KernelText:
     origins: dict[int, int] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Scope:
     """An open block: its loop axes, its lines and the names of what it has computed."""
 
@@ -142,7 +142,6 @@ def accumulate_text(combine: str, accumulator: str, element: str, imports: set[t
         return combine_text(combine, accumulator, element, imports)
     imports.add((MATHLIB, ACCUMULATE[combine]))
     return f"{ACCUMULATE[combine]}({accumulator}, {element})"
-
 
 
 def scalar_text(

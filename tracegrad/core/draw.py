@@ -69,9 +69,7 @@ class Box:
 
 
 def _lines(label: str) -> list[str]:
-    return [
-        line if len(line) <= _LONGEST_LABEL else line[: _LONGEST_LABEL - 1] + "…" for line in label.splitlines()
-    ] or [""]
+    return [line if len(line) <= _LONGEST_LABEL else line[: _LONGEST_LABEL - 1] + "…" for line in label.splitlines()] or [""]
 
 
 def _columns_of(text: str) -> int:
@@ -150,10 +148,7 @@ def _draw_box(box: Box, place: Place) -> list[str]:
     return [
         f"<g><title>{_safe(tooltip)}</title>",
         _rect(place, f' fill="{fill}" stroke="{outline}"'),
-        *(
-            _text(place.x, first + i * _LINE, line, f' text-anchor="middle" fill="{ink}"')
-            for i, line in enumerate(lines)
-        ),
+        *(_text(place.x, first + i * _LINE, line, f' text-anchor="middle" fill="{ink}"') for i, line in enumerate(lines)),
         "</g>",
     ]
 
@@ -171,9 +166,7 @@ def _legend(boxes: Sequence[Box], clusters: Sequence[str], width: float) -> tupl
         if x > MARGIN and x + length > max(width, 360.0) - MARGIN:
             x, y = MARGIN, y + 20
         swatch = Place(x + 8, y + 8, 16, 12)
-        parts.append(
-            _rect(swatch, f' fill="{fill}" stroke="{outline}" opacity="{opacity}"').replace('rx="7"', 'rx="3"')
-        )
+        parts.append(_rect(swatch, f' fill="{fill}" stroke="{outline}" opacity="{opacity}"').replace('rx="7"', 'rx="3"'))
         parts.append(_text(x + 22, y + 12, name, f' fill="{_INK}"'))
         x += length + 16
         widest = max(widest, x)

@@ -1,6 +1,6 @@
-"""The two small languages of lowering: scalar expressions, which say what a MAP computes for one element, and index
-expressions, which say where a VIEW finds an element of its operand.
+"""The two small languages of lowering.
 
+Scalar expressions say what a MAP computes for one element, index expressions where a VIEW finds an element of its operand.
 Both are data: ops build them, the schedule composes and compares them, codegen prints them.
 """
 
@@ -69,6 +69,17 @@ class Call(Scalar):
 def call(function: str, *arguments: Scalar | float, static: tuple[Any, ...] = ()) -> Scalar:
     """Apply a function of codegen's vocabulary; Python numbers become literals."""
     return Call(function, tuple(a if isinstance(a, Scalar) else Literal(a) for a in arguments), static)
+
+
+CHEAP_FUNCTIONS = frozenset(
+    {
+        *("add", "subtract", "multiply", "negative", "absorbing_multiply", "maximum", "minimum", "absolute", "sign"),
+        *("less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "isnan", "isinf", "isfinite"),
+        *("logical_and", "logical_or", "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "invert", "where"),
+        *("cast", "floor", "ceil", "rint", "trunc", "copysign", "sqrt"),
+    }
+)
+"""Functions of the vocabulary that cost an instruction or a few; the others are polynomials or loops."""
 
 
 # --------------------------------------------------------------------------------------------------------------------

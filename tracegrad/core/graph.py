@@ -78,9 +78,7 @@ class Graph:
         self._frozen = False
         self._shown: frozenset[int] | None = None
 
-    def emit(
-        self, op: Op, inputs: tuple[int, ...], params: Mapping[str, Any] | None = None, where: Frame | None = None
-    ) -> int:
+    def emit(self, op: Op, inputs: tuple[int, ...], params: Mapping[str, Any] | None = None, where: Frame | None = None) -> int:
         """The id of the node that applies ``op``: an equal one that exists already, or a new one.
 
         Raises what ``op.infer`` raises, and RuntimeError on a frozen graph.
@@ -151,7 +149,8 @@ class Graph:
     @property
     def backward(self) -> Graph:
         """What only the cotangents need; values of the forward half appear as the nodes they are, without operands of theirs."""
-        return self._half(self.outputs[self.primal_outputs :], frozenset(self.ancestors(self.outputs[: self.primal_outputs])))
+        values = frozenset(self.ancestors(self.outputs[: self.primal_outputs]))
+        return self._half(self.outputs[self.primal_outputs :], values)
 
     def _half(self, outputs: tuple[int, ...], outside: frozenset[int]) -> Graph:
         """A view on some outputs: the same nodes with the same ids, in a DiGraph without the rest."""

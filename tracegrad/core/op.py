@@ -154,6 +154,7 @@ class Op:
     samples: tuple[Sample, ...]
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
+        """Apply the op to arrays, Tensors or traced values."""
         return bind(self, operands, params)
 
     def partial(self, position: int) -> Partial:

@@ -27,7 +27,11 @@ def explain_compilation(compilation: Compilation, name: str, trace_seconds: floa
     }
     for stage, _ in STAGES:
         if stage in compilation.seconds:
-            lines += [_heading(stage, compilation.seconds[stage]), *_indented("\n".join(sections[stage](compilation))), ""]
+            lines += [
+                _heading(stage, compilation.seconds[stage]),
+                *_indented("\n".join(sections[stage](compilation))),
+                "",
+            ]
     return Text("\n".join(lines))
 
 
@@ -72,7 +76,7 @@ def _schedule(c: Compilation) -> Iterator[str]:
     assert c.program is not None
     for number, kernel in enumerate(c.program.kernels):
         yield from _kernel(c.program, number, kernel)
-    homes = {n: k for k, kernel in enumerate(c.program.kernels) for n in _members(kernel)}
+    homes = {n: k for k, kernel in enumerate(c.program.kernels) for n in kernel.nodes}
     seen = set()
     for u in c.program.unfused:
         pair = (homes.get(u.producer), homes.get(u.consumer))
@@ -80,13 +84,8 @@ def _schedule(c: Compilation) -> Iterator[str]:
             continue
         seen.add((u.producer, pair[1]))
         graph = c.program.graph
-        yield f"not fused: {_brief(graph[u.producer])} (kernel {pair[0]}) into {_brief(graph[u.consumer])} (kernel {pair[1]}): {u.reason}"
-
-
-def _members(kernel: Kernel) -> tuple[int, ...]:
-    if kernel.part is not None:
-        return kernel.part.nodes
-    return () if kernel.template is None else (kernel.template,)
+        producer = f"{_brief(graph[u.producer])} (kernel {pair[0]})"
+        yield f"not fused: {producer} into {_brief(graph[u.consumer])} (kernel {pair[1]}): {u.reason}"
 
 
 def _brief(node: Node) -> str:
@@ -122,11 +121,14 @@ def _generate(c: Compilation) -> Iterator[str]:
 
 
 def _plan_memory(c: Compilation) -> Iterator[str]:
-    assert c.plan is not None and c.program is not None
+    assert c.plan is not None
+    assert c.program is not None
     yield f"arena of {c.plan.placement.nbytes} bytes; {c.plan.placement.live_bytes} live at once"
     for key, offset in sorted(c.plan.placement.offsets.items(), key=lambda item: item[1]):
-        what = _brief(c.program.graph[key]) if isinstance(key, int) else f"scratch of kernel {key[0]}" if isinstance(key, tuple) else str(key)
-        yield f"byte {offset}: {what}"
+        if isinstance(key, tuple):
+            yield f"byte {offset}: scratch of kernel {key[0]}"
+        else:
+            yield f"byte {offset}: {_brief(c.program.graph[key]) if isinstance(key, int) else key}"
 
 
 def _compile(c: Compilation) -> Iterator[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 class Text(str):
-    """A string whose repr is its text, so that a report reads well in a REPL and in notebooks.
+    r"""A string whose repr is its text, so that a report reads well in a REPL and in notebooks.
 
-    >>> Text("two\\nlines")
+    >>> Text("two\nlines")
     two
     lines
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from tracegrad.core.expr import Call, Operand, Scalar
+from tracegrad.core.expr import CHEAP_FUNCTIONS, Call, Operand, Scalar
 from tracegrad.core.graph import Node
 from tracegrad.core.op import Kind, Op
 
@@ -27,11 +27,6 @@ RECOMPUTE_LIMIT = 4
 RECOMPUTE_NS = 1.0
 """A value cheaper than this is computed again in a later loop instead of being stored and read back."""
 
-_CHEAP = frozenset(
-    "add subtract multiply negative less less_equal greater greater_equal equal not_equal logical_and logical_or "
-    "logical_not bitwise_and bitwise_or bitwise_xor invert where absorbing_multiply maximum minimum absolute sign cast "
-    "floor ceil rint trunc copysign isnan isinf isfinite sqrt".split()
-)
 CHEAP_NS = 0.08
 DEAR_NS = 1.2
 LOAD_NS = 0.15
@@ -47,7 +42,7 @@ def _op_ns(op: Op, operands: int, params: tuple[tuple[str, object], ...]) -> flo
 def _scalar_ns(expression: Scalar) -> float:
     if not isinstance(expression, Call):
         return 0.0
-    own = CHEAP_NS if expression.function in _CHEAP else DEAR_NS
+    own = CHEAP_NS if expression.function in CHEAP_FUNCTIONS else DEAR_NS
     return own + sum(_scalar_ns(a) for a in expression.arguments)
 
 

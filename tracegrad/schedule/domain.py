@@ -94,9 +94,7 @@ class Axes:
         return index.substitute(tuple(alone.get(k, Index()) for k in range(max(index.axes(), default=-1) + 1)))
 
 
-def merge_axes(
-    shape: Shape, reduced: tuple[int, ...], offsets: Iterable[Index], fixed: frozenset[int]
-) -> Axes:
+def merge_axes(shape: Shape, reduced: tuple[int, ...], offsets: Iterable[Index], fixed: frozenset[int]) -> Axes:
     """Merge neighbouring axes that every access walks as one.
 
     Parameters

@@ -209,14 +209,12 @@ class Fusion:
         """The axes that a group without reductions would drop for this node, a map of reductions over the group's domain."""
         shape = squeeze(node.aval.shape)
         for domain, axes in sorted(self.rows_above[node.id]):
-            if domain == group.shape and 0 < len(axes) < len(domain):
-                if shape == tuple(n for k, n in enumerate(domain) if k not in axes):
-                    return axes
+            kept = tuple(n for k, n in enumerate(domain) if k not in axes)
+            if domain == group.shape and 0 < len(axes) < len(domain) and shape == kept:
+                return axes
         return ()
 
-    def _illegal(
-        self, node: Node, level: Level, group: Group, readers: list[tuple[Group, int, Place]]
-    ) -> str | None:
+    def _illegal(self, node: Node, level: Level, group: Group, readers: list[tuple[Group, int, Place]]) -> str | None:
         """Why a node may not join a group at a level, None where it may."""
         axes = self._dropped(node, level, group)
         own = own_index(node.aval.shape, group.shape, axes if level is Level.ROW else ())
@@ -287,8 +285,11 @@ class Fusion:
                     break
 
     def _can_absorb(self, host: Group, scalars: Group) -> bool:
-        if not all(self.graph[n].op.kind is Kind.MAP or self.graph[n].aval.ndim == 0 for n in scalars.levels):
-            return False
+        for n in scalars.levels:
+            for place in self.reads_of(self.graph[n], Level.FULL, scalars):
+                # single elements of what the loops compute would have to be read back from a buffer
+                if host.levels.get(place.node, Level.TOTAL) is not Level.TOTAL:
+                    return False
         between = [g for g in self.groups if g.before >> host.number & 1 and scalars.before >> g.number & 1]
         return not between and not host.before >> scalars.number & 1
 

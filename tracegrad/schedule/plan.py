@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracegrad.core.expr import axes_of, flatten_index
-from tracegrad.core.graph import Graph
+from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
 from tracegrad.schedule.cost import LOAD_NS, PARALLEL_NS, node_ns
 from tracegrad.schedule.fuse import COMPUTED, TEMPLATES, Fusion, Group
@@ -40,20 +40,27 @@ def schedule(graph: Graph) -> Program:
 
 
 def _result_nodes(graph: Graph) -> tuple[int, ...]:
-    """The node to compute into each output's buffer: a reshaped result is computed in place, under the output's shape."""
+    """The node to compute into each output's buffer: a reshaped result is computed in place, in the output's shape."""
     results: list[int] = []
     for output in graph.outputs:
         node = output
-        while graph[node].op.kind is Kind.VIEW and len(graph[node].inputs) == 1:
-            (read,) = graph[node].op.lower(axes_of(graph[node].aval.shape), graph[graph[node].inputs[0]].aval, **graph[node].params)
-            source = graph[graph[node].inputs[0]]
-            own = flatten_index(axes_of(graph[node].aval.shape), graph[node].aval.shape)
-            if read.guards or source.aval.size != graph[node].aval.size or flatten_index(read.index, source.aval.shape) != own:
-                break
-            node = source.id
+        while graph[node].op.kind is Kind.VIEW and _is_reshape(graph, graph[node]):
+            node = graph[node].inputs[0]
         plain = graph[node].op.kind in (*COMPUTED, *TEMPLATES) and node not in graph.outputs and node not in results
         results.append(node if plain else output)
     return tuple(results)
+
+
+def _is_reshape(graph: Graph, node: Node) -> bool:
+    """Whether a view lists the elements of its one operand in the order they have."""
+    if len(node.inputs) != 1:
+        return False
+    source = graph[node.inputs[0]].aval
+    index = axes_of(node.aval.shape)
+    reads = node.op.lower(index, source, **node.params)
+    if source.size != node.aval.size or len(reads) != 1 or reads[0].guards:
+        return False
+    return bool(flatten_index(reads[0].index, source.shape) == flatten_index(index, node.aval.shape))
 
 
 def _stored(graph: Graph, fusion: Fusion, groups: list[Group], results: tuple[int, ...]) -> frozenset[int]:

@@ -97,6 +97,13 @@ class Kernel:
     reads: frozenset[int]
     """Nodes whose buffers it reads, inputs included."""
 
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """The nodes it computes, in id order."""
+        if self.part is not None:
+            return self.part.nodes
+        return () if self.template is None else (self.template,)
+
 
 @dataclass(frozen=True, slots=True)
 class Unfused:
