@@ -148,7 +148,7 @@ class Graph:
 
     @property
     def backward(self) -> Graph:
-        """What only the cotangents need; values of the forward half appear as the nodes they are, without operands of theirs."""
+        """What only the cotangents need; values of the forward half appear without their operands."""
         values = frozenset(self.ancestors(self.outputs[: self.primal_outputs]))
         return self._half(self.outputs[self.primal_outputs :], values)
 
