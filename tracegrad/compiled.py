@@ -214,7 +214,15 @@ class Compiled(Generic[P, R]):
     """A function compiled per signature of its arguments; made by ``jit`` and ``grad_compile``.
 
     Calling it runs one native program. A new combination of dtypes, shapes and static values traces again; new sizes reuse
-    the compiled kernels.
+    the compiled kernels. Called with traced values, inside another compiled function, it becomes part of the outer graph.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> double = tg.jit(lambda x: 2 * x, compile="never")
+    >>> double(np.array([1.0, 2.0])), double(3.0)
+    (array([2., 4.]), np.float64(6.0))
+    >>> double.stats.traces
+    2
     """
 
     __tracegrad_compiled__ = True
@@ -231,12 +239,12 @@ class Compiled(Generic[P, R]):
 
     @property
     def py_func(self) -> Callable[P, R]:
-        """The Python function as written."""
+        """The Python function as written, which runs on plain NumPy and on Tensors."""
         return self._family.function
 
     @property
     def stats(self) -> Stats:
-        """Traces, compiles, cache hits, kernels and times so far."""
+        """Traces, compiles, cache hits, kernels and seconds of each stage so far; value and gradient share them."""
         return self._family.stats
 
     def __repr__(self) -> str:
@@ -256,6 +264,9 @@ class Compiled(Generic[P, R]):
                 quick.append(argument.shape)
             elif kind is float:
                 quick.append(float)
+            elif isinstance(argument, np.generic):
+                quick.append(argument.dtype)
+                quick.append(())
             else:
                 quick = None
         if quick is not None:
@@ -437,44 +448,105 @@ class Compiled(Generic[P, R]):
         return self._bind(self._family.call(tuple(args), kwargs))
 
     def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
-        """The graph for these arguments after rewriting: forward, and backward where derivatives are computed."""
+        """The graph for these arguments after rewriting: forward, and backward where derivatives are computed.
+
+        Takes the arguments of a call and raises what a call would raise; the function is compiled, but not run.
+
+        >>> import numpy as np
+        >>> import tracegrad as tg
+        >>> double = tg.jit(lambda x: x + x, compile="never")
+        >>> [node.op.name for node in double.graph(np.ones(3))]
+        ['input', 'add']
+        """
         result = self._looked_up(args, kwargs).compilation.graph
         assert result is not None
         return result
 
     def source(self, *args: P.args, **kwargs: P.kwargs) -> Text:
-        """The generated source for these arguments, annotated with nodes and the lines of the function."""
+        """The generated source for these arguments, annotated with nodes and the lines of the function.
+
+        Takes the arguments of a call and raises what a call would raise; TracegradError with ``compile="never"``, as then
+        there is none. The result is a str that shows itself by its lines.
+
+        >>> import numpy as np
+        >>> import tracegrad as tg
+        >>> source = tg.jit(lambda x: 2 * x).source(np.ones(3))
+        >>> "t0 * 2.0" in source
+        True
+        """
         return annotate_source(self._looked_up(args, kwargs).compilation)
 
     def explain(self, *args: P.args, **kwargs: P.kwargs) -> Text:
-        """Every stage for these arguments, and why nodes that might have shared a kernel do not."""
+        """Every stage for these arguments, and why nodes that might have shared a kernel do not.
+
+        Takes the arguments of a call and raises what a call would raise. The result is a str that shows itself by its lines.
+
+        >>> import numpy as np
+        >>> import tracegrad as tg
+        >>> print(tg.jit(lambda x: 2 * x, compile="never").explain(np.ones(3)))
+        <lambda>: from Python to the interpreter
+        <BLANKLINE>
+        trace (... ms)
+        ...
+        """
         bound = self._looked_up(args, kwargs)
         return explain_compilation(bound.compilation, self._family.name, self._family.stats.seconds.get("trace", 0.0))
 
 
 class GradCompiled(Compiled[P, R]):
-    """A compiled function with its derivatives; made by ``grad_compile``."""
+    """A compiled function with its derivatives; made by ``grad_compile``.
+
+    ``graph``, ``source`` and ``explain`` show the joint program of value and gradient.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> square = tg.grad_compile(lambda x: np.sum(x * x), compile="never")
+    >>> square(np.array([1.0, 2.0])), square.grad(np.array([1.0, 2.0]))
+    (np.float64(5.0), array([2., 4.]))
+    """
 
     @functools.cached_property
     def grad(self) -> Compiled[P, Any]:
-        """The gradient alone, a compiled function of the same arguments."""
+        """The gradient alone, a compiled function of the same arguments.
+
+        Its result has the structure, shapes and dtypes of the argument that ``argnums`` names; of several arguments it is a
+        tuple. A call raises DifferentiationError for a result that is no float scalar and for integer or boolean arguments.
+
+        >>> import tracegrad as tg
+        >>> tg.grad_compile(lambda p: p["a"] * p["b"], compile="never").grad({"a": 2.0, "b": 3.0})
+        {'a': np.float64(3.0), 'b': np.float64(2.0)}
+        """
         return Compiled(self._family, GRADIENT)
 
     @functools.cached_property
     def value_and_grad(self) -> Compiled[P, Any]:
-        """Value and gradient from one joint program, a compiled function of the same arguments."""
+        """Value and gradient from one joint program, a compiled function of the same arguments.
+
+        Its result is ``(value, gradient)``, the gradient as ``grad`` gives it; it raises what ``grad`` raises.
+
+        >>> import numpy as np
+        >>> import tracegrad as tg
+        >>> tg.grad_compile(lambda x: np.sum(x * x), compile="never").value_and_grad(np.array([1.0, 2.0]))
+        (np.float64(5.0), array([2., 4.]))
+        """
         return Compiled(self._family, BOTH)
 
     def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
-        """The joint graph of value and gradient; ``.forward`` and ``.backward`` are its halves."""
+        """The joint graph of value and gradient; ``.forward`` and ``.backward`` are its halves.
+
+        >>> import tracegrad as tg
+        >>> graph = tg.grad_compile(lambda x: x * x, compile="never").graph(3.0)
+        >>> len(graph.forward), len(graph) > len(graph.forward)
+        (2, True)
+        """
         return Compiled.graph(self.value_and_grad, *args, **kwargs)
 
     def source(self, *args: P.args, **kwargs: P.kwargs) -> Text:
-        """The generated source of the joint program, annotated with nodes and the lines of the function."""
+        """The generated source of the joint program, annotated as by ``Compiled.source``."""
         return Compiled.source(self.value_and_grad, *args, **kwargs)
 
     def explain(self, *args: P.args, **kwargs: P.kwargs) -> Text:
-        """Every stage of the joint program, and why nodes that might have shared a kernel do not."""
+        """Every stage of the joint program, as by ``Compiled.explain``."""
         return Compiled.explain(self.value_and_grad, *args, **kwargs)
 
 
@@ -545,7 +617,14 @@ def jit(
 ) -> Compiled[P, R] | Callable[[Callable[P, R]], Compiled[P, R]]:
     """Compile a function of NumPy arrays, without derivatives.
 
-    Parameters as in ``grad_compile``; the result may be any pytree of arrays.
+    Parameters
+    ----------
+    function: a function of pytrees of arrays and numbers; its result may be any pytree of arrays.
+    static_argnames: arguments that are part of the key rather than traced.
+    compile: ``"now"``, or ``"never"`` to run the graph on the interpreter.
+
+    Returns the compiled function, which gives fresh arrays, and NumPy scalars for 0-d results. Calls raise TraceError where
+    the code cannot become a static graph.
 
     >>> import numpy as np
     >>> import tracegrad as tg

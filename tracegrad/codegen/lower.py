@@ -40,6 +40,8 @@ from tracegrad.schedule.domain import Axes, Place, Vector, merge_axes, offset_in
 from tracegrad.schedule.program import Kernel, Level, Loop, Part, Program
 
 LETTERS = "ijklmnpqrs"
+UNROLLED = 16
+"""Extents of reduced axes up to this one stand in the text."""
 GIVEN = (Kind.INPUT, Kind.CONSTANT)
 """Kinds whose arrays come from outside of the program."""
 
@@ -276,10 +278,9 @@ class _PartWriter:
             if isinstance(atom, Axis):
                 text = self.axis_name(atom.position)
             else:
-                sign = "//" if isinstance(atom, Floor) else "%"
-                inside = self._sum_text(atom.index)
-                text = f"({inside}) {sign} {self.size(atom.divisor)}"
-                text = f"({text})"
+                function = "quotient" if isinstance(atom, Floor) else "remainder"
+                self.imports.add((ABI, function))
+                text = f"{function}({self._sum_text(atom.index)}, {self.size(atom.divisor)})"
             if coefficient == -1:
                 pieces.append(f"- {text}")
             elif coefficient == 1:
@@ -511,10 +512,11 @@ class _PartWriter:
         if len(self.row_axes) == 1:
             return
         rest = "o"
+        self.imports |= {(ABI, "quotient"), (ABI, "remainder")}
         for a in reversed(self.row_axes[1:]):
             extent = self.size(self.axes.extents[a])
-            scope.lines.append((f"{self.axis_name(a)} = {rest} % {extent}", None))
-            scope.lines.append((f"{self.name('rest')} = {rest} // {extent}", None))
+            scope.lines.append((f"{self.axis_name(a)} = remainder({rest}, {extent})", None))
+            scope.lines.append((f"{self.name('rest')} = quotient({rest}, {extent})", None))
             rest = f"rest{self.counts['rest'] - 1}"
         scope.lines.append((f"{self.axis_name(self.row_axes[0])} = {rest}", None))
 
@@ -545,7 +547,10 @@ class _PartWriter:
         """The loops over the reduced axes."""
         opened = []
         for a in range(self.axes.kept, len(self.axes.extents)):
-            header = f"for {self.axis_name(a)} in range({self.size(self.axes.extents[a])}):"
+            extent = self.axes.extents[a]
+            # a window of a few elements is unrolled
+            count = str(extent) if extent <= UNROLLED and self.axes.kept else self.size(extent)
+            header = f"for {self.axis_name(a)} in range({count}):"
             manager = self.block(header, frozenset({a}))
             manager.__enter__()
             opened.append(manager)

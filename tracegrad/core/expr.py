@@ -230,6 +230,12 @@ class Index:
 
 
 def _normal(terms: Iterable[tuple[Atom, int]], constant: int) -> Index:
+    terms = list(terms)
+    for atom, c in terms:
+        if isinstance(atom, Remainder) and (Floor(atom.index, atom.divisor), c * atom.divisor) in terms:
+            # e // d * d + e % d is e: what makes a reshape there and back again cost nothing
+            rest = [t for t in terms if t not in ((atom, c), (Floor(atom.index, atom.divisor), c * atom.divisor))]
+            return _normal(rest, constant) + atom.index * c
     kept = sorted(((a, c) for a, c in terms if c != 0 and a.bounds != (0, 0)), key=_atom_key)
     return Index(tuple(kept), constant)
 
