@@ -3,7 +3,11 @@
 Each is a composite of ops and has no derivative rule of its own: its derivative is that of its parts, and in a static
 graph fusion makes it one kernel. Conventions: ``relu`` and ``leaky_relu`` have at 0 the slope of the negative side;
 losses take ``reduction`` as ``"mean"``, ``"sum"`` or ``"none"``; classes lie along axis 1 (axis 0 of a vector), as in
-PyTorch.
+PyTorch. Results have the dtype of their floats, as under NumPy's promotion. ``sigmoid``, ``tanh`` and ``stop_gradient`` are
+ops themselves: the logistic function, the hyperbolic tangent, and the value itself taken for a constant by derivatives.
+
+>>> sigmoid(0.0), tanh(0.0), stop_gradient(np.ones(2))
+(np.float64(0.5), np.float64(0.0), array([1., 1.]))
 """
 
 from __future__ import annotations
@@ -172,6 +176,12 @@ def _peak(x: Any, axis: Axes | None) -> Any:
 def logsumexp(x: Any, axis: Axes | None = None, keepdims: bool = False) -> Any:
     """``ln Σ eˣ`` without overflow; -∞ where all terms are 0.
 
+    Parameters
+    ----------
+    x: an array of floats.
+    axis: an axis or several to sum over, all by default.
+    keepdims: whether they stay as axes of size 1.
+
     >>> logsumexp(np.array([1000.0, 1000.0])).round(4)
     np.float64(1000.6931)
     """
@@ -182,7 +192,7 @@ def logsumexp(x: Any, axis: Axes | None = None, keepdims: bool = False) -> Any:
 
 
 def softmax(x: Any, axis: Axes = -1) -> Any:
-    """``eˣ / Σ eˣ`` along an axis.
+    """``eˣ / Σ eˣ`` along an axis, or over several, in the shape of ``x``.
 
     >>> softmax(np.array([0.0, np.log(3.0)]))
     array([0.25, 0.75])
@@ -193,7 +203,7 @@ def softmax(x: Any, axis: Axes = -1) -> Any:
 
 
 def log_softmax(x: Any, axis: Axes = -1) -> Any:
-    """``ln softmax(x)`` without underflow.
+    """``ln softmax(x)`` along an axis, without underflow, in the shape of ``x``.
 
     >>> log_softmax(np.array([0.0, 1000.0]))
     array([-1000.,     0.])
@@ -279,7 +289,15 @@ def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Any:
 
 
 def nll_loss(log_probabilities: Any, labels: Any, reduction: str = "mean") -> Any:
-    """The negative log-likelihood of integer labels under log-probabilities (batch, classes, …).
+    """The negative log-likelihood of integer labels.
+
+    Parameters
+    ----------
+    log_probabilities: floats (batch, classes, …), or (classes,) of one sample.
+    labels: integer class numbers (batch, …).
+    reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Raises what ``cross_entropy`` raises.
 
     >>> nll_loss(np.log(np.array([[0.25, 0.75]])), np.array([1])).round(4)
     np.float64(0.2877)
@@ -289,6 +307,11 @@ def nll_loss(log_probabilities: Any, labels: Any, reduction: str = "mean") -> An
 
 def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
     """The squared error.
+
+    Parameters
+    ----------
+    prediction, target: floats of one shape; ShapeError for two.
+    reduction: ``"mean"``, ``"sum"``, or ``"none"`` for the loss of each element.
 
     >>> mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     np.float64(2.0)
@@ -301,6 +324,11 @@ def mse_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
 def l1_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
     """The absolute error; its derivative at 0 is 0.
 
+    Parameters
+    ----------
+    prediction, target: floats of one shape; ShapeError for two.
+    reduction: ``"mean"``, ``"sum"``, or ``"none"`` for the loss of each element.
+
     >>> l1_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     np.float64(1.0)
     """
@@ -310,6 +338,11 @@ def l1_loss(prediction: Any, target: Any, reduction: str = "mean") -> Any:
 
 def huber_loss(prediction: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
     """Half the squared error up to ``delta``, from there on ``delta · (|error| - delta / 2)``.
+
+    Parameters
+    ----------
+    prediction, target: floats of one shape; ShapeError for two.
+    reduction: ``"mean"``, ``"sum"``, or ``"none"`` for the loss of each element.
 
     >>> huber_loss(np.array([0.5, 3.0]), np.zeros(2), reduction="none")
     array([0.125, 2.5  ])
@@ -323,6 +356,12 @@ def huber_loss(prediction: Any, target: Any, reduction: str = "mean", delta: flo
 def smooth_l1_loss(prediction: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
     """The Huber loss over ``beta``: the absolute error with a rounded tip.
 
+    Parameters
+    ----------
+    prediction, target: floats of one shape; ShapeError for two.
+    reduction: ``"mean"``, ``"sum"``, or ``"none"`` for the loss of each element.
+    beta: where the tip ends; 0 gives the absolute error.
+
     >>> smooth_l1_loss(np.array([0.5, 3.0]), np.zeros(2), reduction="none")
     array([0.125, 2.5  ])
     """
@@ -333,6 +372,11 @@ def smooth_l1_loss(prediction: Any, target: Any, reduction: str = "mean", beta: 
 
 def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = "mean") -> Any:
     """The cross-entropy of yes-or-no targets (0 … 1) under ``sigmoid(logits)``.
+
+    Parameters
+    ----------
+    logits, target: numbers of one shape; ShapeError for two.
+    reduction: ``"mean"``, ``"sum"``, or ``"none"`` for the loss of each element.
 
     >>> binary_cross_entropy_with_logits(np.array([0.0, 1000.0]), np.array([1.0, 1.0]), reduction="none").round(4)
     array([0.6931, 0.    ])
@@ -348,20 +392,32 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = 
 def one_hot(labels: Any, classes: int, dtype: Any = np.float64) -> Any:
     """Integer labels as vectors along a new last axis, 1 at the label and 0 elsewhere.
 
+    Parameters
+    ----------
+    labels: integers of any shape, DtypeError for others; a label that is no class gives zeros.
+    classes: the size of the new axis.
+    dtype: of the result.
+
     >>> one_hot(np.array([0, 2]), 3)
     array([[1., 0., 0.],
            [0., 0., 1.]])
     """
     labels = as_operand(labels)
     if labels.dtype.kind not in "iu":
-        raise DtypeError(
-            f"one_hot: labels of dtype {labels.dtype}", fix="give integers, for example labels.astype(int)"
-        )
+        raise DtypeError(f"one_hot: labels of dtype {labels.dtype}", fix="give integers, for example labels.astype(int)")
     return cast(expand_dims(labels, -1) == running_index(classes, labels), dtype=np.dtype(dtype))
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     """``x @ weight.T + bias`` with a weight of shape (outputs, inputs), as in PyTorch.
+
+    Parameters
+    ----------
+    x: floats (…, inputs).
+    weight: floats (outputs, inputs).
+    bias: one number per output, or None.
+
+    Returns floats (…, outputs); ShapeError where the inputs do not fit.
 
     >>> linear(np.array([1.0, 2.0]), np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([0.5, 0.0]))
     array([3.5, 2. ])
@@ -378,6 +434,13 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
 def layer_norm(x: Any, weight: Any = None, bias: Any = None, axis: Axes = -1, eps: float = 1e-5) -> Any:
     """``x`` less its mean over its standard deviation along ``axis``, then scaled by ``weight`` and moved by ``bias``.
+
+    Parameters
+    ----------
+    x: an array of floats.
+    weight, bias: arrays that broadcast to ``x``, or None.
+    axis: an axis or several.
+    eps: added to the variance, which keeps the divisor from 0.
 
     >>> layer_norm(np.array([1.0, 3.0]), eps=0.0)
     array([-1.,  1.])

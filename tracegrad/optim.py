@@ -33,6 +33,13 @@ class Optimizer:
     ----------
     init: ``init(params) -> state``.
     update: ``update(grads, state, params) -> (params, state)``; nothing is written to. Parameters keep their dtypes.
+        Raises TreeError and ShapeError for gradients that are not those of the parameters, DtypeError (as does ``init``)
+        for parameters that are no floats.
+
+    >>> rule = sgd(0.5)
+    >>> params = [np.array([1.0, 2.0])]
+    >>> rule.update([np.array([2.0, 2.0])], rule.init(params), params)[0]
+    [array([0., 1.])]
     """
 
     init: Callable[[Any], Any]
@@ -40,14 +47,22 @@ class Optimizer:
 
 
 class SgdState(NamedTuple):
-    """Steps taken, and the running sum of gradients, None without momentum."""
+    """Steps taken, and the running sum of gradients in the parameters' structure, None without momentum.
+
+    >>> print(sgd(0.1).init(np.zeros(2)))
+    SgdState(step=array(0), velocity=None)
+    """
 
     step: Any
     velocity: Any
 
 
 class AdamState(NamedTuple):
-    """Steps taken, and the running means of the gradients and of their squares."""
+    """Steps taken, and the running means of the gradients and of their squares, in the parameters' structure.
+
+    >>> print(adam().init(np.zeros(2)))
+    AdamState(step=array(0), first=array([0., 0.]), second=array([0., 0.]))
+    """
 
     step: Any
     first: Any
@@ -90,9 +105,7 @@ def sgd(lr: Rate, momentum: float = 0.0, nesterov: bool = False, weight_decay: f
     return Optimizer(init, update)
 
 
-def adam(
-    lr: Rate = 1e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
-) -> Optimizer:
+def adam(lr: Rate = 1e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> Optimizer:
     """Adam by PyTorch's formulas.
 
     ``m ← b1·m + (1 - b1)·g``, ``v ← b2·v + (1 - b2)·g²``, ``p ← p - lr / (1 - b1ᵗ) · m / (√v / √(1 - b2ᵗ) + eps)``.

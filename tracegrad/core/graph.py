@@ -66,6 +66,18 @@ class Graph:
     Parameters
     ----------
     base: a graph whose nodes this one starts with, ids kept.
+
+    ``nx`` is the networkx DiGraph of ids whose attribute ``node`` is the Node; iterating gives the nodes, an id in brackets
+    one of them, ``print`` all with the user's lines.
+
+    >>> import tracegrad as tg
+    >>> graph = tg.jit(lambda x: x * x + x, compile="never").graph(2.0)
+    >>> [node.op.name for node in graph]
+    ['input', 'multiply', 'add']
+    >>> graph[1]
+    %1: float64[] = multiply(%0, %0)
+    >>> sorted(graph.nx.edges), graph.outputs
+    ([(0, 1), (0, 2), (1, 2)], (2,))
     """
 
     def __init__(self, base: Graph | None = None) -> None:
@@ -80,6 +92,11 @@ class Graph:
 
     def emit(self, op: Op, inputs: tuple[int, ...], params: Mapping[str, Any] | None = None, where: Frame | None = None) -> int:
         """The id of the node that applies ``op``: an equal one that exists already, or a new one.
+
+        Parameters
+        ----------
+        op, inputs, params: what to apply to which nodes; the operands' dtypes are equal, and for a MAP their shapes.
+        where: the user's line, kept with a new node.
 
         Raises what ``op.infer`` raises, and RuntimeError on a frozen graph.
         """
@@ -99,7 +116,13 @@ class Graph:
         return node.id
 
     def freeze(self, outputs: Sequence[int], primal_outputs: int | None = None) -> Graph:
-        """Set the outputs and close the graph; returns it."""
+        """Set the outputs and close the graph; returns it.
+
+        Parameters
+        ----------
+        outputs: ids of the results, in order.
+        primal_outputs: how many of them are values; the others are cotangents. All by default.
+        """
         self.outputs = tuple(outputs)
         self.primal_outputs = len(self.outputs) if primal_outputs is None else primal_outputs
         self._frozen = True
@@ -172,6 +195,15 @@ class Graph:
         """The drawing of the graph as SVG text, also written to ``path`` where it is given.
 
         Nodes that only cotangents need are marked as the backward half.
+
+        Parameters
+        ----------
+        path: the file to write; OSError where it cannot be written.
+        title: stands above the drawing.
+
+        >>> import tracegrad as tg
+        >>> tg.jit(lambda x: x * x, compile="never").graph(2.0).svg()[:4]
+        '<svg'
         """
         text = svg(*self._drawing(), title=title)
         if path is not None:

@@ -203,11 +203,22 @@ class Tensor(InPlace):
 
         Raises TapeError for a tensor without history, a missing start, a graph that was freed, or values written to
         since; ShapeError for a start of another shape.
+
+        >>> x = tensor([1.0, 2.0], requires_grad=True)
+        >>> (3 * x).backward(tensor([1.0, 10.0]))
+        >>> x.grad
+        tensor([ 3., 30.])
         """
         backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs)
 
     def clone(self) -> Tensor:
-        """A copy with storage of its own, through which gradients flow."""
+        """A copy with storage of its own, through which gradients flow.
+
+        >>> x = tensor([1.0], requires_grad=True)
+        >>> x.clone().sum().backward()
+        >>> x.grad
+        tensor([1.])
+        """
         result: Tensor = cast(self, dtype=self.dtype)
         return result
 
@@ -216,13 +227,21 @@ class Tensor(InPlace):
         return self.clone()
 
     def detach(self) -> Tensor:
-        """The same storage without history."""
+        """The same storage without history.
+
+        >>> tensor([1.0], requires_grad=True).detach()
+        tensor([1.])
+        """
         return Tensor._wrap(self._array, None, self._own_version())
 
     # -- leaving the graph --------------------------------------------------------------------------------------------
 
     def numpy(self) -> Array:
-        """The array itself, not a copy; refused while the tensor requires grad."""
+        """The array itself, not a copy; TapeError while the tensor requires grad.
+
+        >>> tensor([1.0, 2.0]).numpy()
+        array([1., 2.], dtype=float32)
+        """
         if self.requires_grad:
             raise TapeError(
                 "can't call numpy() on Tensor that requires grad",
@@ -244,7 +263,11 @@ class Tensor(InPlace):
         return apply_function(function, args, kwargs)
 
     def item(self) -> Any:
-        """The one element as a Python number."""
+        """The one element as a Python number; TapeError for more elements or none.
+
+        >>> tensor([2.5]).item()
+        2.5
+        """
         if self._array.size != 1:
             raise TapeError(
                 f"a Tensor with {self._array.size} elements cannot be converted to Scalar",
@@ -254,7 +277,11 @@ class Tensor(InPlace):
         return self._array.item()
 
     def tolist(self) -> Any:
-        """Nested lists of Python numbers."""
+        """Nested lists of Python numbers, a number for a 0-d tensor.
+
+        >>> tensor([[1.0], [2.0]]).tolist()
+        [[1.0], [2.0]]
+        """
         return self._array.tolist()
 
     def __float__(self) -> float:
@@ -323,6 +350,12 @@ def _values(data: Any) -> Any:
 def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of the data.
 
+    Parameters
+    ----------
+    data: a number, nested sequences of numbers or tensors, an array or a tensor.
+    dtype: of the tensor; chosen by the data where it is None.
+    requires_grad: whether operations on it are recorded, and backward adds to its ``.grad``.
+
     Python floats become float32 as in PyTorch, integers int64; NumPy arrays keep their dtype. Raises TapeError for an
     integer tensor that is to require grad, DtypeError for data of unsupported dtypes.
 
@@ -384,9 +417,7 @@ def backward(
         nodes = [node for node, _ in roots if node is not None]
         targets = None if wrt is None else [n for n in map(source_of, wrt) if n is not None]
         if wrt is not None and (not wrt or targets is None or len(targets) < len(wrt)):
-            raise TapeError(
-                "an input of backward does not require grad", fix="list tensors made with requires_grad=True"
-            )
+            raise TapeError("an input of backward does not require grad", fix="list tensors made with requires_grad=True")
         keep = create_graph if retain_graph is None else retain_graph
         found = run_backward(nodes, [g for _, g in roots], keep=keep, create=create_graph, make=Tensor, targets=targets)
         if wrt is not None:
