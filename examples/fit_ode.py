@@ -1,50 +1,50 @@
-"""Fit the rates of a predator-prey model: the gradient goes through every step of a Runge-Kutta integration."""
+"""Fit a swinging pendulum: the gradient goes through every step of the integration of its differential equation."""
 
 import numpy as np
 from scipy.optimize import minimize
 
 import tracegrad as tg
 
-STEP, COUNT = 0.1, 60
+STEP, COUNT = 0.15, 15
 
 
-def motion(rates, state):
-    """Lotka and Volterra: prey grows and is eaten, predators eat and starve."""
-    prey, predators = state
-    growth, hunted, fed, starved = rates
-    return np.array([growth * prey - hunted * prey * predators, fed * prey * predators - starved * predators])
+def acceleration(p, angle, speed):
+    stiffness, damping = p
+    return -stiffness * np.sin(angle) - damping * speed
 
 
-def integrate(rates, state):
-    """The states at all times, by the classical fourth-order method."""
-    states = [state]
+def swing(p, angle, speed):
+    """The angles after each step, by the midpoint method; many pendulums at once."""
+    angles = []
     for _ in range(COUNT):
-        k1 = motion(rates, state)
-        k2 = motion(rates, state + 0.5 * STEP * k1)
-        k3 = motion(rates, state + 0.5 * STEP * k2)
-        k4 = motion(rates, state + STEP * k3)
-        state = state + STEP / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
-        states.append(state)
-    return np.stack(states)
+        middle_angle = angle + 0.5 * STEP * speed
+        middle_speed = speed + 0.5 * STEP * acceleration(p, angle, speed)
+        angle = angle + STEP * middle_speed
+        speed = speed + STEP * acceleration(p, middle_angle, middle_speed)
+        angles.append(angle)
+    return angles
 
 
 @tg.grad_compile
-def loss(log_rates, start, observed):
-    """The mean squared error; rates are positive, so their logarithms are fitted."""
-    return np.mean((integrate(np.exp(log_rates), start) - observed) ** 2)
+def loss(p, angle, speed, observed):
+    """The mean squared error over all times and pendulums."""
+    return sum(np.mean((a - o) ** 2) for a, o in zip(swing(p, angle, speed), observed, strict=True)) / COUNT
 
 
 def main():
-    truth = np.array([1.1, 0.4, 0.1, 0.4])
-    start = np.array([10.0, 5.0])
-    observed = integrate(truth, start) + 0.05 * np.random.default_rng(3).standard_normal((COUNT + 1, 2))
+    rng = np.random.default_rng(3)
+    truth = np.array([9.81, 0.4])
+    angle, speed = rng.uniform(-2.0, 2.0, 20), rng.uniform(-1.0, 1.0, 20)
+    observed = np.array(swing(truth, angle, speed))
+    observed += 0.05 * rng.standard_normal(observed.shape)
 
-    guess = np.log(np.array([1.0, 0.5, 0.15, 0.5]))
-    fit = minimize(loss.value_and_grad, guess, args=(start, observed), jac=True, method="BFGS")
-    print("rates", np.exp(fit.x).round(3), "true", truth)
-    print(f"{fit.nfev} calls, error {fit.fun:.4f}, noise {0.05**2:.4f}")
-    print(f"{len(loss.graph(guess, start, observed))} nodes in {loss.stats.kernels} kernels")
-    assert np.allclose(np.exp(fit.x), truth, rtol=0.03)
+    start = np.array([8.0, 0.0])
+    fit = minimize(loss.value_and_grad, start, args=(angle, speed, observed), jac=True, method="BFGS")
+    print(f"stiffness {fit.x[0]:.3f}, true {truth[0]}; damping {fit.x[1]:.3f}, true {truth[1]}")
+    print(f"{fit.nfev} calls; error {fit.fun:.5f}, variance of the noise {0.05**2:.5f}")
+    nodes = len(loss.graph(start, angle, speed, observed))
+    print(f"{nodes} nodes for {COUNT} steps and their gradient, in {loss.stats.kernels} kernels")
+    assert np.allclose(fit.x, truth, rtol=0.02)
 
 
 if __name__ == "__main__":

