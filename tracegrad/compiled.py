@@ -19,7 +19,7 @@ from tracegrad.core.aval import Aval, supported
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
-from tracegrad.errors import DifferentiationError, TraceError, TracegradError
+from tracegrad.errors import DifferentiationError, DtypeError, TraceError, TracegradError
 from tracegrad.inspect.annotate import annotate_source
 from tracegrad.inspect.explain import explain_compilation
 from tracegrad.inspect.text import Text
@@ -202,7 +202,10 @@ def _entry(leaf: Any, path: str) -> Argument | Static:
     if isinstance(leaf, Sym):
         return Argument(path, leaf.aval, leaf.weak)
     if isinstance(leaf, (np.ndarray, np.generic)):
-        return Argument(path, Aval(leaf.shape, supported(leaf.dtype)))
+        try:
+            return Argument(path, Aval(leaf.shape, supported(leaf.dtype)))
+        except DtypeError as error:
+            raise DtypeError(f"{path}: {error.message}", fix=error.fix, where=user_frame()) from None
     if type(leaf) is float:
         return Argument(path, Aval((), np.dtype(np.float64)), weak=True)
     if type(leaf) is int:

@@ -196,7 +196,8 @@ def refuse(function: Any, why: str = "") -> NoReturn:
     name = name_of(function)
     short = name.split(".", 1)[-1]
     known = sorted({f.__name__ for f in NUMPY_FUNCTIONS if hasattr(f, "__name__") and not f.__name__.startswith("_")})
-    near = difflib.get_close_matches(short.rsplit(".", 1)[-1], known, n=1, cutoff=0.8)
+    # a like name from another module means something else: scipy.linalg.expm is no np.expm1
+    near = difflib.get_close_matches(short, known, n=1, cutoff=0.8) if name.startswith("np.") else []
     fix = SPELLINGS.get(short) or (f"np.{near[0]}" if near else f"write it with functions that are traced; {EAGER}")
     raise TraceError(why or f"{name} is not traced", fix=fix, where=user_frame())
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tracegrad.core.graph import Graph
-from tracegrad.errors import Frame
+from tracegrad.errors import Frame, TracegradError
 from tracegrad.ops.maps import add
 from tracegrad.ops.pullback import carries_gradient, pull_back
 from tracegrad.ops.sources import zeros_shape
@@ -51,7 +51,10 @@ def differentiate(graph: Graph, wrt: Sequence[int], output: int = 0) -> Graph:
         operands = [Sym(recorder, i) for i in node.inputs]
         for k, i in enumerate(node.inputs):
             if i in active and carries_gradient(node.op, k):
-                part = pull_back(node.op, k, g, Sym(recorder, node.id), operands, node.params)
+                try:
+                    part = pull_back(node.op, k, g, Sym(recorder, node.id), operands, node.params)
+                except TracegradError as error:
+                    raise error.at(node.where) from None
                 known = cotangents.get(i)
                 cotangents[i] = part if known is None else add(known, part)
     place[0] = None

@@ -258,6 +258,8 @@ class Scalar:
         ours = MATH_FUNCTIONS.get(function)
         if ours is None:
             refuse(function)
+        if function in (math.fsum, math.prod):  # they iterate over their argument
+            args = tuple(list(a) if isinstance(a, Sym) and a.shape else a for a in args)
         shaped = [a for a in args if isinstance(a, Sym) and a.size != 1]
         if shaped:
             raise TypeError("only length-1 arrays can be converted to Python scalars")
