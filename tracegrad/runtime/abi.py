@@ -20,12 +20,14 @@ Under ``NUMBA_DISABLE_JIT=1`` the same file runs as Python, on the functions of 
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import njit
 from numba.core import cgutils
@@ -138,10 +140,23 @@ def entry(*arguments: str) -> Callable[[Callable[..., None]], Any]:
     def decorate(function: Callable[..., None]) -> Any:
         in_file = os.path.exists(function.__code__.co_filename)
         made = _njit(nogil=True, error_model="numpy", cache=in_file)(function)
+        if made is function:  # Numba is switched off
+
+            @functools.wraps(function)
+            def made(*values: Any) -> None:
+                function(*map(_as_declared, values, arguments))
+
         made.arguments = arguments
         return made
 
     return decorate
+
+
+def _as_declared(value: Any, declared: str) -> Any:
+    """Return an argument as a compiled entry takes it: Python numbers have the declared type."""
+    if "[" in declared:
+        return value
+    return np.dtype("bool" if declared == "boolean" else declared).type(value)
 
 
 def entry_types(arguments: tuple[str, ...]) -> tuple[Any, ...]:
