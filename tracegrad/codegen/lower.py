@@ -548,8 +548,8 @@ class _PartWriter:
         opened = []
         for a in range(self.axes.kept, len(self.axes.extents)):
             extent = self.axes.extents[a]
-            # a window of a few elements is unrolled
-            count = str(extent) if extent <= UNROLLED and self.axes.kept else self.size(extent)
+            # a window of a few elements is unrolled; axis 0 is left alone, since it usually counts a batch
+            count = str(extent) if extent <= UNROLLED and 0 not in self.part.axes else self.size(extent)
             header = f"for {self.axis_name(a)} in range({count}):"
             manager = self.block(header, frozenset({a}))
             manager.__enter__()

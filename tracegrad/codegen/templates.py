@@ -219,6 +219,13 @@ def _gemm(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout) 
     return _looped_product(x, y, out, m, depth, n)
 
 
+def _turn(text: _Text, turned: bool) -> None:
+    """Exchange the operands at run time: which way is faster depends on sizes, and the text must not."""
+    text.sizes(turned=int(turned))
+    text.line("if turned != 0:")
+    text.line("a, b = b, a", 2)
+
+
 def _tiled_product(x: Layout, y: Layout, out: Layout, m: int, depth: int, n: int) -> Template:
     text = _Text(out.dtype)
     batch = _merge_batch(x, y, out)
@@ -226,10 +233,10 @@ def _tiled_product(x: Layout, y: Layout, out: Layout, m: int, depth: int, n: int
     text.operand("b", 1, y.offset)
     text.pointer("c", ("output",))
     a, b, c = x.strides[-2:], y.strides[-2:], out.strides[-2:]
-    if n < 16 < m:
-        # A narrow result is computed transposed, where its columns fill the rows of a tile.
-        text.slots[0], text.slots[2] = ("buffer", 1), ("buffer", 0)
-        text.slots[1], text.slots[3] = text.slots[3], text.slots[1]
+    # A narrow result is computed transposed, where its columns fill the rows of a tile.
+    turned = n < 16 < m
+    _turn(text, turned)
+    if turned:
         m, n, a, b, c = n, m, b[::-1], a[::-1], c[::-1]
         batch = [(size, second, first, third) for size, first, second, third in batch]
     blocks = -(-m // BLOCK_ROWS) * -(-n // BLOCK_COLUMNS)
@@ -260,10 +267,10 @@ def _looped_product(x: Layout, y: Layout, out: Layout, m: int, depth: int, n: in
     text.operand("a", 0, x.offset)
     text.operand("b", 1, y.offset)
     text.pointer("c", ("output",))
-    if m == 1 and n > 1:
-        # the transposed product: the result's long axis is the outer one
-        text.slots[0], text.slots[2] = ("buffer", 1), ("buffer", 0)
-        text.slots[1], text.slots[3] = text.slots[3], text.slots[1]
+    # the transposed product of a row: the result's long axis is the outer one
+    turned = m == 1 and n > 1
+    _turn(text, turned)
+    if turned:
         m, n, a, b, c = n, m, b[::-1], a[::-1], c[::-1]
         batch = [(size, second, first, third) for size, first, second, third in batch]
     block = max(1, LOOP_WORK // max(depth * n, 1))

@@ -22,24 +22,12 @@ def _integers(x: Sym) -> bool:
     return x.dtype.kind in "iu"
 
 
-def _power_of_two(c: Any) -> bool:
-    """Whether dividing by c is multiplying by 1/c, to the last bit."""
-    with np.errstate(all="ignore"):
-        return bool(c.dtype.kind == "f" and np.isfinite(c) and abs(np.frexp(c)[0]) == 0.5 and np.isfinite(1 / c))
-
-
 INTEGER = ("int64",)
 
 NEUTRAL: tuple[Rule, ...] = (
     rule("times-one", "exact", lambda x: x * 1, lambda x: x),
     rule("divide-by-one", "exact", lambda x: x / 1, lambda x: x),
     rule("divide-by-minus-one", "exact", lambda x: x / -1, lambda x: -x),
-    rule(
-        "divide-by-power-of-two",
-        "exact",
-        lambda x: x / number("c", 4.0, _power_of_two),
-        lambda x, c: x * (1 / c),
-    ),
     # x + 0.0 is not x at x = -0.0, but x + (-0.0) is
     rule("add-minus-zero", "exact", lambda x: x + -0.0, lambda x: x),
     rule(
