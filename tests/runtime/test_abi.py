@@ -105,6 +105,31 @@ def test_offsets_negative_indices_and_layouts(registry, imports, tmp_path):
         program.entry(x.T, out, plain, np.array([3, 0, 0, 0, 0]))
 
 
+DIVISION = """
+@kernel
+def k0_HASH_(first, last, table):
+    out = write(table, 2, int64)
+    for c in range(first, last):
+        out[2 * c] = quotient(c - 7, table[3])
+        out[2 * c + 1] = remainder(c - 7, table[3])
+
+@entry("int64[:, ::1]", "int64[::1]")
+def run_HASH_(out, plan):
+    table = stack_table(plan, 4)
+    place(table, 2, out)
+    launch(k0_HASH_, table, 0)
+"""
+
+
+@pytest.mark.parametrize("extent", [1, 3, 8])
+def test_division_is_pythons_for_positive_extents(registry, imports, tmp_path, extent):
+    out = np.zeros((15, 2), np.int64)
+    registry.load(imports + DIVISION, ("int64[:, ::1]", "int64[::1]"), tmp_path / "cache").entry(
+        out, np.array([15, 0, 0, extent])
+    )
+    assert out.tolist() == [list(divmod(n - 7, extent)) for n in range(15)]
+
+
 def test_read_only_arrays_are_arguments_like_others(registry, chain, tmp_path):
     entry = registry.load(chain.source, chain.arguments, tmp_path / "cache").entry
     x = np.arange(10.0)

@@ -23,7 +23,9 @@ __all__ = [
     "place",
     "place_scalar",
     "pointer",
+    "quotient",
     "read",
+    "remainder",
     "scalar",
     "shift",
     "stack_table",
@@ -117,6 +119,16 @@ def buffer_offset(buffer: PointerTwin, elements: int) -> PointerTwin:
     """Return the same buffer with element 0 moved by a number of elements."""
     moved = buffer.address + int(elements) * buffer.dtype.itemsize
     return PointerTwin(moved, buffer.dtype, buffer.loadable, buffer.storable)
+
+
+def quotient(index: int, extent: int) -> int:
+    """Return ``index // extent`` for an extent above 0; compiled, it has none of the branches of Python's division."""
+    return index // extent
+
+
+def remainder(index: int, extent: int) -> int:
+    """Return ``index % extent`` for an extent above 0; compiled, it has none of the branches of Python's division."""
+    return index % extent
 
 
 def scalar(table: TableTwin, slot: int, dtype: Any) -> Any:
