@@ -181,3 +181,18 @@ def test_rules_that_undo_each_other_are_named():
     back = rule("a-wrong-shape", "exact", lambda x: exp(x), lambda x: total(x))
     with pytest.raises(AssertionError, match="a-wrong-shape"):
         rewriting(traced(lambda x: tanh(x), (3,)), (Stage("bad", (there, back)),))
+
+
+def test_a_view_sinks_through_a_long_chain():
+    """Deeper than Python's stack allows to rewrite answers inside each other."""
+
+    def chain(x):
+        for _ in range(500):
+            x = tanh(x)
+        return reshape_to(x, shape=(3, 2))
+
+    graph = rewrite(traced(chain, (2, 3)))
+    verify(graph, "rewrite")
+    assert [node.op for node in graph][1] is reshape_to  # at the input
+    assert Counter(node.op.name for node in graph) == {"input": 1, "reshape": 1, "tanh": 500}
+    assert same(rewrite(graph), graph)
