@@ -336,18 +336,27 @@ class _PartWriter:
         known = self.known(key)
         if known is not None:
             return known
-        if n.op.kind is Kind.VIEW and not self._held(node):
+        if self._loaded(node):
+            return self._load(n, index, guards, key)
+        if n.op.kind is Kind.VIEW:
             return self._view(n, index, guards)
-        if n.op.kind is Kind.IOTA and not self._held(node):
+        if n.op.kind is Kind.IOTA:
             at = self.axes.convert(index[0])
             text = self.index_text(at)
             return self.assign(self.scope_for(at.axes()), key, "at", text, node)
-        if self._recomputed(node):
-            operands = tuple(self.value(i, index, guards) for i in n.inputs)
-            axes = frozenset().union(*(self.axes.convert(i).axes() for i in index), *self._guard_axes(guards))
-            scope = self._behind(self.scope_for(axes), operands)
-            return self.assign(scope, key, "t", self.map_text(n, operands), node)
-        return self._load(n, index, guards, key)
+        operands = tuple(self.value(i, index, guards) for i in n.inputs)
+        axes = frozenset().union(*(self.axes.convert(i).axes() for i in index), *self._guard_axes(guards))
+        scope = self._behind(self.scope_for(axes), operands)
+        return self.assign(scope, key, "t", self.map_text(n, operands), node)
+
+    def _loaded(self, node: int) -> bool:
+        """Whether an element comes from a buffer; its load then gives 0 outside of the guards."""
+        n = self.graph[node]
+        if n.op.kind in GIVEN:
+            return n.aval.ndim > 0
+        if n.op.kind in (Kind.VIEW, Kind.IOTA):
+            return self._held(node)
+        return not self._recomputed(node)
 
     def _recomputed(self, node: int) -> bool:
         """Whether a node is computed wherever it is read; one that this part computes after its loops is, within them."""
@@ -381,13 +390,9 @@ class _PartWriter:
             if condition is None:
                 result = operand
             elif result is None:
-                loads = self.graph[n.inputs[read.operand]]
-                already = loads.op.kind in GIVEN or loads.id in self.program.stored
-                result = (
-                    operand
-                    if already and loads.aval.ndim
-                    else self._select(condition, operand, self.number(zero, n.aval.dtype), n)
-                )
+                outside = self.number(zero, n.aval.dtype)
+                loaded = self._loaded(n.inputs[read.operand])
+                result = operand if loaded else self._select(condition, operand, outside, n)
             else:
                 result = self._select(condition, operand, result, n)
         return result if result is not None else self.number(zero, n.aval.dtype)
