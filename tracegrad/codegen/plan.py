@@ -48,16 +48,18 @@ def plan_program(program: Program, generated: Generated, threads: int | None = N
     last: dict[int, int] = {}
     blocks: list[Lifetime] = []
     checked = False
-    for step, (kernel, launch) in enumerate(zip(program.kernels, generated.launches, strict=True)):
-        touched = {*kernel.nodes, *kernel.reads, *(s.value for s in launch.text.slots if s.kind == "buffer")}
-        for node in touched & program.stored - outside:
-            first.setdefault(node, step)
-            last[node] = step
-        for k, slot in enumerate(launch.text.slots):
-            if slot.kind in ("partial", "scratch"):
-                nbytes = slot.value * slot.dtype.itemsize if slot.dtype is not None else slot.value
-                blocks.append(Lifetime((step, k), nbytes, step, step))
-            checked = checked or slot.kind == STATUS
+    for number, step in enumerate(generated.steps):
+        for launch in step.launches:
+            kernel = program.kernels[launch.kernel]
+            touched = {*kernel.nodes, *kernel.reads, *(s.value for s in launch.text.slots if s.kind == "buffer")}
+            for node in touched & program.stored - outside:
+                first.setdefault(node, number)
+                last[node] = number
+            for k, slot in enumerate(launch.text.slots):
+                if slot.kind in ("partial", "scratch"):
+                    nbytes = slot.value * slot.dtype.itemsize if slot.dtype is not None else slot.value
+                    blocks.append(Lifetime((launch.kernel, k), nbytes, number, number))
+                checked = checked or slot.kind == STATUS
     blocks += [Lifetime(node, graph[node].aval.nbytes, first[node], last[node]) for node in first]
     placement = plan_memory(blocks)
     if checked:
@@ -65,11 +67,20 @@ def plan_program(program: Program, generated: Generated, threads: int | None = N
         moved = {key: offset + ALIGN for key, offset in placement.offsets.items()}
         placement = Placement({**moved, STATUS: 0}, placement.nbytes + ALIGN, placement.live_bytes + 8)
     words = np.zeros(max(generated.words, 1), np.int64)
-    for step, launch in enumerate(generated.launches):
-        words[launch.base] = launch.text.chunks
-        words[launch.base + 1] = 0 if threads == 1 or not launch.text.parallel else (threads or 1)
-        for k, slot in enumerate(launch.text.slots):
-            words[launch.base + 2 + k] = _word(slot, (step, k), placement)
+    for step in generated.steps:
+        start = 0
+        for k, launch in enumerate(step.launches):
+            words[launch.base] = launch.text.chunks
+            words[launch.base + 1] = 0 if threads == 1 or not launch.text.parallel else (threads or 1)
+            for j, slot in enumerate(launch.text.slots):
+                words[launch.base + 2 + j] = _word(slot, (launch.kernel, j), placement)
+            if step.words:
+                words[step.base + 3 + 2 * k : step.base + 5 + 2 * k] = start, launch.base - step.base
+                start += launch.text.chunks
+        if step.words:
+            together = max(int(words[launch.base + 1]) for launch in step.launches)
+            words[step.base : step.base + 3] = start, together, len(step.launches)
+            words[step.base + step.words - 1] = start
     words.flags.writeable = False
     return Plan(words, placement, checked)
 

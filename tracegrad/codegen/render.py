@@ -27,11 +27,39 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A kernel of a program: its name in the file, where its words start in the table, and its text."""
+    """A kernel of a program: its number there, its name in the file, where its words start in the table, and its text."""
 
+    kernel: int
     name: str
     base: int
     text: KernelText
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One launch of the entry: a kernel, or several that are equal up to names and independent, side by side.
+
+    ``base`` is where the words of a joint launch start: chunks, threads, number of members, then for each member the chunk
+    and the word at which it starts, and at last the number of all chunks.
+    """
+
+    launches: tuple[Launch, ...]
+    base: int
+
+    @property
+    def words(self) -> int:
+        """Words of the joint launch; a kernel alone needs none besides its own."""
+        return 4 + 2 * len(self.launches) if len(self.launches) > 1 else 0
+
+
+PARTS = """@kernel
+def {name}_parts(first, last, table):
+    for part in range(table[2]):
+        start = table[3 + 2 * part]
+        begin = max(first, start)
+        end = min(last, table[5 + 2 * part])
+        if begin < end:
+            {name}(begin - start, end - start, buffer_offset(table, table[4 + 2 * part]))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +70,21 @@ class Generated:
     ----------
     source: its text; the loader puts the content hash in place of ``_HASH_``.
     parameters: the entry's arguments, apart from the arena and the plan, which come last.
-    launches: the kernels in order.
+    steps: the launches in order.
     words: length of the table.
     kernels: number of different kernels.
     """
 
     source: str
     parameters: tuple[Parameter, ...]
-    launches: tuple[Launch, ...]
+    steps: tuple[Step, ...]
     words: int
     kernels: int
+
+    @property
+    def launches(self) -> tuple[Launch, ...]:
+        """All kernels, in the order they run."""
+        return tuple(launch for step in self.steps for launch in step.launches)
 
     @property
     def entry_arguments(self) -> tuple[str, ...]:
@@ -67,18 +100,23 @@ def generate(program: Program) -> Generated:
     """
     texts = [lower_part(program, k) if k.part is not None else lower_template(program, k) for k in program.kernels]
     names: dict[str, str] = {}
-    launches: list[Launch] = []
+    steps: list[Step] = []
     base = 0
-    for text in texts:
-        name = names.setdefault(text.source, f"k{len(names)}")
-        launches.append(Launch(name, base, text))
-        base += 2 + len(text.slots)
+    for members in side_by_side(program, texts):
+        own = []
+        for k in members:
+            own.append(Launch(k, names.setdefault(texts[k].source, f"k{len(names)}"), base, texts[k]))
+            base += 2 + len(texts[k].slots)
+        steps.append(Step(tuple(own), base))
+        base += steps[-1].words
+    launches = [launch for step in steps for launch in step.launches]
     parameters = _parameters(program, launches)
     imports: set[tuple[str, str]] = {
         (ABI, word) for word in ("entry", "launch", "place", "place_scalar", "shift", "stack_table")
     }
     functions = []
     seen = set()
+    joint = {step.launches[0].name for step in steps if step.words}
     for launch in launches:
         if launch.name not in seen:
             seen.add(launch.name)
@@ -88,10 +126,35 @@ def generate(program: Program) -> Generated:
                 .replace("{name}", f"{launch.name}_HASH_")
                 .rstrip()
             )
-    entry = _entry(program, parameters, launches, base)
+            if launch.name in joint:
+                imports.add((ABI, "buffer_offset"))
+                functions.append(
+                    PARTS.replace("{name}_parts", f"{launch.name}_parts_HASH_").replace("{name}", f"{launch.name}_HASH_")
+                )
+    entry = _entry(program, parameters, steps, base)
     used = {(module, word) for module, word in imports if module != ABI or any(word in t for t in (*functions, entry))}
     source = "\n\n\n".join(["\n".join(_import_lines(used)), *functions, entry]) + "\n"
-    return Generated(source, tuple(parameters), tuple(launches), base, len(names))
+    return Generated(source, tuple(parameters), tuple(steps), base, len(names))
+
+
+def side_by_side(program: Program, texts: list[KernelText]) -> list[tuple[int, ...]]:
+    """The kernels in the order of their launches, equal ones together where nothing between them reads their results.
+
+    One launch for many small arrays, as in an optimiser's step, is one hand-over to the threads.
+    """
+    order: list[list[int]] = []
+    for k, text in enumerate(texts):
+        kernel = program.kernels[k]
+        for place in range(len(order) - 1, -1, -1):
+            members = order[place]
+            made = {n for m in members for n in program.kernels[m].nodes}
+            later = {n for others in order[place + 1 :] for m in others for n in program.kernels[m].reads}
+            if texts[members[0]].source == text.source and not text.finish and not made & (later | kernel.reads):
+                order.append([*order.pop(place), k])
+                break
+        else:
+            order.append([k])
+    return [tuple(members) for members in order]
 
 
 def _import_lines(imports: Iterable[tuple[str, str]]) -> list[str]:
@@ -125,7 +188,7 @@ def _parameters(program: Program, launches: list[Launch]) -> list[Parameter]:
     return parameters
 
 
-def _entry(program: Program, parameters: list[Parameter], launches: list[Launch], words: int) -> str:
+def _entry(program: Program, parameters: list[Parameter], steps: list[Step], words: int) -> str:
     kinds = ", ".join(f'"{p.kind}"' for p in parameters)
     names = ", ".join([*(p.name for p in parameters), "arena", "plan"])
     lines = [
@@ -135,18 +198,30 @@ def _entry(program: Program, parameters: list[Parameter], launches: list[Launch]
     ]
     by_input = {p.node: p.name for p in parameters if p.role != "output"}
     by_output = {p.node: p.name for p in parameters if p.role == "output"}
-    for launch in launches:
-        for k, slot in enumerate(launch.text.slots):
-            word = launch.base + 2 + k
-            if slot.kind == "argument":
-                lines.append(f"    place_scalar(table, {word}, {by_input[slot.value]})")
-            elif slot.kind in ("partial", "scratch", "status"):
-                lines.append(f"    shift(table, {word}, arena)")
-            elif slot.kind in ("buffer", "output"):
-                array = by_input.get(slot.value) if slot.kind == "buffer" else None
-                array = array or by_output.get(slot.value)
-                lines.append(f"    place(table, {word}, {array})" if array else f"    shift(table, {word}, arena)")
-        lines.append(f"    launch({launch.name}_HASH_, table, {launch.base})")
-        if launch.text.finish:
-            lines.append(f"    launch({launch.name}_finish_HASH_, table, {launch.base}, 1)")
+    for step in steps:
+        for launch in step.launches:
+            lines += _placed(launch, by_input, by_output)
+        first = step.launches[0]
+        if step.words:
+            lines.append(f"    launch({first.name}_parts_HASH_, table, {step.base})")
+            continue
+        lines.append(f"    launch({first.name}_HASH_, table, {first.base})")
+        if first.text.finish:
+            lines.append(f"    launch({first.name}_finish_HASH_, table, {first.base}, 1)")
     return "\n".join(lines)
+
+
+def _placed(launch: Launch, by_input: dict[int, str], by_output: dict[int, str]) -> list[str]:
+    """The lines that put addresses and scalar arguments into a kernel's words."""
+    lines = []
+    for k, slot in enumerate(launch.text.slots):
+        word = launch.base + 2 + k
+        if slot.kind == "argument":
+            lines.append(f"    place_scalar(table, {word}, {by_input[slot.value]})")
+        elif slot.kind in ("partial", "scratch", "status"):
+            lines.append(f"    shift(table, {word}, arena)")
+        elif slot.kind in ("buffer", "output"):
+            array = by_input.get(slot.value) if slot.kind == "buffer" else None
+            array = array or by_output.get(slot.value)
+            lines.append(f"    place(table, {word}, {array})" if array else f"    shift(table, {word}, arena)")
+    return lines

@@ -114,10 +114,12 @@ def _kernel(program: Program, number: int, kernel: Kernel) -> Iterator[str]:
 
 def _generate(c: Compilation) -> Iterator[str]:
     assert c.generated is not None
-    yield f"{c.generated.kernels} different kernels, {len(c.generated.launches)} launches, {c.generated.words} table words"
-    for launch in c.generated.launches:
-        way = "over threads" if launch.text.parallel else "serially"
-        yield f"{launch.name}: {launch.text.chunks} chunks, run {way}"
+    yield f"{c.generated.kernels} different kernels, {len(c.generated.steps)} launches, {c.generated.words} table words"
+    for step in c.generated.steps:
+        way = "over threads" if any(launch.text.parallel for launch in step.launches) else "serially"
+        kernels = ", ".join(str(launch.kernel) for launch in step.launches)
+        chunks = sum(launch.text.chunks for launch in step.launches)
+        yield f"{step.launches[0].name} for kernel {kernels}: {chunks} chunks, run {way}"
 
 
 def _plan_memory(c: Compilation) -> Iterator[str]:

@@ -115,8 +115,10 @@ def pointer(table: TableTwin, slot: int, dtype: Any) -> PointerTwin:
     return PointerTwin(table[slot], _numpy_dtype(dtype))
 
 
-def buffer_offset(buffer: PointerTwin, elements: int) -> PointerTwin:
-    """Return the same buffer with element 0 moved by a number of elements."""
+def buffer_offset(buffer: Any, elements: int) -> Any:
+    """Return the same buffer, or table, with element 0 moved by a number of elements."""
+    if isinstance(buffer, TableTwin):
+        return buffer.from_word(int(elements))
     moved = buffer.address + int(elements) * buffer.dtype.itemsize
     return PointerTwin(moved, buffer.dtype, buffer.loadable, buffer.storable)
 
