@@ -20,6 +20,30 @@ agree()
 """
 
 
+# Programs that were wrong once.
+FOUND = """
+from numpy import array
+from tests.programs import Program, Step, check
+
+flipped = (slice(-4, None, -2),)
+for program in (
+    Program(((),), (Step("reshape", (0,), ((1,),)), Step("concatenate", (1, 1), (0,)), Step("abs", (1,)))),
+    Program(((),), (Step("reshape", (0,), ((1, 1),)),), "float32"),
+    Program(((2,),), (Step("max", (0,), (None, True)),)),
+    Program(((),), (Step("abs", (0,)), Step("reshape", (0,), ((1,),)), Step("assign", (2,), ((None, 0), 0.25)))),
+    Program(
+        ((1, 1),),
+        (Step("stack", (0, 0), (-1,)), Step("softmax", (1,), (None, True)), Step("stack", (0, 0), (0,)))
+        + (Step("softmax", (1,), (None, True)),),
+    ),
+    Program(
+        ((3, 17), (5,)), (Step("index", (1,), (array([-2]),)), Step("relu", (1,)), Step("index", (3,), (flipped,)))
+    ),
+):
+    check(program, "native", "eager")
+"""
+
+
 def quickly(examples, phases=tuple(Phase)):
     return settings(
         max_examples=examples,
@@ -59,6 +83,10 @@ def test_generated_files_as_python():
     Matrix products are left out: their files call microkernels, which have no Python meaning.
     """
     run_python(TWINS.format(examples=200, longest=7), NUMBA_DISABLE_JIT="1")
+
+
+def test_programs_that_were_wrong_once():
+    run_python(FOUND, NUMBA_DISABLE_JIT="1")
 
 
 @pytest.mark.nightly

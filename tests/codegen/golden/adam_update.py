@@ -1,5 +1,5 @@
 from tracegrad.codegen.mathlib import divide, power, sqrt
-from tracegrad.runtime.abi import entry, float32, float64, int64, kernel, launch, place, place_scalar, read, scalar, stack_table, write
+from tracegrad.runtime.abi import buffer_offset, entry, float32, float64, int64, kernel, launch, place, place_scalar, read, scalar, stack_table, write
 
 
 @kernel
@@ -66,9 +66,19 @@ def k1_HASH_(first, last, table):
             out2[i] = t26
 
 
+@kernel
+def k1_parts_HASH_(first, last, table):
+    for part in range(table[2]):
+        start = table[3 + 2 * part]
+        begin = max(first, start)
+        end = min(last, table[5 + 2 * part])
+        if begin < end:
+            k1_HASH_(begin - start, end - start, buffer_offset(table, table[4 + 2 * part]))
+
+
 @entry("float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, ::1]", "int64", "float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, ::1]", "float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, ::1]", "float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, ::1]", "float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, ::1]", "int64[::1]", "float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, ::1]", "float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, :, :, ::1]", "float32[::1]", "float32[:, ::1]", "uint8[::1]", "int64[::1]")
 def run_HASH_(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24, out0, out1, out2, out3, out4, out5, out6, out7, out8, out9, out10, out11, out12, out13, out14, out15, out16, out17, out18, arena, plan):
-    table = stack_table(plan, 124)
+    table = stack_table(plan, 140)
     place_scalar(table, 2, a6)
     place(table, 3, out6)
     launch(k0_HASH_, table, 0)
@@ -80,7 +90,6 @@ def run_HASH_(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a
     place_scalar(table, 18, a6)
     place(table, 22, a19)
     place(table, 23, out0)
-    launch(k1_HASH_, table, 4)
     place(table, 28, a8)
     place(table, 30, a1)
     place(table, 32, out8)
@@ -89,7 +98,6 @@ def run_HASH_(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a
     place_scalar(table, 38, a6)
     place(table, 42, a20)
     place(table, 43, out1)
-    launch(k1_HASH_, table, 24)
     place(table, 48, a9)
     place(table, 50, a2)
     place(table, 52, out9)
@@ -98,7 +106,6 @@ def run_HASH_(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a
     place_scalar(table, 58, a6)
     place(table, 62, a21)
     place(table, 63, out2)
-    launch(k1_HASH_, table, 44)
     place(table, 68, a10)
     place(table, 70, a3)
     place(table, 72, out10)
@@ -107,7 +114,6 @@ def run_HASH_(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a
     place_scalar(table, 78, a6)
     place(table, 82, a22)
     place(table, 83, out3)
-    launch(k1_HASH_, table, 64)
     place(table, 88, a11)
     place(table, 90, a4)
     place(table, 92, out11)
@@ -116,7 +122,6 @@ def run_HASH_(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a
     place_scalar(table, 98, a6)
     place(table, 102, a23)
     place(table, 103, out4)
-    launch(k1_HASH_, table, 84)
     place(table, 108, a12)
     place(table, 110, a5)
     place(table, 112, out12)
@@ -125,4 +130,4 @@ def run_HASH_(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a
     place_scalar(table, 118, a6)
     place(table, 122, a24)
     place(table, 123, out5)
-    launch(k1_HASH_, table, 104)
+    launch(k1_parts_HASH_, table, 124)

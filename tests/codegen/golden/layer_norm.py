@@ -1,5 +1,5 @@
 from tracegrad.codegen.mathlib import absorbing_multiply, accumulate, divide, sqrt
-from tracegrad.runtime.abi import entry, float64, kernel, launch, place, read, scalar, shift, stack_table, update, write
+from tracegrad.runtime.abi import buffer_offset, entry, float64, kernel, launch, place, read, scalar, shift, stack_table, update, write
 
 
 @kernel
@@ -140,9 +140,19 @@ def k1_HASH_(first, last, table):
                 kept0[i] = accumulate(kept0[i], t0)
 
 
+@kernel
+def k1_parts_HASH_(first, last, table):
+    for part in range(table[2]):
+        start = table[3 + 2 * part]
+        begin = max(first, start)
+        end = min(last, table[5 + 2 * part])
+        if begin < end:
+            k1_HASH_(begin - start, end - start, buffer_offset(table, table[4 + 2 * part]))
+
+
 @entry("float64[:, ::1]", "float64[::1]", "float64[::1]", "float64[::1]", "float64[:, ::1]", "float64[::1]", "float64[::1]", "uint8[::1]", "int64[::1]")
 def run_HASH_(a0, a1, a2, out0, out1, out2, out3, arena, plan):
-    table = stack_table(plan, 39)
+    table = stack_table(plan, 47)
     shift(table, 2, arena)
     place(table, 6, a0)
     place(table, 13, a1)
@@ -155,7 +165,6 @@ def run_HASH_(a0, a1, a2, out0, out1, out2, out3, arena, plan):
     launch(k0_finish_HASH_, table, 0, 1)
     place(table, 27, out3)
     shift(table, 29, arena)
-    launch(k1_HASH_, table, 23)
     place(table, 35, out2)
     shift(table, 37, arena)
-    launch(k1_HASH_, table, 31)
+    launch(k1_parts_HASH_, table, 39)
