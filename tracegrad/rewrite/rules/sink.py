@@ -22,9 +22,12 @@ def _map() -> Any:
 
 
 def _plain(node: Application, shape: Shape) -> bool:
-    """Whether the reshape of every operand is free: a stretched one would have to be indexed through it."""
+    """Whether the reshape of every operand is free: a stretched one would have to be indexed through it.
+
+    One that only adds or drops axes of size 1 stays where it is, since loops have no such axes.
+    """
     same = [n for n in node.operands[0].shape if n != 1] == [n for n in shape if n != 1]
-    return same or all(made_by(x).op is not broadcast or not unstretched(x).shape for x in node.operands)
+    return not same and all(made_by(x).op is not broadcast or not unstretched(x).shape for x in node.operands)
 
 
 RULES: tuple[Rule, ...] = (
