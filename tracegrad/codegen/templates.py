@@ -16,12 +16,7 @@ import numpy as np
 
 from tracegrad.core.aval import Shape
 
-Slot = (
-    tuple[Literal["buffer"], int]
-    | tuple[Literal["output"]]
-    | tuple[Literal["size"], int]
-    | tuple[Literal["scratch"], int]
-)
+Slot = tuple[Literal["buffer"], int] | tuple[Literal["output"]] | tuple[Literal["size"], int] | tuple[Literal["scratch"], int]
 
 MICROKERNELS = "tracegrad.codegen.microkernels"
 CONVOLUTION = "tracegrad.codegen.microkernels_conv"
@@ -33,7 +28,10 @@ MOST_CHUNKS = 64
 """Chunks of a launch: enough for any machine's threads; each has scratch memory of its own."""
 
 DEPTH, BLOCK_ROWS, BLOCK_COLUMNS = 256, 48, 512
-"""The blocks of the matrix product in ``microkernels``, which cannot be imported here."""
+"""Blocks of the matrix product: for ``DEPTH`` steps of the sum, packed rows stay in the second-level cache."""
+
+PRODUCT_SCRATCH = 1 << 23
+"""Bytes for the packed blocks of one product, over all of its chunks."""
 
 IMAGE_BYTES = 1 << 17
 """Padded images and results of one block: they stay in the second-level cache."""
@@ -181,9 +179,9 @@ def _merge_batch(x: Layout, y: Layout, out: Layout) -> list[tuple[int, int, int,
     return merged
 
 
-def _chunked(text: _Text, units: int) -> int:
+def _chunked(text: _Text, units: int, most: int = MOST_CHUNKS) -> int:
     """Name the units of work of a range of chunks; returns the number of chunks."""
-    chunks = max(1, min(MOST_CHUNKS, units))
+    chunks = max(1, min(MOST_CHUNKS, units, most))
     text.sizes(units=units, chunks=chunks)
     text.line("unit = first * units // chunks")
     text.line("stop = last * units // chunks")
@@ -240,11 +238,11 @@ def _tiled_product(x: Layout, y: Layout, out: Layout, m: int, depth: int, n: int
         m, n, a, b, c = n, m, b[::-1], a[::-1], c[::-1]
         batch = [(size, second, first, third) for size, first, second, third in batch]
     blocks = -(-m // BLOCK_ROWS) * -(-n // BLOCK_COLUMNS)
-    chunks = _chunked(text, blocks * math.prod(size for size, *_ in batch))
     steps = min(DEPTH, depth)
-    floats = (min(BLOCK_COLUMNS, -(-n // 64) * 64) + 2 * BLOCK_ROWS) * steps + 16 * 64
-    text.scratch(floats * out.dtype.itemsize, chunks)
-    text.sizes(m=m, n=n, depth=depth, blocks=blocks)
+    nbytes = ((min(BLOCK_COLUMNS, -(-n // 64) * 64) + 2 * BLOCK_ROWS) * steps + 16 * 64) * out.dtype.itemsize
+    chunks = _chunked(text, blocks * math.prod(size for size, *_ in batch), PRODUCT_SCRATCH // nbytes)
+    text.scratch(nbytes, chunks)
+    text.sizes(m=m, n=n, depth=depth, blocks=blocks, block_m=BLOCK_ROWS, block_n=BLOCK_COLUMNS, block_k=DEPTH)
     text.sizes(a_row=a[0], a_col=a[1], b_row=b[0], b_col=b[1], c_row=c[0], c_col=c[1])
     _batch_offsets(text, batch, ("a", "b", "c"))
     text.use("gemm")
@@ -254,7 +252,7 @@ def _tiled_product(x: Layout, y: Layout, out: Layout, m: int, depth: int, n: int
     text.line("begin = unit - batch * blocks", 2)
     _seek(text, len(batch), ("a", "b", "c"), 2)
     strides = "a_at, a_row, a_col, b_at, b_row, b_col, c_at, c_row, c_col"
-    text.line(f"gemm({strides}, m, n, depth, begin, end - batch * blocks, scratch)", 2)
+    text.line(f"gemm({strides}, m, n, depth, begin, end - batch * blocks, scratch, block_m, block_n, block_k)", 2)
     text.line("unit = end", 2)
     return text.finish(chunks, 2 * math.prod(out.shape) * depth, (x, y, out))
 
@@ -401,7 +399,7 @@ def _forward(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layou
         w.shape[2:], params["strides"], (top, left), (1, 1), params["dilations"],
     )  # fmt: skip
     kernels = (w.offset, images.outputs * w.strides[0], *w.strides)
-    return _correlation(images, x, w, kernels, out)
+    return _correlation(images, x, w, kernels, out, transposed=False)
 
 
 def _input_gradient(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout) -> Template:
@@ -415,11 +413,15 @@ def _input_gradient(params: Mapping[str, Any], operands: tuple[Layout, ...], out
     )  # fmt: skip
     o, c, p, q = w.strides
     turned = w.offset + (w.shape[2] - 1) * p + (w.shape[3] - 1) * q
-    return _correlation(images, g, w, (turned, images.channels * o, c, o, -p, -q), out)
+    return _correlation(images, g, w, (turned, images.channels * o, c, o, -p, -q), out, transposed=True)
 
 
-def _correlation(images: _Images, x: Layout, w: Layout, kernels: tuple[int, ...], out: Layout) -> Template:
-    """``kernels`` are offset and strides of the kernels: by group, output channel, channel, height, width."""
+def _correlation(images: _Images, x: Layout, w: Layout, kernels: tuple[int, ...], out: Layout, *, transposed: bool) -> Template:
+    """Both convolutions of images with kernels.
+
+    ``kernels`` are offset and strides of the kernels: by group, output channel, channel, height, width. ``transposed``
+    says that the zeros around and between the images' elements are multiplied by no kernel in the op.
+    """
     text = _Text(out.dtype)
     size = out.dtype.itemsize
     panel = -(-images.outputs // 24) * 24
@@ -437,7 +439,7 @@ def _correlation(images: _Images, x: Layout, w: Layout, kernels: tuple[int, ...]
     text.use("offset")
     text.imports.add((CONVOLUTION, "correlate"))
     text.line(f"sizes = offset(table, {FIRST_SLOT + len(text.slots)})")
-    text.slots += [*images.words(block), *(("size", n) for n in (*x.strides, *kernels[1:]))]
+    text.slots += [*images.words(block), *(("size", n) for n in (*x.strides, *kernels[1:], int(transposed)))]
     text.line("begin, end = first * blocks // chunks, last * blocks // chunks")
     text.line("correlate(begin, end, x, w, out, offsets, scratch, sizes)")
     return text.finish(chunks, 2 * math.prod(out.shape) * images.depth, (x, w, out))

@@ -1,0 +1,323 @@
+"""A small language for loops in LLVM's IR, for kernels that are too large for Numba's front end.
+
+Numba's type inference and lowering took most of a template's compile time, and each library that links another one
+optimises it again. A routine is written into the kernel's own module instead, once for each element type: it reads like
+the loops it stands for, with words and pointers in place of numbers and arrays.
+
+Imported by generated programs only.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import llvmlite.binding as ll
+import numba
+from llvmlite import ir
+from numba import extending
+from numba.core import cgutils, types
+
+# Numba's own annotations know neither all options nor what an intrinsic takes.
+intrinsic: Any = extending.intrinsic
+settings: Any = numba.config
+
+WORD = ir.IntType(64)
+
+# ---------------------------------------------------------------- what the processor offers
+
+
+def _features() -> dict[str, bool]:
+    """Return the processor's features that Numba compiles for."""
+    if settings.CPU_FEATURES is not None:
+        return {name[1:]: name[0] == "+" for name in settings.CPU_FEATURES.split(",") if name}
+    return dict(ll.get_host_cpu_features())
+
+
+def _shape() -> tuple[int, int, bool]:
+    """Return (bytes of a vector, rows of a tile, whether products and sums fuse)."""
+    features = _features()
+    if features.get("avx512f"):
+        return 64, 12, True
+    if features.get("avx"):
+        return 32, 6, bool(features.get("fma"))
+    return (16, 8, True) if features.get("neon") else (16, 6, False)
+
+
+VECTOR_BYTES, ROWS, FUSED = _shape()
+DOT_ROWS, DOT_COLUMNS = (4, 4) if VECTOR_BYTES == 64 else (3, 3)
+
+
+@intrinsic
+def offset(typing_context: Any, pointer: Any, elements: Any) -> Any:
+    """The pointer moved by a number of elements."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]], inbounds=True)
+
+    return pointer(pointer, types.intp), codegen
+
+
+# ---------------------------------------------------------------- words, pointers, loops
+
+
+class Word:
+    """A 64-bit number. Division and remainder are those of numbers that are not negative."""
+
+    __slots__ = ("builder", "value")
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder = builder
+        self.value = ir.Constant(WORD, value) if isinstance(value, int) else value
+
+    def _with(self, operation: str, other: Word | int) -> Word:
+        return Word(self.builder, getattr(self.builder, operation)(self.value, Word(self.builder, _raw(other)).value))
+
+    def _compare(self, sign: str, other: Word | int) -> Any:
+        return self.builder.icmp_signed(sign, self.value, Word(self.builder, _raw(other)).value)
+
+    def __add__(self, other: Word | int) -> Word:
+        return self._with("add", other)
+
+    def __sub__(self, other: Word | int) -> Word:
+        return self._with("sub", other)
+
+    def __mul__(self, other: Word | int) -> Word:
+        return self._with("mul", other)
+
+    def __floordiv__(self, other: Word | int) -> Word:
+        return self._with("sdiv", other)
+
+    def __mod__(self, other: Word | int) -> Word:
+        return self._with("srem", other)
+
+    def __lt__(self, other: Word | int) -> Any:
+        return self._compare("<", other)
+
+    def __le__(self, other: Word | int) -> Any:
+        return self._compare("<=", other)
+
+    def __ge__(self, other: Word | int) -> Any:
+        return self._compare(">=", other)
+
+    def __gt__(self, other: Word | int) -> Any:
+        return self._compare(">", other)
+
+    def equals(self, other: Word | int) -> Any:
+        """Whether both are one number; ``==`` stays Python's."""
+        return self._compare("==", other)
+
+    def rounded(self, unit: int) -> Word:
+        """The next multiple of a unit."""
+        return (self + (unit - 1)) // unit * unit
+
+
+def _raw(value: Any) -> Any:
+    return value.value if isinstance(value, Word) else value
+
+
+class Pointer:
+    """A C pointer: ``p[i]`` loads and stores an element, ``p + n`` is the pointer n elements on."""
+
+    __slots__ = ("builder", "value")
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder = builder
+        self.value = value
+
+    def __add__(self, elements: Word | int) -> Pointer:
+        return Pointer(self.builder, self._place(elements))
+
+    def __getitem__(self, index: Word | int) -> Any:
+        loaded = self.builder.load(self._place(index))
+        return Word(self.builder, loaded) if loaded.type == WORD else loaded
+
+    def __setitem__(self, index: Word | int, value: Any) -> None:
+        self.builder.store(_raw(value), self._place(index))
+
+    def _place(self, index: Word | int) -> Any:
+        return self.builder.gep(self.value, [Word(self.builder, _raw(index)).value], inbounds=True)
+
+
+class Code:
+    """Writes one routine.
+
+    Parameters
+    ----------
+    context, builder: Numba's target context, and the IR builder inside the routine.
+    dtype: Numba's type of the elements.
+    """
+
+    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
+        self.context = context
+        self.builder = builder
+        self.dtype = dtype
+        self.element = context.get_value_type(dtype)
+        self.lanes = VECTOR_BYTES * 8 // int(dtype.bitwidth)
+        self.zero = ir.Constant(self.element, 0.0)
+
+    def word(self, value: int) -> Word:
+        """A constant."""
+        return Word(self.builder, value)
+
+    def wrapped(self, value: Any) -> Any:
+        """An IR value as a word or a pointer."""
+        return Word(self.builder, value) if value.type == WORD else Pointer(self.builder, value)
+
+    def words(self, table: Pointer, *places: int) -> list[Any]:
+        """The words of a table at these places."""
+        return [table[place] for place in places]
+
+    def least(self, a: Word, b: Word | int) -> Word:
+        """The smaller of two words."""
+        return Word(self.builder, self.builder.select(a < b, a.value, Word(self.builder, _raw(b)).value))
+
+    def most(self, a: Word, b: Word | int) -> Word:
+        """The larger of two words."""
+        return Word(self.builder, self.builder.select(a > b, a.value, Word(self.builder, _raw(b)).value))
+
+    def variable(self, value: Any) -> Pointer:
+        """Memory for one value, which LLVM makes a register; ``v[0]`` reads and sets it."""
+        place = cgutils.alloca_once(self.builder, _raw(value).type)
+        self.builder.store(_raw(value), place)
+        return Pointer(self.builder, place)
+
+    @contextmanager
+    def loop(self, start: Word | int, stop: Word | int, step: Word | int = 1) -> Iterator[Word]:
+        """Write the body of a loop over ``range(start, stop, step)``."""
+        b = self.builder
+        before = b.block
+        head, body, after = (b.append_basic_block(f"loop.{name}") for name in ("head", "body", "after"))
+        b.branch(head)
+        b.position_at_end(head)
+        index = b.phi(WORD)
+        index.add_incoming(Word(b, _raw(start)).value, before)
+        b.cbranch(Word(b, index) < stop, body, after)
+        b.position_at_end(body)
+        yield Word(b, index)
+        index.add_incoming(b.add(index, Word(b, _raw(step)).value, flags=("nsw",)), b.block)
+        b.branch(head)
+        b.position_at_end(after)
+
+    def when(self, *conditions: Any) -> Any:
+        """Write what runs where all conditions hold."""
+        return self.builder.if_then(self.all(*conditions))
+
+    def either(self, *conditions: Any) -> Any:
+        """Write (what runs where all conditions hold, what runs elsewhere)."""
+        return self.builder.if_else(self.all(*conditions))
+
+    def all(self, *conditions: Any) -> Any:
+        """Whether all conditions hold."""
+        result = conditions[0]
+        for condition in conditions[1:]:
+            result = self.builder.and_(result, condition)
+        return result
+
+    def call(self, emit: Callable[..., None], *arguments: Word | Pointer | int, attributes: Any = ("optsize",)) -> None:
+        """Call the module's function that ``emit(code, *arguments)`` writes once."""
+        values = [Word(self.builder, a).value if isinstance(a, int) else a.value for a in arguments]
+        name = f"{emit.__module__}.{emit.__qualname__}.{self.dtype}"
+        module = self.builder.module
+        function = module.globals.get(name)
+        if function is None:
+            function = ir.Function(module, ir.FunctionType(ir.VoidType(), [v.type for v in values]), name)
+            # One copy is left when kernels are linked; it is not optimised anew for each of its callers.
+            function.linkage = "linkonce_odr"
+            for attribute in ("noinline", "nounwind", *attributes):
+                function.attributes.add(attribute)
+            inside = Code(self.context, ir.IRBuilder(function.append_basic_block("entry")), self.dtype)
+            emit(inside, *(inside.wrapped(arg) for arg in function.args))
+            inside.builder.ret_void()
+        self.builder.call(function, values)
+
+
+def routine(emit: Callable[..., None]) -> Any:
+    """Make ``emit(code, *words and pointers)`` a function that kernels call; the first pointer has the elements."""
+
+    def typed(typing_context: Any, *arguments: Any) -> Any:
+        kinds = [kind if isinstance(kind, types.CPointer) else types.intp for kind in arguments]
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            dtype = next(kind.dtype for kind in signature.args if isinstance(kind, types.CPointer))
+            code = Code(context, builder, dtype)
+            code.call(emit, *(code.wrapped(arg) for arg in args))
+            return context.get_dummy_value()
+
+        return types.none(*kinds), codegen
+
+    # Numba asks a function for its parameters, and these are the routine's.
+    typed.__signature__ = inspect.signature(emit)  # type: ignore[attr-defined]
+    typed.__name__ = typed.__qualname__ = emit.__name__
+    return intrinsic(typed)
+
+
+# ---------------------------------------------------------------- vectors
+
+
+class Vectors:
+    """Writes what tiles share: vectors of the code's elements."""
+
+    def __init__(self, code: Code) -> None:
+        self.builder = code.builder
+        self.element = code.element
+        self.lanes = code.lanes
+        self.vector = ir.VectorType(self.element, self.lanes)
+        self.bytes = code.dtype.bitwidth // 8
+
+    def _place(self, pointer: Pointer, index: Word | int) -> Any:
+        return self.builder.bitcast((pointer + index).value, self.vector.as_pointer())
+
+    def load(self, pointer: Pointer, index: Word | int) -> Any:
+        """A vector from unaligned memory."""
+        return self.builder.load(self._place(pointer, index), align=self.bytes)
+
+    def store(self, value: Any, pointer: Pointer, index: Word | int) -> None:
+        """A vector to unaligned memory."""
+        self.builder.store(value, self._place(pointer, index), align=self.bytes)
+
+    def splat(self, scalar: Any) -> Any:
+        """A vector of one number."""
+        empty = ir.Constant(self.vector, ir.Undefined)
+        one = self.builder.insert_element(empty, scalar, ir.Constant(ir.IntType(32), 0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, empty, mask)
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        """``a * b + c``."""
+        if not FUSED:
+            return self.builder.fadd(self.builder.fmul(a, b), c)
+        return self.builder.call(self._function("llvm.fma", self.vector, [self.vector] * 3), [a, b, c])
+
+    def sum(self, value: Any) -> Any:
+        """The sum of a vector's elements."""
+        function = self._function("llvm.vector.reduce.fadd", self.element, [self.element, self.vector])
+        return self.builder.call(function, [ir.Constant(self.element, 0.0), value], fastmath=("reassoc",))
+
+    def _function(self, name: str, result: Any, arguments: list[Any]) -> Any:
+        full = f"{name}.v{self.lanes}f{self.bytes * 8}"
+        return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, arguments), full)
+
+    def loop(self, steps: Word, stride: int, count: int, step: Callable[[Word, list[Any]], list[Any]]) -> list[Any]:
+        """Run ``step(index, sums) -> sums`` for the indices below ``steps``; returns ``count`` sums that began as 0."""
+        b = self.builder
+        before = b.block
+        head, body, after = (b.append_basic_block(f"tile.{name}") for name in ("head", "body", "after"))
+        b.branch(head)
+        b.position_at_end(head)
+        index = b.phi(WORD)
+        index.add_incoming(ir.Constant(WORD, 0), before)
+        sums = [b.phi(self.vector) for _ in range(count)]
+        for phi in sums:
+            phi.add_incoming(ir.Constant(self.vector, [0.0] * self.lanes), before)
+        b.cbranch(Word(b, index) < steps, body, after)
+        b.position_at_end(body)
+        following = step(Word(b, index), sums)
+        index.add_incoming(b.add(index, ir.Constant(WORD, stride)), b.block)
+        for phi, value in zip(sums, following, strict=True):
+            phi.add_incoming(value, b.block)
+        b.branch(head)
+        b.position_at_end(after)
+        return sums
