@@ -303,6 +303,8 @@ class _PartWriter:
         low, high = guard.index.bounds
         index = self.axes.convert(guard.index)
         text = self._sum_text(index)
+        if guard.high == guard.low + 1:
+            return f"({text} == {self.size(guard.low)})"
         sides = []
         if low < guard.low:
             sides.append(f"({text} >= {self.size(guard.low)})")
@@ -332,6 +334,8 @@ class _PartWriter:
             return self.number(n.params["value"].value[()], n.aval.dtype)
         if n.op.kind is Kind.INPUT and n.aval.ndim == 0:
             return self.argument(node)
+        if guards and self._loaded(node) and self._safe(node, index):
+            guards = ()
         key = (node, index, guards)
         known = self.known(key)
         if known is not None:
@@ -357,6 +361,10 @@ class _PartWriter:
         if n.op.kind in (Kind.VIEW, Kind.IOTA):
             return self._held(node)
         return not self._recomputed(node)
+
+    def _safe(self, node: int, index: Vector) -> bool:
+        """Whether an index stays inside the array on the whole domain, so that a load needs no condition."""
+        return all(0 <= i.bounds[0] and i.bounds[1] < n for i, n in zip(index, self.graph[node].aval.shape, strict=True))
 
     def _recomputed(self, node: int) -> bool:
         """Whether a node is computed wherever it is read; one that this part computes after its loops is, within them."""
@@ -391,7 +399,7 @@ class _PartWriter:
                 result = operand
             elif result is None:
                 outside = self.number(zero, n.aval.dtype)
-                loaded = self._loaded(n.inputs[read.operand])
+                loaded = self._loaded(n.inputs[read.operand]) and not self._safe(n.inputs[read.operand], read.index)
                 result = operand if loaded else self._select(condition, operand, outside, n)
             else:
                 result = self._select(condition, operand, result, n)

@@ -92,6 +92,10 @@ def _inside(index: Vector, starts: Shape, sizes: Shape, steps: Shape) -> tuple[V
     guards: list[Guard] = []
     for i, a, n, s in zip(index, starts, sizes, steps, strict=True):
         moved = i - a
+        if n == 1:
+            own.append(Index())
+            guards.append(Guard(moved, 0, 1))
+            continue
         own.append(moved // s if s > 1 else moved)
         guards.append(Guard(moved, 0, n * s))
         if s > 1:
