@@ -90,7 +90,7 @@ class _Call:
             self.traced = True
             return leaf.dtype, leaf.shape, leaf.weak
         if isinstance(leaf, (np.ndarray, np.generic)):
-            return leaf.dtype, leaf.shape
+            return kind, leaf.dtype, leaf.shape
         value = leaf.value if kind is _Marked else leaf
         return _static_key(value)
 
@@ -201,6 +201,12 @@ def _entry(leaf: Any, path: str) -> Argument | Static:
         return Static(leaf.value)
     if isinstance(leaf, Sym):
         return Argument(path, leaf.aval, leaf.weak)
+    if isinstance(leaf, (np.ma.MaskedArray, np.matrix)):
+        raise DtypeError(
+            f"{path} is a {type(leaf).__name__}, whose operations are not those of an array",
+            fix="pass np.asarray of it, and a mask as an array of its own",
+            where=user_frame(),
+        )
     if isinstance(leaf, (np.ndarray, np.generic)):
         try:
             return Argument(path, Aval(leaf.shape, supported(leaf.dtype)))

@@ -364,7 +364,7 @@ class _PartWriter:
 
     def _safe(self, node: int, index: Vector) -> bool:
         """Whether an index stays inside the array on the whole domain, so that a load needs no condition."""
-        return all(0 <= i.bounds[0] and i.bounds[1] < n for i, n in zip(index, self.graph[node].aval.shape, strict=True))
+        return all(i.bounds[0] >= 0 and i.bounds[1] < n for i, n in zip(index, self.graph[node].aval.shape, strict=True))
 
     def _recomputed(self, node: int) -> bool:
         """Whether a node is computed wherever it is read; one that this part computes after its loops is, within them."""

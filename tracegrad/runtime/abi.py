@@ -157,8 +157,12 @@ def entry(*arguments: str) -> Callable[[Callable[..., None]], Any]:
 
 
 def _as_declared(value: Any, declared: str) -> Any:
-    """Return an argument as a compiled entry takes it: Python numbers have the declared type."""
+    """Return an argument as a compiled entry takes it: Python numbers have the declared type, arrays are refused as there."""
     if "[" in declared:
+        dtype = declared.partition("[")[0]
+        wanted = np.dtype("bool" if dtype == "boolean" else dtype)
+        if not isinstance(value, np.ndarray) or value.dtype != wanted or not value.flags.c_contiguous:
+            raise TypeError(f"the entry takes a contiguous {declared}")
         return value
     return np.dtype("bool" if declared == "boolean" else declared).type(value)
 

@@ -33,9 +33,7 @@ class Creation:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        own = (
-            "array asarray ascontiguousarray asanyarray zeros ones full empty zeros_like ones_like full_like empty_like"
-        )
+        own = "array asarray ascontiguousarray asanyarray zeros ones full empty zeros_like ones_like full_like empty_like"
         self.functions: Mapping[Any, Function] = {
             getattr(np, name): getattr(self, name) for name in (*own.split(), "arange", "linspace", "copyto")
         }
@@ -43,9 +41,7 @@ class Creation:
     def made(self, value: Any) -> Any:
         """What a real NumPy call gave, as an array of the trace; other things as they are."""
         if isinstance(value, np.ndarray) and value.dtype in SUPPORTED:
-            node = (
-                self.recorder.constant(value) if value.size <= 1 or value.any() else self._filled(value.flat[0], value)
-            )
+            node = self.recorder.constant(value) if value.size <= 1 or value.any() else self._filled(value.flat[0], value)
             return Sym(self.recorder, node, boxed=True)
         if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
             return type(value)(self.made(v) for v in value)
@@ -139,9 +135,7 @@ class Creation:
             return Sym(self.recorder, self.recorder.emit(iota, (), {"size": value.size}))
         return self.made(value)
 
-    def linspace(
-        self, start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: Any = None, **kwargs: Any
-    ) -> Any:
+    def linspace(self, start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: Any = None, **kwargs: Any) -> Any:
         """``np.linspace``, between traced scalars too."""
         count = num.__index__()
         if not is_traced((start, stop)):

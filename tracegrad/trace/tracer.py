@@ -145,9 +145,7 @@ class _Attempt:
         if number not in self._captures:
             position = len(self.inputs) + number
             aval = self.reads.captured[number].aval
-            self._captures[number] = Sym(
-                self.recorder, self.graph.emit(input_op, (), {"position": position, "aval": aval})
-            )
+            self._captures[number] = Sym(self.recorder, self.graph.emit(input_op, (), {"position": position, "aval": aval}))
         return self._captures[number]
 
     def run(self, function: Callable[..., Any], tree: TreeDef) -> Any:

@@ -9,6 +9,7 @@ trace succeeded.
 
 from __future__ import annotations
 
+import builtins
 import copy
 import enum
 import functools
@@ -43,12 +44,25 @@ CONTAINERS = (dict, OrderedDict, defaultdict, list, tuple)
 CONTENTS = (np.ndarray, np.generic, dict, list, tuple, bool, int, float, str)
 
 
+def instance_of(value: Any, kinds: Any) -> bool:
+    """``isinstance``, to which a traced number is what it stands for: a Python number, or a NumPy scalar."""
+    if isinstance(value, kinds):
+        return True
+    if not isinstance(value, Sym) or value.shape != () or value.boxed:
+        return False
+    scalar = value.dtype.type(0)
+    return isinstance(scalar.item() if value.weak else scalar, kinds)
+
+
 class Globals(dict[str, Any]):
     """The globals of a twin: names are read from the original's at their first use."""
 
     def __init__(self, original: dict[str, Any], twins: Twins) -> None:
-        builtins = original.get("__builtins__", sys.modules["builtins"])
-        super().__init__({"__builtins__": builtins, "__name__": original.get("__name__", "__main__")})
+        module = original.get("__builtins__", builtins)
+        names = dict(module if isinstance(module, dict) else vars(module))
+        # the user's functions ask ours whether a traced value is a number, as the value itself would answer
+        names["isinstance"] = instance_of
+        super().__init__({"__builtins__": names, "__name__": original.get("__name__", "__main__")})
         self.original = original
         self.twins = twins
         self.shown: dict[str, Any] = {}
@@ -145,9 +159,7 @@ class Twins:
         pairs = [self._show(value[k], f"{name}[{k!r}]", _item(fetch, k)) for k in keys]
         parts = [shown for shown, _ in pairs]
         cls = type(value)
-        same = SameContents(
-            dict_of, dict(zip(keys, (check for _, check in pairs), strict=True)), lambda v: type(v) is cls
-        )
+        same = SameContents(dict_of, dict(zip(keys, (check for _, check in pairs), strict=True)), lambda v: type(v) is cls)
         if all(shown is value[k] for k, shown in zip(keys, parts, strict=True)):
             inside = value
         elif isinstance(value, tuple):
