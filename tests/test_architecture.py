@@ -26,7 +26,7 @@ LEVELS = (
     "codegen",
     "runtime",
     "pipeline inspect interop",
-    "compiled transforms",
+    "calls compiled transforms",
     "numpy bridge compat testing",
 )
 # These are written as a user's programs are, on the public names.
@@ -60,6 +60,8 @@ OP_NAMES_ALLOWED = (
     # The scalar language of lowering has words of its own, many spelled like the op they lower.
     "core.expr",
     "codegen.text",
+    # LLVM's instructions have names of their own.
+    "codegen.microkernels_ir",
 )
 # The words of the kernel ABI are function names, e.g. update.
 ABI_WORDS = "runtime.twins"

@@ -3,111 +3,32 @@
 from __future__ import annotations
 
 import functools
-import inspect as signatures
-import struct
-import threading
-import time
 import types
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, supported
+from tracegrad.calls import Call, Family, Options, Stats
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
-from tracegrad.errors import DifferentiationError, DtypeError, TraceError, TracegradError
+from tracegrad.errors import DifferentiationError, TracegradError
 from tracegrad.inspect.annotate import annotate_source
 from tracegrad.inspect.explain import explain_compilation
 from tracegrad.inspect.text import Text
 from tracegrad.pipeline import Compilation, Run, compile_graph
 from tracegrad.symbolic import Sym
 from tracegrad.trace.inline import inline
-from tracegrad.trace.tracer import Argument, Static, Traced, trace
+from tracegrad.trace.tracer import Traced
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _LEAF = flatten(0.0)[1]
 VALUE, GRADIENT, BOTH = "value", "gradient", "value and gradient"
-
-
-@dataclass(slots=True)
-class Stats:
-    """What a compiled function has done so far; ``seconds`` sums the time of each stage.
-
-    ``compiles`` counts programs that Numba compiled, ``cache_hits`` those that were loaded from the cache folder or were
-    already loaded; ``kernels`` is the number of different kernels of the newest program.
-    """
-
-    traces: int = 0
-    compiles: int = 0
-    cache_hits: int = 0
-    kernels: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    argnums: int | tuple[int, ...]
-    static_argnames: tuple[str, ...]
-    native: bool
-
-
-class _Marked:
-    """An argument named in ``static_argnames``; no dataclass, as those are pytrees and this is a leaf."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-class _Call:
-    """A call's arguments taken apart: leaves, structure and key."""
-
-    __slots__ = ("args", "key", "kwargs", "leaves", "traced", "tree")
-
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.args = args
-        self.kwargs = kwargs
-        self.leaves, self.tree = flatten((args, kwargs), root="arguments")
-        self.traced = False
-        self.key: Any = (self.tree, tuple([self._signature(leaf) for leaf in self.leaves]))
-
-    def _signature(self, leaf: Any) -> Hashable:
-        kind = type(leaf)
-        if kind is np.ndarray:
-            return leaf.dtype, leaf.shape
-        if kind is float:
-            return float
-        if kind is int:
-            return int
-        if isinstance(leaf, Sym):
-            self.traced = True
-            return leaf.dtype, leaf.shape, leaf.weak
-        if isinstance(leaf, (np.ndarray, np.generic)):
-            return kind, leaf.dtype, leaf.shape
-        value = leaf.value if kind is _Marked else leaf
-        return _static_key(value)
-
-
-def _static_key(value: Any) -> Hashable:
-    """A key under which -0.0 is not 0.0 and True is not 1."""
-    if isinstance(value, float):
-        return float, struct.pack("d", value)
-    try:
-        hash(value)
-    except TypeError:
-        raise TraceError(
-            f"a static argument of type {type(value).__name__} cannot be part of the key, as it is not hashable",
-            fix="pass a tuple instead of a list, or register the class with tg.register_pytree",
-            where=user_frame(),
-        ) from None
-    return type(value), value
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,94 +52,6 @@ class _Bound:
         return self.finish(self.run(leaves))
 
 
-class _Family:
-    """What the value, the gradient and their joint program of one function share: traces, statistics, a lock."""
-
-    def __init__(self, function: Callable[..., Any], options: _Options) -> None:
-        self.function = function
-        self.options = options
-        self.stats = Stats()
-        self.lock = threading.RLock()
-        self.traces: dict[Any, Traced] = {}
-        self.name = getattr(function, "__name__", type(function).__name__)
-        self.parameters = _parameters(function)
-
-    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
-        """The arguments taken apart, static ones marked."""
-        names = self.options.static_argnames
-        if names:
-            args = tuple(
-                _Marked(a) if k < len(self.parameters) and self.parameters[k] in names else a for k, a in enumerate(args)
-            )
-            kwargs = {k: _Marked(v) if k in names else v for k, v in kwargs.items()}
-        return _Call(args, kwargs)
-
-    def root(self, position: int | str) -> str:
-        """What a person calls an argument."""
-        if isinstance(position, str):
-            return position
-        return self.parameters[position] if position < len(self.parameters) else f"argument {position}"
-
-    def arguments(self, call: _Call) -> list[tuple[int | str, list[Any], TreeDef]]:
-        """Position or name, leaves and structure of each argument, in the order of the call's leaves."""
-        parts: list[tuple[int | str, list[Any], TreeDef]] = []
-        for k, value in enumerate(call.args):
-            parts.append((k, *flatten(value, root=self.root(k))))
-        parts.extend((name, *flatten(call.kwargs[name], root=name)) for name in sorted(call.kwargs))
-        return parts
-
-    def trace(self, call: _Call, key: Any) -> Traced:
-        """The trace for a key, made anew where something it read has changed."""
-        known = self.traces.get(key)
-        if known is not None and known.guard.fresh():
-            return known
-        entries: list[Argument | Static] = []
-        for position, leaves, tree in self.arguments(call):
-            for leaf, path in zip(leaves, tree.paths(self.root(position)), strict=True):
-                entries.append(_entry(leaf, path))
-        began = time.perf_counter()
-        traced = trace(self.function, call.tree, entries, name=self.name)
-        self.count("trace", time.perf_counter() - began)
-        self.stats.traces += 1
-        self.traces[key] = traced
-        return traced
-
-    def count(self, stage: str, seconds: float) -> None:
-        """Add to the time of a stage."""
-        self.stats.seconds[stage] = self.stats.seconds.get(stage, 0.0) + seconds
-
-
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    try:
-        return tuple(signatures.signature(function).parameters)
-    except (TypeError, ValueError):
-        return ()
-
-
-def _entry(leaf: Any, path: str) -> Argument | Static:
-    """How a leaf enters the trace."""
-    if isinstance(leaf, _Marked):
-        return Static(leaf.value)
-    if isinstance(leaf, Sym):
-        return Argument(path, leaf.aval, leaf.weak)
-    if isinstance(leaf, (np.ma.MaskedArray, np.matrix)):
-        raise DtypeError(
-            f"{path} is a {type(leaf).__name__}, whose operations are not those of an array",
-            fix="pass np.asarray of it, and a mask as an array of its own",
-            where=user_frame(),
-        )
-    if isinstance(leaf, (np.ndarray, np.generic)):
-        try:
-            return Argument(path, Aval(leaf.shape, supported(leaf.dtype)))
-        except DtypeError as error:
-            raise DtypeError(f"{path}: {error.message}", fix=error.fix, where=user_frame()) from None
-    if type(leaf) is float:
-        return Argument(path, Aval((), np.dtype(np.float64)), weak=True)
-    if type(leaf) is int:
-        return Argument(path, Aval((), np.dtype(np.int64)), weak=True, value=leaf)
-    return Static(leaf)
-
-
 class Compiled(Generic[P, R]):
     """A function compiled per signature of its arguments; made by ``jit`` and ``grad_compile``.
 
@@ -237,7 +70,7 @@ class Compiled(Generic[P, R]):
     __tracegrad_compiled__ = True
     __name__: str
 
-    def __init__(self, family: _Family, want: str) -> None:
+    def __init__(self, family: Family, want: str) -> None:
         self._family = family
         self._want = want
         self._programs: dict[Any, _Bound] = {}
@@ -302,7 +135,7 @@ class Compiled(Generic[P, R]):
         known = self._methods.get(id(instance))
         if known is not None and known[0]() is instance:
             return known[1]
-        family = _Family(types.MethodType(self._family.function, instance), self._family.options)
+        family = Family(types.MethodType(self._family.function, instance), self._family.options)
         bound = type(self)(family, self._want)
         forget = self._methods.pop
         key = id(instance)
@@ -311,7 +144,7 @@ class Compiled(Generic[P, R]):
 
     # -- building --------------------------------------------------------------------------------------------------
 
-    def _traced_key(self, call: _Call) -> tuple[Traced, Any]:
+    def _traced_key(self, call: Call) -> tuple[Traced, Any]:
         """The trace of a call and its full key, values of structural ints included."""
         key = call.key
         static = self._static.get(key, ())
@@ -323,7 +156,7 @@ class Compiled(Generic[P, R]):
             self._family.traces.pop(key, None)
         return traced, (key, tuple(call.leaves[k] for k in static)) if static else key
 
-    def _bind(self, call: _Call) -> _Bound:
+    def _bind(self, call: Call) -> _Bound:
         """The program for a call, compiled by one thread while others wait."""
         with self._family.lock:
             traced, key = self._traced_key(call)
@@ -352,7 +185,7 @@ class Compiled(Generic[P, R]):
             else:
                 stats.compiles += 1
 
-    def _results(self, call: _Call, traced: Traced) -> tuple[tuple[int, ...] | None, Callable[[list[Any]], Any]]:
+    def _results(self, call: Call, traced: Traced) -> tuple[tuple[int, ...] | None, Callable[[list[Any]], Any]]:
         """The input nodes to differentiate, and how a run's outputs become the caller's result."""
         tree = traced.output_tree
         if self._want == VALUE:
@@ -382,7 +215,7 @@ class Compiled(Generic[P, R]):
             return tuple(wrt), gradients
         return tuple(wrt), lambda values: (values[0], gradients(values[1:]))
 
-    def _spans(self, call: _Call) -> dict[int | str, tuple[int, list[Any], TreeDef]]:
+    def _spans(self, call: Call) -> dict[int | str, tuple[int, list[Any], TreeDef]]:
         spans: dict[int | str, tuple[int, list[Any], TreeDef]] = {}
         start = 0
         for position, leaves, structure in self._family.arguments(call):
@@ -408,6 +241,10 @@ class Compiled(Generic[P, R]):
     def _check_loss(self, traced: Traced) -> None:
         outputs = [traced.graph[i].aval for i in traced.graph.outputs]
         name = self._family.name
+        if not outputs:
+            raise DifferentiationError(
+                f"{name} returns None; the gradient needs one scalar loss", fix="return the loss", where=user_frame()
+            )
         if len(outputs) != 1:
             raise DifferentiationError(
                 f"{name} returns {len(outputs)} values; the gradient needs one scalar loss",
@@ -439,7 +276,7 @@ class Compiled(Generic[P, R]):
             where=user_frame(),
         )
 
-    def _inlined(self, call: _Call) -> Any:
+    def _inlined(self, call: Call) -> Any:
         """The call as part of an outer trace: its graph is emitted into the outer one."""
         traced, _ = self._traced_key(call)
         wrt, finish = self._results(call, traced)
@@ -559,12 +396,12 @@ class GradCompiled(Compiled[P, R]):
         return Compiled.explain(self.value_and_grad, *args, **kwargs)
 
 
-def _options(argnums: int | Sequence[int], static_argnames: str | Sequence[str], mode: str) -> _Options:
+def _options(argnums: int | Sequence[int], static_argnames: str | Sequence[str], mode: str) -> Options:
     if mode not in ("now", "never"):
         raise TracegradError(f"compile={mode!r} is not a mode", fix='use compile="now" or compile="never"')
     numbers = argnums if isinstance(argnums, int) else tuple(argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    return _Options(numbers, names, mode == "now")
+    return Options(numbers, names, mode == "now")
 
 
 @overload
@@ -607,8 +444,8 @@ def grad_compile(
     """
     options = _options(argnums, static_argnames, compile)
     if function is None:
-        return lambda f: GradCompiled(_Family(f, options), VALUE)
-    return GradCompiled(_Family(function, options), VALUE)
+        return lambda f: GradCompiled(Family(f, options), VALUE)
+    return GradCompiled(Family(function, options), VALUE)
 
 
 @overload
@@ -642,5 +479,5 @@ def jit(
     """
     options = _options(0, static_argnames, compile)
     if function is None:
-        return lambda f: Compiled(_Family(f, options), VALUE)
-    return Compiled(_Family(function, options), VALUE)
+        return lambda f: Compiled(Family(f, options), VALUE)
+    return Compiled(Family(function, options), VALUE)

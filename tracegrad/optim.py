@@ -50,7 +50,7 @@ class SgdState(NamedTuple):
     """Steps taken, and the running sum of gradients in the parameters' structure, None without momentum.
 
     >>> print(sgd(0.1).init(np.zeros(2)))
-    SgdState(step=array(0), velocity=None)
+    SgdState(step=np.int64(0), velocity=None)
     """
 
     step: Any
@@ -61,7 +61,7 @@ class AdamState(NamedTuple):
     """Steps taken, and the running means of the gradients and of their squares, in the parameters' structure.
 
     >>> print(adam().init(np.zeros(2)))
-    AdamState(step=array(0), first=array([0., 0.]), second=array([0., 0.]))
+    AdamState(step=np.int64(0), first=array([0., 0.]), second=array([0., 0.]))
     """
 
     step: Any
@@ -145,8 +145,9 @@ def adam(lr: Rate = 1e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8,
     return Optimizer(init, update)
 
 
-def _no_steps() -> np.ndarray[Any, Any]:
-    return np.zeros((), np.int64)
+def _no_steps() -> Any:
+    # a NumPy scalar, as the count is after a compiled step: a 0-d array would be another key, and so another trace
+    return np.int64(0)
 
 
 def _zeros(params: Any) -> Any:
@@ -155,7 +156,7 @@ def _zeros(params: Any) -> Any:
     for leaf, path in zip(leaves, structure.paths("params"), strict=True):
         if _dtype(leaf).kind != "f":
             raise DtypeError(f"{path} has dtype {_dtype(leaf)} and cannot be optimised", fix="make it a float array")
-    return tree_map(lambda p: np.zeros(shape_of(p), _dtype(p)), params)
+    return tree_map(lambda p: np.zeros(shape_of(p), _dtype(p))[()], params)
 
 
 def _dtype(leaf: Any) -> np.dtype[Any]:

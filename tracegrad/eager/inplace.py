@@ -129,8 +129,9 @@ class InPlace(ArrayMethods):
         recorded = recording.get() and (self.requires_grad or getattr(value, "requires_grad", False))
         if recorded:
             result = setitem(self, key, value)
+            tensor: Any = type(self)
             # an array that replaces all elements comes back as it is: nothing of this tensor's history is left
-            self._become(result if isinstance(result, InPlace) else type(self)(result), value, "x[...] = y")
+            self._become(result if isinstance(result, InPlace) else tensor(result), value, "x[...] = y")
             return
         self._check_stored("x[...] = y")
         try:

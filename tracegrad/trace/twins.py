@@ -91,7 +91,9 @@ class Twins:
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the twin of a function."""
-        shown, _ = self._show(function, getattr(function, "__qualname__", type(function).__name__), lambda: function)
+        name = getattr(function, "__qualname__", type(function).__name__)
+        # noted as read, since an object that can be called has attributes that change
+        shown = self.read(function, name, lambda: function, ("function", id(function)))
         return shown(*args, **kwargs)
 
     def stand_in_for_argument(self, value: Any) -> Any:

@@ -1,0 +1,185 @@
+"""A call taken apart: what its arguments are to the tracer, and the key under which its program is kept."""
+
+from __future__ import annotations
+
+import inspect as signatures
+import struct
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.aval import Aval, supported
+from tracegrad.core.source import user_frame
+from tracegrad.core.tree import TreeDef, flatten
+from tracegrad.errors import DtypeError, TraceError
+from tracegrad.symbolic import Sym
+from tracegrad.trace.tracer import Argument, Static, Traced, trace
+
+
+@dataclass(slots=True)
+class Stats:
+    """What a compiled function has done so far; ``seconds`` sums the time of each stage.
+
+    ``compiles`` counts programs that Numba compiled, ``cache_hits`` those that were loaded from the cache folder or were
+    already loaded; ``kernels`` is the number of different kernels of the newest program.
+    """
+
+    traces: int = 0
+    compiles: int = 0
+    cache_hits: int = 0
+    kernels: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What ``grad_compile`` and ``jit`` were told; ``native`` is False for functions that run on the interpreter."""
+
+    argnums: int | tuple[int, ...]
+    static_argnames: tuple[str, ...]
+    native: bool
+
+
+class Marked:
+    """An argument named in ``static_argnames``; no dataclass, as those are pytrees and this is a leaf."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Call:
+    """A call's arguments taken apart: leaves, structure and key."""
+
+    __slots__ = ("args", "key", "kwargs", "leaves", "traced", "tree")
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.args = args
+        self.kwargs = kwargs
+        self.leaves, self.tree = flatten((args, kwargs), root="arguments")
+        self.traced = False
+        self.key: Any = (self.tree, tuple([self._signature(leaf) for leaf in self.leaves]))
+
+    def _signature(self, leaf: Any) -> Hashable:
+        kind = type(leaf)
+        if kind is np.ndarray:
+            return leaf.dtype, leaf.shape
+        if kind is float:
+            return float
+        if kind is int:
+            return int
+        if isinstance(leaf, Sym):
+            self.traced = True
+            return leaf.dtype, leaf.shape, leaf.weak
+        if isinstance(leaf, (np.ndarray, np.generic)):
+            return kind, leaf.dtype, leaf.shape
+        value = leaf.value if kind is Marked else leaf
+        return _static_key(value)
+
+
+def _static_key(value: Any) -> Hashable:
+    """A key under which -0.0 is not 0.0 and True is not 1."""
+    if isinstance(value, float):
+        return float, struct.pack("d", value)
+    try:
+        hash(value)
+    except TypeError:
+        raise TraceError(
+            f"a static argument of type {type(value).__name__} cannot be part of the key, as it is not hashable",
+            fix="pass a tuple instead of a list, or register the class with tg.register_pytree",
+            where=user_frame(),
+        ) from None
+    return type(value), value
+
+
+class Family:
+    """What the value, the gradient and their joint program of one function share: traces, statistics, a lock."""
+
+    def __init__(self, function: Callable[..., Any], options: Options) -> None:
+        self.function = function
+        self.options = options
+        self.stats = Stats()
+        self.lock = threading.RLock()
+        self.traces: dict[Any, Traced] = {}
+        self.name = getattr(function, "__name__", type(function).__name__)
+        self.parameters = _parameters(function)
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """The arguments taken apart, static ones marked."""
+        names = self.options.static_argnames
+        if names:
+            args = tuple(
+                Marked(a) if k < len(self.parameters) and self.parameters[k] in names else a for k, a in enumerate(args)
+            )
+            kwargs = {k: Marked(v) if k in names else v for k, v in kwargs.items()}
+        return Call(args, kwargs)
+
+    def root(self, position: int | str) -> str:
+        """What a person calls an argument."""
+        if isinstance(position, str):
+            return position
+        return self.parameters[position] if position < len(self.parameters) else f"argument {position}"
+
+    def arguments(self, call: Call) -> list[tuple[int | str, list[Any], TreeDef]]:
+        """Position or name, leaves and structure of each argument, in the order of the call's leaves."""
+        parts: list[tuple[int | str, list[Any], TreeDef]] = []
+        for k, value in enumerate(call.args):
+            parts.append((k, *flatten(value, root=self.root(k))))
+        parts.extend((name, *flatten(call.kwargs[name], root=name)) for name in sorted(call.kwargs))
+        return parts
+
+    def trace(self, call: Call, key: Any) -> Traced:
+        """The trace for a key, made anew where something it read has changed."""
+        known = self.traces.get(key)
+        if known is not None and known.guard.fresh():
+            return known
+        entries: list[Argument | Static] = []
+        for position, leaves, tree in self.arguments(call):
+            for leaf, path in zip(leaves, tree.paths(self.root(position)), strict=True):
+                entries.append(_entry(leaf, path))
+        began = time.perf_counter()
+        traced = trace(self.function, call.tree, entries, name=self.name)
+        self.count("trace", time.perf_counter() - began)
+        self.stats.traces += 1
+        self.traces[key] = traced
+        return traced
+
+    def count(self, stage: str, seconds: float) -> None:
+        """Add to the time of a stage."""
+        self.stats.seconds[stage] = self.stats.seconds.get(stage, 0.0) + seconds
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    try:
+        return tuple(signatures.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _entry(leaf: Any, path: str) -> Argument | Static:
+    """How a leaf enters the trace."""
+    if isinstance(leaf, Marked):
+        return Static(leaf.value)
+    if isinstance(leaf, Sym):
+        return Argument(path, leaf.aval, leaf.weak)
+    if isinstance(leaf, (np.ma.MaskedArray, np.matrix)):
+        raise DtypeError(
+            f"{path} is a {type(leaf).__name__}, whose operations are not those of an array",
+            fix="pass np.asarray of it, and a mask as an array of its own",
+            where=user_frame(),
+        )
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        try:
+            return Argument(path, Aval(leaf.shape, supported(leaf.dtype)))
+        except DtypeError as error:
+            raise DtypeError(f"{path}: {error.message}", fix=error.fix, where=user_frame()) from None
+    if type(leaf) is float:
+        return Argument(path, Aval((), np.dtype(np.float64)), weak=True)
+    if type(leaf) is int:
+        return Argument(path, Aval((), np.dtype(np.int64)), weak=True, value=leaf)
+    return Static(leaf)
