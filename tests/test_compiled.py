@@ -1,8 +1,10 @@
 """grad_compile and jit as a person uses them: what they take, what they return, when they compile."""
 
+import copy
 import dataclasses
 import functools
 import inspect
+import pickle
 import threading
 from typing import NamedTuple
 
@@ -537,3 +539,17 @@ def test_a_training_step_in_one_program():
     assert p["b"] == pytest.approx(b, rel=1e-9)
     assert step.stats.traces <= 2
     assert value < 0.1
+
+
+@tg.grad_compile
+def pickled_by_name(x):
+    return np.sum(x**2)
+
+
+def test_compiled_functions_are_copied_and_pickled_as_functions_are():
+    assert copy.deepcopy({"loss": pickled_by_name})["loss"] is pickled_by_name
+    assert pickled_by_name.__reduce__() == "pickled_by_name"
+    rebuild, arguments = pickled_by_name.grad.__reduce__()
+    assert rebuild(*arguments) is pickled_by_name.grad
+    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+        pickle.dumps(tg.jit(lambda x: x))

@@ -7,7 +7,7 @@ import types
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import numpy as np
 
@@ -70,7 +70,8 @@ class Compiled(Generic[P, R]):
     __tracegrad_compiled__ = True
     __name__: str
 
-    def __init__(self, family: Family, want: str) -> None:
+    def __init__(self, family: Family, want: str, part_of: tuple[Compiled[Any, Any], str] | None = None) -> None:
+        self._part_of = part_of
         self._family = family
         self._want = want
         self._programs: dict[Any, _Bound] = {}
@@ -128,6 +129,18 @@ class Compiled(Generic[P, R]):
         if quick is not None and not self._family.options.static_argnames:
             self._quick[tuple(quick)] = bound
         return bound(call.leaves)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # like a function: by name; pickle itself says so where the name leads elsewhere, as for lambdas
+        if self._part_of is not None:
+            return getattr, self._part_of
+        return str(getattr(self, "__qualname__", self._family.name))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
@@ -362,7 +375,7 @@ class GradCompiled(Compiled[P, R]):
         >>> tg.grad_compile(lambda p: p["a"] * p["b"], compile="never").grad({"a": 2.0, "b": 3.0})
         {'a': np.float64(3.0), 'b': np.float64(2.0)}
         """
-        return Compiled(self._family, GRADIENT)
+        return Compiled(self._family, GRADIENT, (self, "grad"))
 
     @functools.cached_property
     def value_and_grad(self) -> Compiled[P, Any]:
@@ -375,7 +388,7 @@ class GradCompiled(Compiled[P, R]):
         >>> tg.grad_compile(lambda x: np.sum(x * x), compile="never").value_and_grad(np.array([1.0, 2.0]))
         (np.float64(5.0), array([2., 4.]))
         """
-        return Compiled(self._family, BOTH)
+        return Compiled(self._family, BOTH, (self, "value_and_grad"))
 
     def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
         """The joint graph of value and gradient; ``.forward`` and ``.backward`` are its halves.

@@ -42,8 +42,8 @@ class Group:
     axes: tuple[int, ...] = ()
     levels: dict[int, Level] = field(default_factory=dict)
     template: int | None = None
-    reads: set[int] = field(default_factory=set)
-    """Nodes read by its nodes, itself included."""
+    touched: int = 0
+    """Bit set of the nodes it computes or reads."""
     before: int = 0
     """Bit set of the groups that must run before it."""
 
@@ -83,7 +83,7 @@ class Fusion:
             elif node.id in self.floating:
                 if is_output:
                     self._place(node)
-            elif node.op.kind in COMPUTED or is_output or node.id in self.group_of:
+            elif node.op.kind in COMPUTED or is_output:
                 self._place(node)
         self._absorb_scalars()
         return self._ordered()
@@ -91,7 +91,7 @@ class Fusion:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def reads_of(self, node: Node, level: Level, group: Group) -> list[Place]:
-        """Everything a node reads, through views and recomputed scalars, at the element it computes."""
+        """Everything a node reads, through views and recomputed maps, at the element it computes."""
         own = own_index(node.aval.shape, group.shape, group.axes if level is Level.ROW else ())
         if node.op.kind is Kind.REDUCE:
             operand = self.graph[node.inputs[0]].aval.shape
@@ -168,7 +168,7 @@ class Fusion:
             if group.template is not None or group in near:
                 continue
             kept = tuple(n for k, n in enumerate(group.shape) if k not in group.axes)
-            if domain == group.shape == () or (domain in (group.shape, kept) and any(mine >> i & 1 for i in group.reads)):
+            if domain == group.shape == () or (domain in (group.shape, kept) and mine & group.touched):
                 far.append(group)
         return near + far
 
@@ -227,14 +227,11 @@ class Fusion:
             elif place.guards or place.index != own:
                 return "it is read at other elements than the one being computed"
         if level is not Level.TOTAL:
-            for place in self._reads_if(node, level, group, axes):
+            for place in self.reads_of(node, level, Group(-1, group.shape, axes)):
                 other = self.group_of.get(place.node)
-                if other is group and group.levels[place.node] in (Level.TOTAL, Level.FINISH):
+                if other is group and group.levels[place.node] is Level.TOTAL:
                     return "it needs a total of the kernel's own loop"
         return None
-
-    def _reads_if(self, node: Node, level: Level, group: Group, axes: tuple[int, ...]) -> list[Place]:
-        return self.reads_of(node, level, Group(-1, group.shape, axes))
 
     def _join(self, node: Node, level: Level, group: Group) -> None:
         group.axes = self._dropped(node, level, group)
@@ -245,14 +242,14 @@ class Fusion:
 
     def _enter(self, node: Node, group: Group) -> None:
         self.group_of[node.id] = group
-        group.reads.add(node.id)
+        group.touched |= 1 << node.id
         for reader_group, _, _ in self.readers[node.id]:
             if reader_group is not group:
                 self._order(group, reader_group)
 
     def _read(self, group: Group, reader: int, place: Place) -> None:
         self.readers[place.node].append((group, reader, place))
-        group.reads.add(place.node)
+        group.touched |= 1 << place.node
 
     def _new(self, shape: Shape) -> Group:
         group = Group(len(self.groups), shape)
@@ -297,7 +294,7 @@ class Fusion:
         for n in scalars.levels:
             host.levels[n] = Level.FINISH
             self.group_of[n] = host
-        host.reads |= scalars.reads
+        host.touched |= scalars.touched
         scalars.levels = {}
         gained = scalars.before & ~(1 << host.number)
         for group in self.groups:
