@@ -90,7 +90,9 @@ def test_what_is_loaded_is_described(registry, chain, tmp_path):
     assert f"def run_{program.digest[:16]}(" in program.source
     assert not program.from_cache
     assert program.seconds > 0
-    assert registry.load(chain.source + "\n\n", chain.arguments, tmp_path / "cache") is program
+    known = registry.load(chain.source + "\n\n", chain.arguments, tmp_path / "cache")
+    assert known.entry is program.entry
+    assert known.from_cache  # nothing was compiled for it
     again = ProgramRegistry().load(chain.source, chain.arguments, tmp_path / "cache")
     assert again.from_cache
     assert chain.call(again.entry, X)[0] == chain.call(program.entry, X)[0]
