@@ -7,7 +7,6 @@ run on a frozen value.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +19,7 @@ from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
 from tracegrad.errors import EscapeError, TraceError
 from tracegrad.ops import assembly, comparisons, contractions, indexing, maps, reductions, views
-from tracegrad.symbolic import EAGER, Recorder, Sym
+from tracegrad.symbolic import Recorder, Sym
 
 Function = Callable[..., Any]
 
@@ -178,27 +177,54 @@ SPELLINGS = {
     "piecewise": "nested np.where",
     "heaviside": "np.where(x > 0, 1.0, 0.0)",
     "nonzero": "np.where(mask, x, 0), which keeps the shape",
+    "where": "np.where(mask, x, 0), which keeps the shape",
     "vectorize": "the function itself: its operations work on whole arrays",
     "allclose": "np.all(np.abs(a - b) < tolerance)",
+    "isclose": "np.abs(a - b) < tolerance",
+    "array_equal": "np.all(a == b)",
+    "nan_to_num": "np.where(np.isnan(x), 0, x)",
+    "logaddexp": "np.maximum(a, b) + np.log1p(np.exp(-np.abs(a - b)))",
+    "arcsinh": "np.sign(x) * np.log(np.abs(x) + np.sqrt(x * x + 1))",
+    "arccosh": "np.log(x + np.sqrt(x * x - 1))",
+    "arctanh": "(np.log1p(x) - np.log1p(-x)) / 2",
+    "cbrt": "np.sign(x) * np.abs(x) ** (1 / 3)",
+    "hypot": "np.sqrt(x * x + y * y)",
+    "sinc": "np.where(x == 0, 1, np.sin(np.pi * x) / (np.pi * x))",
+    "fmax": "np.maximum(x, y), in which NaN wins",
+    "fmin": "np.minimum(x, y), in which NaN wins",
+    "deg2rad": "x * (np.pi / 180)",
+    "rad2deg": "x * (180 / np.pi)",
+    "float_power": "x ** y",
+    "polyval": "a loop over the coefficients: y = y * x + c",
+    "trapezoid": "np.sum((y[1:] + y[:-1]) * np.diff(x)) / 2",
+    "fliplr": "x[:, ::-1]",
+    "flipud": "x[::-1]",
+    "dstack": "np.stack(arrays, axis=2)",
+    "rollaxis": "np.moveaxis",
+    "special.logsumexp": "tg.functional.logsumexp",
+    "special.softmax": "tg.functional.softmax",
+    "special.log_softmax": "tg.functional.log_softmax",
 }
-"""What to write in place of a function that is not traced, beside names that look like it."""
+"""What to write in place of a function that is not traced."""
+
+UNKNOWN = "compose it of functions that are traced, or compute it outside and pass the result in as an argument"
+"""For the others; tensors do not have them either. A like name is no hint: np.arcsinh is not nearly np.arcsin."""
 
 
 def name_of(function: Any) -> str:
-    """What a person calls a function: ``np.linalg.norm``, ``math.gamma``."""
-    module = getattr(function, "__module__", None) or ("numpy" if isinstance(function, np.ufunc) else "")
+    """What a person calls a function: ``np.linalg.norm``, ``scipy.special.gammaln``, ``math.gamma``."""
     name = getattr(function, "__name__", repr(function))
-    return f"{module}.{name}".replace("numpy.", "np.", 1).replace("._", ".") if module else name
+    module = getattr(function, "__module__", None) or ""
+    if isinstance(function, np.ufunc):  # those of SciPy do not say where they live
+        module = "numpy" if getattr(np, name, None) is function else "scipy.special"
+    module = ".".join(part for part in module.split(".") if not part.startswith("_"))
+    return f"{module}.{name}".replace("numpy.", "np.", 1) if module else name
 
 
 def refuse(function: Any, why: str = "") -> NoReturn:
-    """Raise TraceError for a function that has no traced meaning, with the nearest spelling that has."""
+    """Raise TraceError for a function that has no traced meaning, with a spelling that has where one is known."""
     name = name_of(function)
-    short = name.split(".", 1)[-1]
-    known = sorted({f.__name__ for f in NUMPY_FUNCTIONS if hasattr(f, "__name__") and not f.__name__.startswith("_")})
-    # a like name from another module means something else: scipy.linalg.expm is no np.expm1
-    near = difflib.get_close_matches(short, known, n=1, cutoff=0.8) if name.startswith("np.") else []
-    fix = SPELLINGS.get(short) or (f"np.{near[0]}" if near else f"write it with functions that are traced; {EAGER}")
+    fix = SPELLINGS.get(name.split(".", 1)[-1]) or UNKNOWN
     raise TraceError(why or f"{name} is not traced", fix=fix, where=user_frame())
 
 
@@ -243,12 +269,23 @@ class Protocols:
         return self.creation[np.array](value)
 
     def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """``__array_function__``."""
+        """``__array_function__``; a refusal is noted, as code that catches it would go on as NumPy would not."""
+        with self.recorder.noting():
+            return self._function(function, args, kwargs)
+
+    def ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """``__array_ufunc__``, likewise."""
+        with self.recorder.noting():
+            return self._ufunc(ufunc, method, inputs, kwargs)
+
+    def _function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if function in self.creation:
             return self.creation[function](*args, **kwargs)
         ours = NUMPY_FUNCTIONS.get(function)
         if ours is None:
             refuse(function)
+        if function is np.where and len(args) + len(kwargs) == 1:
+            refuse(function, "np.where of a condition alone has a shape that depends on values")
         kwargs = dict(kwargs)
         out = kwargs.pop("out", None)
         if args and function not in SEQUENCES and isinstance(args[0], (list, tuple)) and is_traced(args[0]):
@@ -258,8 +295,7 @@ class Protocols:
             return self._store(out, result)
         return result if function in VIEWS else owned(result)
 
-    def ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """``__array_ufunc__``."""
+    def _ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         kwargs = {k: v for k, v in kwargs.items() if v is not None}
         (out,) = kwargs.pop("out", (None,))
         ours = NUMPY_FUNCTIONS.get(ufunc)

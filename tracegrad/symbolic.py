@@ -8,6 +8,7 @@ are values: they never change.
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import math
 import sys
@@ -132,6 +133,16 @@ class Recorder:
         """Note an escape, so that it is reported whatever happens to the exception, and raise it."""
         self.escapes.append(error.at(self.locate()))
         raise error
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note a TraceError that is raised within, as ``escape`` does."""
+        try:
+            yield
+        except TraceError as error:
+            if not any(error is known for known in self.escapes):
+                self.escapes.append(error.at(self.locate()))
+            raise
 
 
 class Sym(ArrayMethods):
@@ -469,16 +480,14 @@ class Sym(ArrayMethods):
         return bool(value)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        value = self._leave(
-            "code outside the trace", f"use a NumPy function that tracegrad knows in its place; {EAGER}"
-        )
+        value = self._leave("code outside the trace", f"use a NumPy function that tracegrad knows in its place; {EAGER}")
         return np.array(value, dtype=dtype)
 
     def item(self, *args: Any) -> Any:
         """``ndarray.item`` of a value that is known while tracing."""
-        return np.asarray(
-            self._leave("x.item()", f"leave .item() out: the traced scalar works in its place; {EAGER}")
-        ).item(*args)
+        return np.asarray(self._leave("x.item()", f"leave .item() out: the traced scalar works in its place; {EAGER}")).item(
+            *args
+        )
 
     def tolist(self) -> Any:
         """``ndarray.tolist``: traced scalars in nested lists, numbers where they are known."""
@@ -490,9 +499,7 @@ class Sym(ArrayMethods):
     def __iter__(self) -> Iterator[Any]:
         if not self.shape:
             # NumPy raises TypeError here as well, so code that expects it may go on
-            raise EscapeError(
-                "iteration over a 0-d array", fix="give it an axis first: x.reshape(1)", where=user_frame()
-            )
+            raise EscapeError("iteration over a 0-d array", fix="give it an axis first: x.reshape(1)", where=user_frame())
         return (self[i] for i in range(self.shape[0]))
 
     def __len__(self) -> int:
@@ -522,9 +529,7 @@ class Sym(ArrayMethods):
         return self.copy()
 
     def __reduce__(self) -> NoReturn:
-        self.recorder.escape(
-            EscapeError("pickling a traced value", fix="return it from the function and pickle the result")
-        )
+        self.recorder.escape(EscapeError("pickling a traced value", fix="return it from the function and pickle the result"))
 
 
 def _weak_type(value: Sym) -> type:
