@@ -53,7 +53,7 @@ class Node:
     where: Frame | None
 
     def __repr__(self) -> str:
-        operands = ", ".join([f"%{i}" for i in self.inputs] + [f"{k}={v!r}" for k, v in self.params.items()])
+        operands = ", ".join([f"%{i}" for i in self.inputs] + [f"{k}={v!r}" for k, v in self.params.items() if k != "aval"])
         return f"%{self.id}: {self.aval} = {self.op.name}({operands})"
 
 
@@ -220,7 +220,7 @@ class Graph:
                 role = "output"
             elif n.id not in values and self.primal_outputs < len(self.outputs) and n.op.kind is not Kind.INPUT:
                 role = "backward"
-            what = repr(n.params["value"]) if n.op.kind is Kind.CONSTANT else n.op.name
+            what = repr(n.params["value"]) if n.op.kind is Kind.CONSTANT else n.params.get("name") or n.op.name
             boxes.append(Box(n.id, f"{what}\n{n.aval}", role, f"{n!r}" + (f"\n{n.where}" if n.where else "")))
         kept = {n.id for n in shown}
         return boxes, [(a, b) for a, b in self.nx.edges if a in kept and b in kept]

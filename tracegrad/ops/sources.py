@@ -21,14 +21,14 @@ def _unbound(**params: Any) -> Any:
 input = Op(  # noqa: A001
     name="input",
     kind=Kind.INPUT,
-    infer=lambda *, position, aval: aval,
+    infer=lambda *, position, aval, name="": aval,
     promote=keep,
     eager=_unbound,
     partials=(),
     lower=None,
     numpy=(),
     torch=("", ""),
-    doc="Argument number ``position`` of the program.",
+    doc="Argument number ``position`` of the program; ``name`` is what the user calls it.",
     samples=(),
 )
 

@@ -126,7 +126,7 @@ class _Attempt:
         if position in self.static:
             return leaf.value
         number = self.inputs.index(position)
-        node = self.graph.emit(input_op, (), {"position": number, "aval": leaf.aval})
+        node = self.graph.emit(input_op, (), {"position": number, "aval": leaf.aval, "name": leaf.path})
         sym = Sym(self.recorder, node, weak=leaf.weak)
         sym.storage.guard = f"{leaf.path} is an argument, and arguments are never written to"
         return sym
@@ -144,8 +144,9 @@ class _Attempt:
             return None
         if number not in self._captures:
             position = len(self.inputs) + number
-            aval = self.reads.captured[number].aval
-            self._captures[number] = Sym(self.recorder, self.graph.emit(input_op, (), {"position": position, "aval": aval}))
+            capture = self.reads.captured[number]
+            params = {"position": position, "aval": capture.aval, "name": capture.name}
+            self._captures[number] = Sym(self.recorder, self.graph.emit(input_op, (), params))
         return self._captures[number]
 
     def run(self, function: Callable[..., Any], tree: TreeDef) -> Any:
