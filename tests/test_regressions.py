@@ -52,3 +52,50 @@ def test_refusals_name_what_exists_and_means_the_same():
         assert name in caught.value.message
         assert fix in caught.value.fix
         assert "eagerly" not in caught.value.fix  # tensors do not have these functions either
+
+
+STRUCTURE = {
+    "axis": lambda x, k: np.sum(x, axis=k),
+    "roll": lambda x, k: np.roll(x, k, axis=k),
+    "tile": lambda x, k: np.tile(x, k),
+    "repeat": lambda x, k: np.repeat(x, k, axis=k),
+    "tensordot": lambda x, k: np.tensordot(x, x.T, axes=k),
+    "moveaxis": lambda x, k: np.moveaxis(x, k, 0),
+    "split": lambda x, k: np.split(x, k + 1, axis=k)[0],
+    "array_split": lambda x, k: np.array_split(x, k + 1, axis=k)[0],
+    "slice": lambda x, k: x[:, k:],
+    "condition": lambda x, k: x if k > 0 else -x,
+    "range": lambda x, k: x * sum(range(k + 2)),
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURE)
+def test_integer_arguments_are_structure_wherever_numpy_takes_an_int(name):
+    x = np.arange(12.0).reshape(3, 4)
+    compiled = tg.jit(compile="never")(STRUCTURE[name])
+    for number in (1, np.int64(1), 0, np.int32(0)):
+        np.testing.assert_array_equal(compiled(x, number), STRUCTURE[name](x, number))
+
+
+def test_integer_arguments_of_convolution_and_pooling():
+    x, w = np.random.default_rng(0).random((1, 2, 6, 6)), np.ones((2, 2, 2, 2))
+    functional = tg.functional
+
+    def layers(x, k):
+        y = functional.conv2d(x, w, stride=k, padding=k, dilation=k)
+        return functional.max_pool2d(y, k, k) + functional.avg_pool2d(y, (k, k), k)
+
+    for number in (1, np.int64(1)):
+        np.testing.assert_allclose(tg.jit(compile="never")(layers)(x, number), layers(x, 1))
+
+
+def test_numpy_numbers_keep_their_promotion_and_their_values():
+    compiled = tg.jit(compile="never")(lambda x, k: x * k)
+    x = np.ones(2, np.float32)
+    for number in (np.int64(2), np.int64(3), np.bool_(True)):
+        result = compiled(x, number)
+        assert result.dtype == (x * number).dtype
+        np.testing.assert_array_equal(result, x * number)
+    switch = tg.jit(compile="never")(lambda x, flag: x if flag else -x)
+    assert switch(X, np.True_)[0] == 1.0
+    assert switch(X, np.False_)[0] == -1.0

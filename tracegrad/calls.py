@@ -175,7 +175,9 @@ def _entry(leaf: Any, path: str) -> Argument | Static:
         )
     if isinstance(leaf, (np.ndarray, np.generic)):
         try:
-            return Argument(path, Aval(leaf.shape, supported(leaf.dtype)))
+            # a NumPy int or bool may be structure like one of Python; an array with one never is
+            value = leaf if isinstance(leaf, (np.integer, np.bool_)) else None
+            return Argument(path, Aval(leaf.shape, supported(leaf.dtype)), value=value)
         except DtypeError as error:
             raise DtypeError(f"{path}: {error.message}", fix=error.fix, where=user_frame()) from None
     if type(leaf) is float:

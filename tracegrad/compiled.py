@@ -107,7 +107,7 @@ class Compiled(Generic[P, R]):
                 quick.append(argument.shape)
             elif kind is float:
                 quick.append(float)
-            elif isinstance(argument, np.generic):
+            elif isinstance(argument, np.floating):  # ints and bools may be part of the key by their values
                 quick.append(argument.dtype)
                 quick.append(())
             else:

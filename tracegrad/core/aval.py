@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +106,17 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
             f"shapes {listed} do not broadcast",
             fix="align them from the last axis: each pair of sizes must be equal or one of them 1 (x[:, None] adds an axis)",
         ) from None
+
+
+def one_int(value: Any) -> int | None:
+    """An integer as an int; None for sequences and whatever else is no integer.
+
+    Whatever has ``__index__`` counts, so that an int that is traced becomes structure.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def normalise_axis(axis: int, ndim: int) -> int:

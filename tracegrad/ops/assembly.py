@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import normalise_axis, shape_of
+from tracegrad.core.aval import normalise_axis, one_int, shape_of
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import cast, rint, select
@@ -20,15 +20,19 @@ from tracegrad.ops.views import broadcast_to, concatenate, embed, expand_dims, r
 # -- axes -------------------------------------------------------------------------------------------------------------
 
 
+def _ints(value: Any) -> tuple[int, ...]:
+    """One int or several as a tuple."""
+    number = one_int(value)
+    return tuple(int(v) for v in value) if number is None else (number,)
+
+
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """``np.moveaxis``."""
     ndim = len(shape_of(x))
-    old = [normalise_axis(a, ndim) for a in ([source] if isinstance(source, int) else source)]
-    new = [normalise_axis(a, ndim) for a in ([destination] if isinstance(destination, int) else destination)]
+    old = [normalise_axis(a, ndim) for a in _ints(source)]
+    new = [normalise_axis(a, ndim) for a in _ints(destination)]
     if len(set(old)) != len(old) or len(old) != len(new) or len(set(new)) != len(new):
-        raise ShapeError(
-            f"moveaxis from {source} to {destination}", fix="name as many destinations as sources, each axis once"
-        )
+        raise ShapeError(f"moveaxis from {source} to {destination}", fix="name as many destinations as sources, each axis once")
     order = [k for k in range(ndim) if k not in old]
     for place, axis in sorted(zip(new, old, strict=True)):
         order.insert(place, axis)
@@ -95,9 +99,10 @@ def append(x: Any, values: Any, axis: int | None = None) -> Any:
 def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """``np.split`` into equal parts, or at positions."""
     size = shape_of(x)[normalise_axis(axis, len(shape_of(x)))]
-    if isinstance(sections, int) and (sections < 1 or size % sections):
+    parts = one_int(sections)
+    if parts is not None and (parts < 1 or size % parts):
         raise ShapeError(
-            f"an axis of {size} does not split into {sections} equal parts", fix="use np.array_split for uneven parts"
+            f"an axis of {size} does not split into {parts} equal parts", fix="use np.array_split for uneven parts"
         )
     return array_split(x, sections, axis)
 
@@ -106,18 +111,19 @@ def array_split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[An
     """``np.array_split``."""
     place = normalise_axis(axis, len(shape_of(x)))
     size = shape_of(x)[place]
-    if isinstance(sections, int):
-        each, extra = divmod(size, sections)
-        ends = [k * each + min(k, extra) for k in range(sections + 1)]
+    parts = one_int(sections)
+    if parts is not None:
+        each, extra = divmod(size, parts)
+        ends = [k * each + min(k, extra) for k in range(parts + 1)]
     else:
-        ends = [0, *(int(s) for s in sections), size]
+        ends = [0, *_ints(sections), size]
     lead = (slice(None),) * place
     return [getitem(x, (*lead, slice(a, b))) for a, b in itertools.pairwise(ends)]
 
 
 def tile(x: Any, repeats: int | Sequence[int]) -> Any:
     """``np.tile``."""
-    counts = (repeats,) if isinstance(repeats, int) else tuple(int(r) for r in repeats)
+    counts = _ints(repeats)
     shape = shape_of(x)
     ndim = max(len(counts), len(shape))
     counts = (1,) * (ndim - len(counts)) + counts
@@ -134,9 +140,10 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
         x, axis = reshape(x, -1), 0
     place = normalise_axis(axis, len(shape_of(x)))
     shape = shape_of(x)
-    if isinstance(repeats, (int, np.integer)):
-        wide = broadcast_to(expand_dims(x, place + 1), (*shape[: place + 1], int(repeats), *shape[place + 1 :]))
-        return reshape(wide, (*shape[:place], shape[place] * int(repeats), *shape[place + 1 :]))
+    count = one_int(repeats)
+    if count is not None:
+        wide = broadcast_to(expand_dims(x, place + 1), (*shape[: place + 1], count, *shape[place + 1 :]))
+        return reshape(wide, (*shape[:place], shape[place] * count, *shape[place + 1 :]))
     if getattr(repeats, "bind_rank", 0):
         raise TraceError("repeat by a traced count has no static shape", fix="give the counts as a NumPy array")
     positions = np.repeat(np.arange(shape[place]), repeats)
@@ -147,8 +154,9 @@ def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = 
     """``np.roll`` by concrete shifts."""
     if axis is None:
         return reshape(roll(reshape(x, -1), shift, 0), shape_of(x))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    shifts = (shift,) * len(axes) if isinstance(shift, int) else tuple(shift)
+    axes, shifts = _ints(axis), _ints(shift)
+    shifts = shifts * len(axes) if len(shifts) == 1 else shifts
+    axes = axes * len(shifts) if len(axes) == 1 else axes
     for amount, a in zip(shifts, axes, strict=True):
         place = normalise_axis(a, len(shape_of(x)))
         size = shape_of(x)[place]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, Shape, broadcast_shapes, normalise_axis, shape_of
+from tracegrad.core.aval import Aval, Shape, broadcast_shapes, normalise_axis, one_int, shape_of
 from tracegrad.core.op import Op, Sample, Values, bilinear
 from tracegrad.errors import ShapeError
 from tracegrad.ops.maps import multiply
@@ -79,9 +79,7 @@ def matmul(x: Any, y: Any) -> Any:
     """
     x_shape, y_shape = shape_of(x), shape_of(y)
     if not x_shape or not y_shape:
-        raise ShapeError(
-            f"matmul of shapes {x_shape} and {y_shape}: a 0-d array has no axis to sum over", fix="use x * y"
-        )
+        raise ShapeError(f"matmul of shapes {x_shape} and {y_shape}: a 0-d array has no axis to sum over", fix="use x * y")
     _check_inner("matmul", x_shape, y_shape, -1, 0 if len(y_shape) == 1 else -2)
     left = reshape(x, (1, *x_shape)) if len(x_shape) == 1 else x
     right = reshape(y, (*y_shape, 1)) if len(y_shape) == 1 else y
@@ -105,8 +103,7 @@ def _stacked(x: Any, y: Any) -> Any:
         batch = broadcast_shapes(x_shape[:-2], y_shape[:-2])
     except ShapeError as error:
         raise ShapeError(
-            f"matmul of shapes {x_shape} and {y_shape}: the batch axes {x_shape[:-2]} and {y_shape[:-2]} "
-            "do not broadcast",
+            f"matmul of shapes {x_shape} and {y_shape}: the batch axes {x_shape[:-2]} and {y_shape[:-2]} do not broadcast",
             fix=error.fix,
         ) from None
     return matmul_batched(broadcast_to(x, batch + x_shape[-2:]), broadcast_to(y, batch + y_shape[-2:]))
@@ -179,9 +176,9 @@ def tensordot(x: Any, y: Any, axes: int | Sequence[Any] = 2) -> Any:
     return reshape(matmul_batched(left, right), tuple(x_shape[k] for k in x_free) + tuple(y_shape[k] for k in y_free))
 
 
-def _paired_axes(x: Shape, y: Shape, axes: int | Sequence[Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if isinstance(axes, (int, np.integer)):
-        count = int(axes)
+def _paired_axes(x: Shape, y: Shape, axes: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    count = one_int(axes)
+    if count is not None:
         if not 0 <= count <= min(len(x), len(y)):
             raise ShapeError(
                 f"tensordot over {count} axes of shapes {x} and {y}", fix="sum over no more axes than either array has"

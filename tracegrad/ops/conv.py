@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, Shape, shape_of
+from tracegrad.core.aval import Aval, Shape, one_int, shape_of
 from tracegrad.core.op import Op, Sample, Values, bilinear
 from tracegrad.errors import ShapeError
 from tracegrad.ops.maps import add
@@ -96,9 +96,7 @@ def _weight_gradient_infer(x: Aval, g: Aval, *, window: Shape, groups: int, **pa
 # -- eager: columns of patches and one matrix product per group -------------------------------------------------------
 
 
-def _columns(
-    x: Any, window: Shape, counts: Shape, strides: Shape, padding: Padding, dilations: Shape, groups: int
-) -> Any:
+def _columns(x: Any, window: Shape, counts: Shape, strides: Shape, padding: Padding, dilations: Shape, groups: int) -> Any:
     """Every patch as a column: (groups, channels // groups * taps, batch * positions)."""
     if any(side for sides in padding for side in sides):
         x = np.pad(x, ((0, 0), (0, 0), *padding))
@@ -195,9 +193,7 @@ convolve: Op = bilinear(
         Sample((Values((1, 2, 5, 6)), Values((2, 2, 2, 2))), _UNEVEN),
         Sample((Values((2, 4, 4, 3)), Values((2, 2, 3, 3))), _GROUPED),
         Sample((Values((0, 1, 3, 3)), Values((2, 1, 3, 3))), _params()),
-        Sample(
-            (Values((1, 3, 5, 5)), Values((2, 2, 3, 3))), _params(), error=ShapeError, match="has 3 channels.*takes 2"
-        ),
+        Sample((Values((1, 3, 5, 5)), Values((2, 2, 3, 3))), _params(), error=ShapeError, match="has 3 channels.*takes 2"),
         Sample((Values((1, 2, 2, 5)), Values((2, 2, 3, 3))), _params(), error=ShapeError, match="reaches over 3"),
         Sample((Values((1, 2, 5)), Values((2, 2, 3, 3))), _params(), error=ShapeError, match="instead of 4"),
         Sample((Values((1, 4, 5, 5)), Values((3, 2, 3, 3))), _GROUPED, error=ShapeError, match="not a multiple"),
@@ -252,10 +248,12 @@ convolve_weight_gradient: Op = bilinear(
 
 def pair(name: str, value: int | Sequence[int], least: int) -> tuple[int, int]:
     """An int or a pair of ints as a pair; ShapeError names the argument otherwise."""
-    both = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
-    if len(both) != 2 or any(int(v) != v or v < least for v in both):
+    number = one_int(value)
+    given = (number, number) if number is not None else tuple(value) if isinstance(value, Sequence) else ()
+    both = [n for n in map(one_int, given) if n is not None and n >= least]
+    if len(both) != 2 or len(given) != 2:
         raise ShapeError(f"{name}={value!r}", fix=f"give an int or a pair of ints, none below {least}")
-    return int(both[0]), int(both[1])
+    return both[0], both[1]
 
 
 def _padding(padding: Any, window: Shape, strides: Shape, dilations: Shape) -> Padding:
@@ -265,16 +263,10 @@ def _padding(padding: Any, window: Shape, strides: Shape, dilations: Shape) -> P
         if padding != "same":
             raise ShapeError(f"padding={padding!r}", fix='give an int, a pair of ints, "same" or "valid"')
         if strides != (1, 1):
-            raise ShapeError(
-                f'padding="same" with stride {strides}', fix="give the padding in numbers, or use stride 1"
-            )
+            raise ShapeError(f'padding="same" with stride {strides}', fix="give the padding in numbers, or use stride 1")
         total = tuple(d * (k - 1) for d, k in zip(dilations, window, strict=True))
         return (total[0] // 2, total[0] - total[0] // 2), (total[1] // 2, total[1] - total[1] // 2)
-    if (
-        not isinstance(padding, (int, np.integer))
-        and len(padding) == 2
-        and not isinstance(padding[0], (int, np.integer))
-    ):
+    if one_int(padding) is None and len(padding) == 2 and one_int(padding[0]) is None:
         return pair("padding", padding[0], 0), pair("padding", padding[1], 0)
     high, wide = pair("padding", padding, 0)
     return (high, high), (wide, wide)

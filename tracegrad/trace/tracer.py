@@ -44,13 +44,13 @@ class Argument:
     """One traced leaf of a call's arguments.
 
     ``path`` is how a person writes it (``params['conv1'].w``); ``weak`` says that it is a Python number, and
-    ``value`` is then given for ints, which may turn out to be structure.
+    ``value`` is given for ints and bools, which may turn out to be structure.
     """
 
     path: str
     aval: Aval
     weak: bool = False
-    value: int | None = None
+    value: int | np.integer[Any] | np.bool_ | None = None
 
 
 @dataclass(frozen=True, slots=True)
