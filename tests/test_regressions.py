@@ -99,3 +99,15 @@ def test_numpy_numbers_keep_their_promotion_and_their_values():
     switch = tg.jit(compile="never")(lambda x, flag: x if flag else -x)
     assert switch(X, np.True_)[0] == 1.0
     assert switch(X, np.False_)[0] == -1.0
+
+
+def test_attributes_that_are_not_traced_are_named_with_the_line():
+    for function, message in (
+        (lambda x: x.cumsum(), "x.cumsum of an array is not traced"),
+        (lambda x: x.nonsense, "arrays have no attribute 'nonsense'"),
+    ):
+        with pytest.raises(AttributeError) as caught:
+            tg.jit(compile="never")(function)(X)
+        assert message in str(caught.value)
+        assert __file__ in str(caught.value)
+    assert tg.jit(compile="never")(lambda x: x if hasattr(x, "nonsense") else -x)(X)[0] == -1.0

@@ -13,6 +13,7 @@ __all__ = [
     "DtypeError",
     "EscapeError",
     "Frame",
+    "MissingAttributeError",
     "ShapeError",
     "TapeError",
     "TraceError",
@@ -121,6 +122,10 @@ class EscapeError(TraceError):
 
 class ConditionError(TraceError):
     """A traced value used as a condition: its truth is not known while tracing."""
+
+
+class MissingAttributeError(TraceError, AttributeError):
+    """An attribute of arrays that traced values do not have."""
 
 
 class DifferentiationError(TracegradError, TypeError):

@@ -22,7 +22,7 @@ from tracegrad.core.graph import Graph
 from tracegrad.core.interpret import evaluate
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
-from tracegrad.errors import ConditionError, DtypeError, EscapeError, Frame, ShapeError, TraceError
+from tracegrad.errors import ConditionError, DtypeError, EscapeError, Frame, MissingAttributeError, ShapeError, TraceError
 from tracegrad.ops.aliasing import WRITES, Step, Storage, strides_of
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.indexing import getitem, setitem
@@ -434,6 +434,14 @@ class Sym(ArrayMethods):
         if self.recorder.protocols is None:
             return NotImplemented
         return self.recorder.protocols.function(function, args, kwargs)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)  # asked for by protocols
+        if hasattr(np.ndarray, name):
+            fix = f"np.{name}(...), if that is traced, or what it is composed of"
+            raise MissingAttributeError(f"x.{name} of an array is not traced", fix=fix, where=user_frame())
+        raise MissingAttributeError(f"arrays have no attribute {name!r}", where=user_frame())
 
     # -- ways out of the trace -----------------------------------------------------------------------------------------
 
