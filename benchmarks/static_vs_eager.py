@@ -209,13 +209,10 @@ def passes_differences(workload: Workload, params: Any, data: tuple[Any, ...], r
     return True
 
 
-def _difference(
-    workload: Workload, tree: TreeDef, leaves: list[Any], k: int, step: Any, data: tuple[Any, ...]
-) -> float:
+def _difference(workload: Workload, tree: TreeDef, leaves: list[Any], k: int, step: Any, data: tuple[Any, ...]) -> float:
     """Half of what the loss gains from a step back to a step ahead in leaf k."""
     ahead, behind = (
-        workload.loss(tree.unflatten([*leaves[:k], leaves[k] + way * step, *leaves[k + 1 :]]), *data)
-        for way in (1.0, -1.0)
+        workload.loss(tree.unflatten([*leaves[:k], leaves[k] + way * step, *leaves[k + 1 :]]), *data) for way in (1.0, -1.0)
     )
     return float(ahead - behind) / 2.0
 

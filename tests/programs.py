@@ -55,9 +55,7 @@ REDUCTIONS = {
     "sum": lambda x, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims),
     "mean": lambda x, axis, keepdims: np.mean(x, axis=axis, keepdims=keepdims),
     "prod": lambda x, axis, keepdims: np.prod(np.tanh(x), axis=axis, keepdims=keepdims),
-    "softmax": lambda x, axis, keepdims: (
-        np.exp(x - np.max(x)) / np.sum(np.exp(x - np.max(x)), axis=axis, keepdims=True)
-    ),
+    "softmax": lambda x, axis, keepdims: np.exp(x - np.max(x)) / np.sum(np.exp(x - np.max(x)), axis=axis, keepdims=True),
 }
 EXACT_REDUCTIONS = {
     "max": lambda x, axis, keepdims: np.max(x, axis=axis, keepdims=keepdims),
@@ -150,9 +148,7 @@ class Program:
 
     def static_result(self, mode):
         """Value and gradients of the static graph: ``mode`` is "now" or "never"."""
-        function = tg.grad_compile(
-            lambda *inputs: self.loss(*inputs), argnums=tuple(range(len(self.shapes))), compile=mode
-        )
+        function = tg.grad_compile(lambda *inputs: self.loss(*inputs), argnums=tuple(range(len(self.shapes))), compile=mode)
         value, gradients = function.value_and_grad(*self.arrays())
         return [value, *gradients]
 

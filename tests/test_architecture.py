@@ -155,8 +155,7 @@ def test_imports_go_downward_or_left(name):
 
 def test_no_cycles_inside_a_room():
     edges = {
-        name: {target for _, target, types_only in own_imports(name) if target != name and not types_only}
-        for name in EVERY
+        name: {target for _, target, types_only in own_imports(name) if target != name and not types_only} for name in EVERY
     }
     done, running = set(), []
 

@@ -158,9 +158,7 @@ def test_results_are_within_two_ulp(name: str, dtype: Any) -> None:
 def test_power_is_within_two_ulp(dtype: Any) -> None:
     rng = np.random.default_rng(0)
     info = np.finfo(dtype)
-    x = np.concatenate(
-        [2.0 ** rng.uniform(info.minexp - info.nmant, info.maxexp, 300), rng.uniform(0.5, 2, 300)]
-    ).astype(dtype)
+    x = np.concatenate([2.0 ** rng.uniform(info.minexp - info.nmant, info.maxexp, 300), rng.uniform(0.5, 2, 300)]).astype(dtype)
     exponent = rng.uniform(info.minexp - info.nmant, info.maxexp, x.size)
     y = (exponent / np.log2(x.astype(np.float64))).astype(dtype)
     y[::7] = np.rint(y[::7])
@@ -168,9 +166,7 @@ def test_power_is_within_two_ulp(dtype: Any) -> None:
     x, y = x[kept], y[kept]
     out = np.empty_like(x)
     over_arrays("power")(x, y, out)
-    errors = [
-        ulps(c, mpmath.power(mpmath.mpf(float(a)), mpmath.mpf(float(b)))) for a, b, c in zip(x, y, out, strict=True)
-    ]
+    errors = [ulps(c, mpmath.power(mpmath.mpf(float(a)), mpmath.mpf(float(b)))) for a, b, c in zip(x, y, out, strict=True)]
     assert max(errors) <= ULP_LIMIT
 
 
@@ -183,9 +179,7 @@ def test_arctan2_is_within_two_ulp(dtype: Any) -> None:
     )
     out = np.empty_like(x)
     over_arrays("arctan2")(y, x, out)
-    errors = [
-        ulps(c, mpmath.atan2(mpmath.mpf(float(a)), mpmath.mpf(float(b)))) for a, b, c in zip(y, x, out, strict=True)
-    ]
+    errors = [ulps(c, mpmath.atan2(mpmath.mpf(float(a)), mpmath.mpf(float(b)))) for a, b, c in zip(y, x, out, strict=True)]
     assert max(errors) <= ULP_LIMIT
 
 
@@ -336,17 +330,13 @@ def packed_arithmetic(function: Any) -> int:
     if "xmm" not in assembly:
         pytest.skip("knows the instruction names of x86 only")
     return len(
-        re.findall(
-            r"\bv?(?:mul|add|sub|div|sqrt|max|min|and|or|cmp\w*|round|rndscale|fn?m(?:add|sub)\d+)p[sd]\b", assembly
-        )
+        re.findall(r"\bv?(?:mul|add|sub|div|sqrt|max|min|and|or|cmp\w*|round|rndscale|fn?m(?:add|sub)\d+)p[sd]\b", assembly)
     )
 
 
 # frem and the integer power are the C library's and a loop; they are here for their results, not for speed.
 BITWISE = {"absolute", "copysign"}  # packed, but by instructions for integers
-VECTORISED = [
-    name for name in [*UNARY, *BINARY, "absorbing_multiply"] if name not in {"floor_divide", "remainder"} | BITWISE
-]
+VECTORISED = [name for name in [*UNARY, *BINARY, "absorbing_multiply"] if name not in {"floor_divide", "remainder"} | BITWISE]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -27,9 +27,7 @@ def layout_of(array):
         base = base.base
     base = np.ravel(base, order="K")
     begin = array.__array_interface__["data"][0] - base.__array_interface__["data"][0] if array.size else 0
-    return base, Layout(
-        array.dtype, array.shape, tuple(s // array.itemsize for s in array.strides), begin // array.itemsize
-    )
+    return base, Layout(array.dtype, array.shape, tuple(s // array.itemsize for s in array.strides), begin // array.itemsize)
 
 
 def program_of(template, dtype):

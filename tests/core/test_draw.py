@@ -20,10 +20,7 @@ def chain(n):
 @st.composite
 def dags(draw):
     n = draw(st.integers(0, 25))
-    boxes = [
-        Box(i, draw(st.text("abc 0\n", max_size=20)), draw(st.sampled_from(["map", "input", "other"])))
-        for i in range(n)
-    ]
+    boxes = [Box(i, draw(st.text("abc 0\n", max_size=20)), draw(st.sampled_from(["map", "input", "other"]))) for i in range(n)]
     pairs = st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)).filter(lambda pair: pair[0] < pair[1])
     return boxes, draw(st.lists(pairs, max_size=50)) if n > 1 else []
 

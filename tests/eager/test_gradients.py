@@ -35,9 +35,7 @@ def eager_gradients(function, values):
     leaves = [tensor(v, requires_grad=True) for v in values]
     out = function(*leaves)
     out.backward()
-    return out.item(), [
-        np.zeros(v.shape) if t.grad is None else t.grad.numpy() for t, v in zip(leaves, values, strict=True)
-    ]
+    return out.item(), [np.zeros(v.shape) if t.grad is None else t.grad.numpy() for t, v in zip(leaves, values, strict=True)]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -95,9 +93,7 @@ def test_pytorch_itself():
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("order", "expected"), [(1, [68.0, 189.0]), (2, [84.0, 162.0]), (3, [66.0, 90.0]), (4, [24.0] * 2)]
-)
+@pytest.mark.parametrize(("order", "expected"), [(1, [68.0, 189.0]), (2, [84.0, 162.0]), (3, [66.0, 90.0]), (4, [24.0] * 2)])
 def test_any_order_through_create_graph(order, expected):
     x = tensor([2.0, 3.0], requires_grad=True, dtype=np.float64)
     result = x * x * x * x + 3 * x * x * x

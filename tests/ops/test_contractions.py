@@ -19,9 +19,7 @@ def traced(function, *arrays):
     """The graph of Σ function(…)²/2 and the ids of its inputs."""
     graph = Graph()
     recorder = Recorder(graph, lambda: None)
-    leaves = [
-        Sym(recorder, graph.emit(sources.input, (), {"position": k, "aval": aval_of(a)})) for k, a in enumerate(arrays)
-    ]
+    leaves = [Sym(recorder, graph.emit(sources.input, (), {"position": k, "aval": aval_of(a)})) for k, a in enumerate(arrays)]
     out = function(*leaves)
     loss = reduce_sum(out * out, axes=tuple(range(len(out.shape)))) * 0.5
     return graph.freeze([loss.id, out.id]), [leaf.id for leaf in leaves]

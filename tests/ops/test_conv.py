@@ -16,9 +16,7 @@ from tracegrad.symbolic import Recorder, Sym
 RNG = np.random.default_rng(0)
 GRID = [
     {"strides": s, "padding": p, "dilations": d, "groups": g}
-    for s, p, d, g in itertools.product(
-        ((1, 1), (2, 3)), (((0, 0), (0, 0)), ((2, 0), (1, 3))), ((1, 1), (2, 1)), (1, 2)
-    )
+    for s, p, d, g in itertools.product(((1, 1), (2, 3)), (((0, 0), (0, 0)), ((2, 0), (1, 3))), ((1, 1), (2, 1)), (1, 2))
 ]
 
 
@@ -78,9 +76,7 @@ def test_first_and_second_derivatives_are_pytorchs():
     x, w, g = RNG.normal(size=(2, 2, 6, 5)), RNG.normal(size=(4, 1, 3, 2)), RNG.normal(size=(2, 4, 3, 4))
     graph = Graph()
     recorder = Recorder(graph, lambda: None)
-    leaves = [
-        Sym(recorder, graph.emit(sources.input, (), {"position": k, "aval": aval_of(a)})) for k, a in enumerate((x, w))
-    ]
+    leaves = [Sym(recorder, graph.emit(sources.input, (), {"position": k, "aval": aval_of(a)})) for k, a in enumerate((x, w))]
     out = conv2d(*leaves, stride=(2, 1), padding=((1, 0), (0, 0)), groups=2)
     total = reduce_sum(out * out * g, axes=(0, 1, 2, 3))
     first = differentiate(graph.freeze([total.id]), [leaf.id for leaf in leaves])

@@ -73,9 +73,7 @@ def test_clip_passes_the_gradient_on_its_bounds():
     assert (low, high) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    "bounds", [(-1, 1), (None, 0.5), (0, None), (2, -2), (np.nan, 1.0), (np.array([0.0, np.nan, 1.0]), 3)]
-)
+@pytest.mark.parametrize("bounds", [(-1, 1), (None, 0.5), (0, None), (2, -2), (np.nan, 1.0), (np.array([0.0, np.nan, 1.0]), 3)])
 def test_clip_is_numpys(bounds):
     for x in (np.array([-3.0, np.nan, 2.5]), np.array([-3.0, 0.2, 2.5], np.float32), np.array([-3, 0, 5])):
         expected = np.clip(x, *bounds)

@@ -14,9 +14,7 @@ from tracegrad.ops.maps import multiply
 from tracegrad.ops.pullback import carries_gradient, pull_back
 from tracegrad.ops.reductions import sum as sum_of
 
-CASES = [
-    pytest.param(op, sample, id=f"{name}-{k}") for name, op in all_ops().items() for k, sample in enumerate(op.samples)
-]
+CASES = [pytest.param(op, sample, id=f"{name}-{k}") for name, op in all_ops().items() for k, sample in enumerate(op.samples)]
 VALID = [case for case in CASES if case.values[1].error is None]
 ERRORS = [case for case in CASES if case.values[1].error is not None]
 SMOOTH = [case for case in VALID if case.values[1].smooth]

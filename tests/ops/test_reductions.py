@@ -56,9 +56,7 @@ def test_where_and_initial(name):
     x = ARRAYS["floats"]
     mask = RNG.integers(0, 2, x.shape).astype(bool)
     mask[:, 0] = True
-    options = (
-        [{"where": mask}] if name in ("mean", "any", "all") else [{"initial": 2.0}, {"where": mask, "initial": 0.5}]
-    )
+    options = [{"where": mask}] if name in ("mean", "any", "all") else [{"initial": 2.0}, {"where": mask, "initial": 0.5}]
     for more in options:
         expected = getattr(np, name)(x, axis=1, **more)
         np.testing.assert_allclose(getattr(reductions, name)(x, axis=1, **more), expected, rtol=1e-14)

@@ -219,9 +219,7 @@ def test_rules_on_sums_agree(rule, build, shapes, dtypes):
     np.testing.assert_allclose(np.asarray(right)[finite], np.asarray(left)[finite], rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("rule", "build", "shapes", "dtypes"), [c for c in CASES if c.values[0].name == "log-of-exp-ratio"]
-)
+@pytest.mark.parametrize(("rule", "build", "shapes", "dtypes"), [c for c in CASES if c.values[0].name == "log-of-exp-ratio"])
 def test_the_logarithm_of_a_softmax_does_not_underflow(rule, build, shapes, dtypes):
     graph = traced(build, shapes, dtypes)
     result = rewriting(graph, (Stage("alone", (rule,)),))

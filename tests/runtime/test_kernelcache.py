@@ -83,9 +83,7 @@ def test_a_sealed_program_is_complete_until_a_file_changes(folder):
     assert not folder.is_complete(A, folder.compiled_path)
 
 
-@pytest.mark.parametrize(
-    "manifest", [b"", b"[]", b"{", b"\xff", b'{"format": 1}', b'{"format": 99, "files": {"a": "b"}}']
-)
+@pytest.mark.parametrize("manifest", [b"", b"[]", b"{", b"\xff", b'{"format": 1}', b'{"format": 99, "files": {"a": "b"}}'])
 def test_a_damaged_manifest_counts_as_none(folder, manifest):
     fill(folder, A)
     (folder.path / f"{A}.json").write_bytes(manifest)

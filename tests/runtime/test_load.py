@@ -61,9 +61,7 @@ def recording():
 
 def files(folder):
     """Return the files of a cache folder by kind; locks are no contents."""
-    return {
-        path.name.partition(".")[2]: path for path in folder.glob("**/*") if path.is_file() and path.suffix != ".lock"
-    }
+    return {path.name.partition(".")[2]: path for path in folder.glob("**/*") if path.is_file() and path.suffix != ".lock"}
 
 
 def test_a_second_process_compiles_nothing(run_python):

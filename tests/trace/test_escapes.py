@@ -108,9 +108,7 @@ def test_escapes_name_the_line(tool, function):
 def test_what_happened_is_said(tool):
     with pytest.raises(EscapeError, match="outside the trace"):
         tool.trace(to_outside, X)
-    with pytest.raises(
-        EscapeError, match=r"float\(x\) needs the value of <traced float64\[\] from .*test_escapes.py:\d+>"
-    ):
+    with pytest.raises(EscapeError, match=r"float\(x\) needs the value of <traced float64\[\] from .*test_escapes.py:\d+>"):
         tool.trace(to_float, X)
     with pytest.raises(ConditionError, match="a condition on <traced bool"):
         tool.trace(to_bool, X)

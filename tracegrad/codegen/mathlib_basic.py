@@ -116,9 +116,7 @@ def _fmod(a: Lane, b: Lane) -> Lane:
 
 def _safe_divisor(a: Lane, b: Lane, signed: bool) -> Lane:
     """1 for the divisors that trap: zero, and -1 under the least integer (whose quotient wraps to itself)."""
-    traps = (
-        b.equals(0) if signed is False else b.equals(0) | (b.equals(-1) & a.equals(-(1 << (a.value.type.width - 1))))
-    )
+    traps = b.equals(0) if signed is False else b.equals(0) | (b.equals(-1) & a.equals(-(1 << (a.value.type.width - 1))))
     return select(traps, b.constant(1), b)
 
 

@@ -68,9 +68,7 @@ def _vector_function(module: Any, scalar: Any, lanes: int) -> None:
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     no_lane, some_lane = function.append_basic_block("none"), function.append_basic_block("some")
     word = ir.IntType(lanes)
-    builder.cbranch(
-        builder.icmp_unsigned("==", builder.bitcast(chosen, word), ir.Constant(word, 0)), no_lane, some_lane
-    )
+    builder.cbranch(builder.icmp_unsigned("==", builder.bitcast(chosen, word), ir.Constant(word, 0)), no_lane, some_lane)
     builder.position_at_end(no_lane)
     builder.ret(values)
     builder.position_at_end(some_lane)

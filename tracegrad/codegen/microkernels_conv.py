@@ -197,10 +197,10 @@ def correlate(
             with code.either(special[0].equals(0)) as (finite, other):
                 with finite:
                     code.call(pad_images, images, have, padded, sizes)
-                    with code.loop(0, ((have - 1) * rows + out_h - 1) * columns + out_w, tile_width) as at:
-                        with code.loop(0, panels) as panel:
-                            left, to = scratch + panel * ROWS * depth, result + (panel * ROWS * row + at)
-                            code.call(offset_tile, left, padded + at, offsets, depth, to, row, attributes=())
+                    width = ((have - 1) * rows + out_h - 1) * columns + out_w
+                    with code.loop(0, width, tile_width) as at, code.loop(0, panels) as panel:
+                        left, to = scratch + panel * ROWS * depth, result + (panel * ROWS * row + at)
+                        code.call(offset_tile, left, padded + at, offsets, depth, to, row, attributes=())
                     code.call(crop, result, row, into, have, sizes)
                 with other:
                     code.call(gather, images, own, into, have, sizes)

@@ -134,6 +134,10 @@ class Pointer:
         loaded = self.builder.load(self._place(index))
         return Word(self.builder, loaded) if loaded.type == WORD else loaded
 
+    def single(self, index: Word | int, size: int) -> Any:
+        """An element of ``size`` bytes by a load of its own, which LLVM makes no part of a gather."""
+        return self.builder.load_atomic(self._place(index), "unordered", size)
+
     def __setitem__(self, index: Word | int, value: Any) -> None:
         self.builder.store(_raw(value), self._place(index))
 

@@ -48,9 +48,7 @@ def grad(
         cotangents = starts(outs, given)
         targets = [source_of(x) for x in wrt]
         if any(t is None for t in targets):
-            raise TapeError(
-                "one of the differentiated Tensors does not require grad", fix="make it with requires_grad=True"
-            )
+            raise TapeError("one of the differentiated Tensors does not require grad", fix="make it with requires_grad=True")
         found = run_backward(
             [source for source in map(source_of, outs) if source is not None],
             cotangents,

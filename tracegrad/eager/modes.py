@@ -37,9 +37,7 @@ class _Mode:
         recording.set(self._mode)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         recording.set(self._outer.pop())
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:

@@ -86,9 +86,7 @@ def _joint(op: Op, count: int) -> tuple[tuple[tuple[int, ...], tuple[tuple[int, 
     groups: dict[tuple[int, ...], list[tuple[int, np.dtype[Any]]]] = {}
     for target in range(count):
         groups.setdefault(tuple(reached.get(target, ())), []).append((target, base[target]))
-    return tuple(
-        (sources, tuple(targets), any(d.kind == "f" for _, d in targets)) for sources, targets in groups.items()
-    )
+    return tuple((sources, tuple(targets), any(d.kind == "f" for _, d in targets)) for sources, targets in groups.items())
 
 
 def _probe(

@@ -51,9 +51,7 @@ def _taps(x: Any, window: Pair, strides: Pair, dilations: Pair) -> tuple[Any, tu
     return reshape(x, (*lead, rows, window[0], cols, window[1])), (k + 1, k + 3)
 
 
-def _arguments(
-    name: str, x: Any, window: Any, stride: Any, padding: Any, dilation: Any
-) -> tuple[Pair, Pair, Pair, Pair]:
+def _arguments(name: str, x: Any, window: Any, stride: Any, padding: Any, dilation: Any) -> tuple[Pair, Pair, Pair, Pair]:
     """Window, strides, padding and dilations as pairs; ShapeError where they do not fit the array."""
     shape = shape_of(x)
     if len(shape) < 2:

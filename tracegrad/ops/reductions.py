@@ -194,9 +194,7 @@ def _accumulate(op: Op, x: Any, axis: Axes, dtype: Any, out: None, keepdims: boo
     return result + initial if op is reduce_sum else result * initial
 
 
-def mean(
-    x: Any, axis: Axes = None, dtype: Any = None, out: None = None, keepdims: bool = False, where: Any = None
-) -> Any:
+def mean(x: Any, axis: Axes = None, dtype: Any = None, out: None = None, keepdims: bool = False, where: Any = None) -> Any:
     """``np.mean``; the mean of integers and bools is float64."""
     _no_out(out)
     x = as_operand(x)
@@ -227,9 +225,7 @@ def _extreme(op: Op, x: Any, axis: Axes, out: None, keepdims: bool, initial: Any
     x = as_operand(x)
     if where is not None:
         if initial is None:
-            raise ShapeError(
-                f"{op.name} with where= may find no element", fix="give the value it starts from with initial="
-            )
+            raise ShapeError(f"{op.name} with where= may find no element", fix="give the value it starts from with initial=")
         x = select(where, x, initial)
     if initial is None:
         return _reduce(op, x, axis, keepdims)

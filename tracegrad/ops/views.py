@@ -119,9 +119,7 @@ embed: Op = linear(
     Kind.VIEW,
     infer=lambda x, *, shape, starts, steps: Aval(shape, x.dtype),
     eager=_embed_eager,
-    transpose=lambda g, out, x, *, shape, starts, steps: strided_slice(
-        g, starts=starts, sizes=shape_of(x), steps=steps
-    ),
+    transpose=lambda g, out, x, *, shape, starts, steps: strided_slice(g, starts=starts, sizes=shape_of(x), steps=steps),
     lower=_embed_lower,
     torch=("pad", "ConstantPadNdBackward0"),
     doc="Place an array into zeros of a larger shape: the transpose of a slice; with steps of 1, zero padding.",
@@ -293,9 +291,7 @@ windows: Op = linear(
 )
 
 
-def _spread_lower(
-    index: Vector, g: Aval, *, sizes: Shape, window: Shape, strides: Shape, dilations: Shape
-) -> tuple[Read, ...]:
+def _spread_lower(index: Vector, g: Aval, *, sizes: Shape, window: Shape, strides: Shape, dilations: Shape) -> tuple[Read, ...]:
     k = len(window)
     lead = g.ndim - 2 * k
     counts: list[Index] = []
@@ -339,9 +335,7 @@ spread_windows: Op = linear(
         (*g.shape[: g.ndim - 2 * len(window)], *sizes, *window), g.dtype
     ),
     eager=_spread_eager,
-    transpose=lambda c, out, g, *, sizes, **params: collect_windows(
-        c, counts=_middle(g, len(params["window"])), **params
-    ),
+    transpose=lambda c, out, g, *, sizes, **params: collect_windows(c, counts=_middle(g, len(params["window"])), **params),
     lower=_spread_lower,
     torch=("", ""),
     doc="Each window's elements back at their places, one layer per tap; summed over the taps it folds the windows.",
@@ -374,9 +368,7 @@ collect_windows: Op = linear(
         (*c.shape[: c.ndim - 2 * len(window)], *counts, *window), c.dtype
     ),
     eager=_collect_eager,
-    transpose=lambda g, out, c, *, counts, **params: spread_windows(
-        g, sizes=_middle(c, len(params["window"])), **params
-    ),
+    transpose=lambda g, out, c, *, counts, **params: spread_windows(g, sizes=_middle(c, len(params["window"])), **params),
     lower=_collect_lower,
     torch=("", ""),
     doc="The transpose of spread_windows: each window's elements out of the layer of their tap.",

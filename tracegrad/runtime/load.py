@@ -85,9 +85,7 @@ def _library_texts() -> tuple[str, ...]:
     """Return the sources of all code that is compiled into programs."""
     package = Path(__file__).parent.parent
     own = [package / "runtime" / f"{name}.py" for name in ("abi", "native", "threads")]
-    helpers = [
-        path for stem in ("mathlib", "microkernels") for path in sorted((package / "codegen").glob(f"**/{stem}*.py"))
-    ]
+    helpers = [path for stem in ("mathlib", "microkernels") for path in sorted((package / "codegen").glob(f"**/{stem}*.py"))]
     parts = [path for stem in ("mathlib", "microkernels") for path in sorted((package / "codegen" / stem).glob("*.py"))]
     return tuple(path.read_text("utf-8") for path in dict.fromkeys((*own, *helpers, *parts)))
 
@@ -172,9 +170,7 @@ class ProgramRegistry:
         self._guard = threading.Lock()
         self._building: dict[str, threading.Lock] = {}
 
-    def load(
-        self, source: str, entry_arguments: tuple[str, ...], cache_dir: Path, limit: int = DEFAULT_LIMIT
-    ) -> LoadedProgram:
+    def load(self, source: str, entry_arguments: tuple[str, ...], cache_dir: Path, limit: int = DEFAULT_LIMIT) -> LoadedProgram:
         """Load a program; see :func:`load_program`."""
         began = time.perf_counter()
         tools = _toolchain()
@@ -315,9 +311,7 @@ PROGRAMS: Final = ProgramRegistry()
 """The programs of this process."""
 
 
-def load_program(
-    source: str, entry_arguments: tuple[str, ...], cache_dir: Path, limit: int = DEFAULT_LIMIT
-) -> LoadedProgram:
+def load_program(source: str, entry_arguments: tuple[str, ...], cache_dir: Path, limit: int = DEFAULT_LIMIT) -> LoadedProgram:
     """Return a program ready to be called: the one already loaded, one from the cache folder, or one compiled now.
 
     Threads and processes that ask for the same program at the same time compile it once.

@@ -112,10 +112,7 @@ def host() -> tuple[str, ...]:
         ll.get_process_triple(),
         config.CPU_NAME or ll.get_host_cpu_name(),
         config.CPU_FEATURES if config.CPU_FEATURES is not None else ll.get_host_cpu_features().flatten(),
-        *(
-            f"{name}={getattr(config, name, None)}"
-            for name in ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT")
-        ),
+        *(f"{name}={getattr(config, name, None)}" for name in ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT")),
         f"parallel={parallel_support().available}",
     )
 
@@ -289,9 +286,7 @@ def call_chunks(context: Any, builder: Any, dispatcher: Any, words: Any, chunks:
         wanted = builder.and_(builder.icmp_signed(">", count, one), builder.icmp_signed(">", limit, zero))
         with builder.if_then(wanted, likely=False):
             chunk_range = builder.bitcast(_chunk_range(builder.module, body), BYTES)
-            ran = builder.call(
-                _try_parallel(builder.module), [chunk_range, count, builder.bitcast(words, BYTES), limit]
-            )
+            ran = builder.call(_try_parallel(builder.module), [chunk_range, count, builder.bitcast(words, BYTES), limit])
             builder.store(builder.not_(ran), serial)
     with builder.if_then(builder.and_(builder.load(serial), builder.icmp_signed(">", count, zero))):
         builder.call(body, [zero, count, words])

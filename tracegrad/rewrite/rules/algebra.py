@@ -93,17 +93,13 @@ SCALE: tuple[Rule, ...] = (
     rule(
         "scale-of-chosen-constant",
         "exact",
-        lambda condition, p: scale(
-            select(condition, number("c", 1.0, _nonzero), number("z", 0.0, lambda z: z == 0)), p
-        ),
+        lambda condition, p: scale(select(condition, number("c", 1.0, _nonzero), number("z", 0.0, lambda z: z == 0)), p),
         lambda condition, p, c, z: select(condition, p * c, z),
     ),
     rule(
         "scale-of-constant-or-chosen",
         "exact",
-        lambda condition, p: scale(
-            select(condition, number("z", 0.0, lambda z: z == 0), number("c", 1.0, _nonzero)), p
-        ),
+        lambda condition, p: scale(select(condition, number("z", 0.0, lambda z: z == 0), number("c", 1.0, _nonzero)), p),
         lambda condition, p, c, z: select(condition, z, p * c),
     ),
 )
@@ -219,9 +215,7 @@ VIEWS: tuple[Rule, ...] = (
         _slice_small,
         examples=[
             example(
-                lambda x: strided_slice(
-                    broadcast(x, shape=(2, 5, 4)), starts=(1, 1, 0), sizes=(1, 2, 2), steps=(1, 2, 3)
-                ),
+                lambda x: strided_slice(broadcast(x, shape=(2, 5, 4)), starts=(1, 1, 0), sizes=(1, 2, 2), steps=(1, 2, 3)),
                 (5, 1),
             )
         ],
@@ -249,14 +243,10 @@ VIEWS: tuple[Rule, ...] = (
         "exact",
         lambda x: _slice(embed(x, shape=parameter("shape"), starts=parameter("starts2"), steps=parameter("steps2"))),
         lambda x: x,
-        when=lambda x, starts, sizes, steps, starts2, steps2: (
-            (starts, sizes, steps) == (starts2, tuple(x.shape), steps2)
-        ),
+        when=lambda x, starts, sizes, steps, starts2, steps2: (starts, sizes, steps) == (starts2, tuple(x.shape), steps2),
         examples=[
             example(
-                lambda x: strided_slice(
-                    embed(x, shape=(9,), starts=(1,), steps=(2,)), starts=(1,), sizes=(3,), steps=(2,)
-                ),
+                lambda x: strided_slice(embed(x, shape=(9,), starts=(1,), steps=(2,)), starts=(1,), sizes=(3,), steps=(2,)),
                 (3,),
             )
         ],
@@ -266,9 +256,7 @@ VIEWS: tuple[Rule, ...] = (
         "exact",
         lambda base, x: _slice(update(base, x, starts=parameter("starts2"), steps=parameter("steps2"))),
         lambda x: x,
-        when=lambda x, starts, sizes, steps, starts2, steps2: (
-            (starts, sizes, steps) == (starts2, tuple(x.shape), steps2)
-        ),
+        when=lambda x, starts, sizes, steps, starts2, steps2: (starts, sizes, steps) == (starts2, tuple(x.shape), steps2),
         examples=[
             example(
                 lambda b, x: strided_slice(update(b, x, starts=(1,), steps=(2,)), starts=(1,), sizes=(3,), steps=(2,)),
@@ -325,9 +313,7 @@ def unrepeated(x: Sym, shape: Shape, axes: Shape) -> tuple[Sym, Shape, int]:
     kept = [k for k in range(len(shape)) if k not in gone]
     small = reshape(whole, tuple(whole.shape[k] for k in kept))
     small = (
-        broadcast(small, shape=tuple(shape[k] for k in kept))
-        if tuple(small.shape) != tuple(shape[k] for k in kept)
-        else small
+        broadcast(small, shape=tuple(shape[k] for k in kept)) if tuple(small.shape) != tuple(shape[k] for k in kept) else small
     )
     return small, tuple(kept.index(a) for a in axes if a not in gone), math.prod(shape[a] for a in gone)
 

@@ -47,9 +47,7 @@ LOGARITHMS: tuple[Rule, ...] = (
         when=lambda x, s: _sum_of_exponentials(s),
         examples=[
             example(
-                lambda x: log(
-                    exp(x) / broadcast(reshape_to(reduce_sum(exp(x), axes=(1,)), shape=(3, 1)), shape=(3, 4))
-                ),
+                lambda x: log(exp(x) / broadcast(reshape_to(reduce_sum(exp(x), axes=(1,)), shape=(3, 1)), shape=(3, 4))),
                 (3, 4),
             ),
         ],

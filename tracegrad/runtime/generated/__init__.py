@@ -20,9 +20,7 @@ __all__ = ["StubFinder"]
 class StubFinder(MetaPathFinder, Loader):
     """Answers imports of this package's modules with empty ones."""
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Return the spec of an empty module, or None for a name that no program has."""
         if not fullname.startswith(f"{__name__}.p_"):
             return None
