@@ -9,6 +9,7 @@ from tests.support import static
 from tracegrad.core.interpret import interpret
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops import assembly
+from tracegrad.ops.views import reshape
 
 X = np.random.default_rng(0).normal(size=(3, 4, 2))
 M = np.random.default_rng(1).normal(size=(3, 5))
@@ -108,3 +109,11 @@ def test_pad_with_a_value():
 def test_errors(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (8, 3), (-1, 2), -1])
+def test_reshape_in_column_order(shape):
+    x = np.arange(24.0).reshape(2, 3, 4)
+    np.testing.assert_array_equal(reshape(x, shape, order="F"), np.reshape(x, shape, order="F"))
+    (value,) = interpret(static(lambda a: a.reshape(shape, order="F"), x), [x])
+    np.testing.assert_array_equal(value, np.reshape(x, shape, order="F"))

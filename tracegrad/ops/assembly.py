@@ -48,9 +48,9 @@ def swapaxes(x: Any, first: int, second: int) -> Any:
     return transpose(x, order)
 
 
-def ravel(x: Any) -> Any:
-    """``np.ravel`` in row-major order."""
-    return reshape(x, -1)
+def ravel(x: Any, order: str = "C") -> Any:
+    """``np.ravel``."""
+    return reshape(x, -1, order=order)
 
 
 def atleast_1d(x: Any) -> Any:

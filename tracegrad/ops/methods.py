@@ -326,9 +326,9 @@ class ArrayMethods:
         """The axes in reverse order."""
         return views.transpose(self)
 
-    def reshape(self, *shape: Any) -> Any:
+    def reshape(self, *shape: Any, order: str = "C") -> Any:
         """``ndarray.reshape``; the sizes stand alone or in a tuple."""
-        return views.reshape(self, _spread(shape))
+        return views.reshape(self, _spread(shape), order=order)
 
     def transpose(self, *axes: Any) -> Any:
         """``ndarray.transpose``; the axes stand alone or in a tuple."""
@@ -343,13 +343,13 @@ class ArrayMethods:
         order[a], order[b] = b, a
         return views.transpose(self, order)
 
-    def ravel(self) -> Any:
-        """``ndarray.ravel`` in row-major order."""
-        return views.reshape(self, -1)
+    def ravel(self, order: str = "C") -> Any:
+        """``ndarray.ravel``."""
+        return views.reshape(self, -1, order=order)
 
-    def flatten(self) -> Any:
-        """``ndarray.flatten`` in row-major order."""
-        return views.reshape(self, -1)
+    def flatten(self, order: str = "C") -> Any:
+        """``ndarray.flatten``."""
+        return views.reshape(self, -1, order=order)
 
     def squeeze(self, axis: Axes = None) -> Any:
         """``ndarray.squeeze``."""
