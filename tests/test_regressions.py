@@ -5,7 +5,7 @@ import pytest
 import scipy.special
 
 import tracegrad as tg
-from tracegrad.errors import TraceError
+from tracegrad.errors import TraceError, TracegradError
 
 X = np.array([1.0, 2.0, 3.0])
 
@@ -111,3 +111,21 @@ def test_attributes_that_are_not_traced_are_named_with_the_line():
         assert message in str(caught.value)
         assert __file__ in str(caught.value)
     assert tg.jit(compile="never")(lambda x: x if hasattr(x, "nonsense") else -x)(X)[0] == -1.0
+
+
+def test_decorators_refuse_what_they_cannot_mean():
+    def scaled(x, n):
+        return np.sum(x) * n
+
+    for make, message in (
+        (lambda: tg.jit(3), "type int is no function"),
+        (lambda: tg.grad_compile(argnums="x")(scaled), "argnums='x' names no arguments"),
+        (lambda: tg.grad_compile(argnums=())(scaled), "names no arguments"),
+        (lambda: tg.grad_compile(argnums=1.5)(scaled), "names no arguments"),
+        (lambda: tg.register_pytree(Scaled, 1, 2), "takes two functions"),
+        (lambda: tg.jit(static_argnames="m")(scaled), "'m', which is no argument of scaled"),
+        (lambda: tg.grad_compile(static_argnames="x", compile="never")(scaled).grad(1.0, 2), "x is in static_argnames"),
+    ):
+        with pytest.raises(TracegradError, match=message):
+            make()
+    assert tg.jit(static_argnames="m", compile="never")(lambda x, **options: x * options["m"])(2.0, m=3) == 6.0

@@ -119,6 +119,14 @@ class Family:
             kwargs = {k: Marked(v) if k in names else v for k, v in kwargs.items()}
         return Call(args, kwargs)
 
+    def takes(self, name: str) -> bool:
+        """Whether the function may be given an argument of this name, as far as its signature says."""
+        try:
+            parameters = signatures.signature(self.function).parameters
+        except (TypeError, ValueError):
+            return True
+        return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
     def root(self, position: int | str) -> str:
         """What a person calls an argument."""
         if isinstance(position, str):

@@ -11,7 +11,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import numpy as np
 
-from tracegrad.calls import Call, Family, Options, Stats
+from tracegrad.calls import Call, Family, Marked, Options, Stats
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
@@ -282,6 +282,12 @@ class Compiled(Generic[P, R]):
         node = nodes.get(position)
         if node is not None and traced.graph[node].aval.differentiable:
             return node
+        if isinstance(leaf, Marked):
+            raise DifferentiationError(
+                f"{path} is in static_argnames, and there is no gradient with respect to static arguments",
+                fix="take it out of static_argnames, or choose other argnums",
+                where=user_frame(),
+            )
         kind = getattr(leaf, "dtype", type(leaf).__name__)
         raise DifferentiationError(
             f"{path} is {kind}: there is no gradient with respect to integers, booleans or static values",
@@ -409,12 +415,30 @@ class GradCompiled(Compiled[P, R]):
         return Compiled.explain(self.value_and_grad, *args, **kwargs)
 
 
-def _options(argnums: int | Sequence[int], static_argnames: str | Sequence[str], mode: str) -> Options:
+def _options(argnums: Any, static_argnames: str | Sequence[str], mode: str) -> Options:
     if mode not in ("now", "never"):
         raise TracegradError(f"compile={mode!r} is not a mode", fix='use compile="now" or compile="never"')
-    numbers = argnums if isinstance(argnums, int) else tuple(argnums)
+    numbers = argnums if isinstance(argnums, int) else tuple(argnums) if isinstance(argnums, Sequence) else ()
+    if numbers == () or not (isinstance(numbers, int) or all(isinstance(n, int) for n in numbers)):
+        raise TracegradError(
+            f"argnums={argnums!r} names no arguments", fix="give positions, counted from 0: argnums=0 or argnums=(0, 1)"
+        )
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     return Options(numbers, names, mode == "now")
+
+
+def _family(function: Callable[..., Any], options: Options) -> Family:
+    """What a decorator makes of a function; TracegradError where it is none, or lacks an argument that is named."""
+    if not callable(function):
+        raise TracegradError(f"an object of type {type(function).__name__} is no function", fix="pass a function")
+    family = Family(function, options)
+    unknown = [name for name in options.static_argnames if not family.takes(name)]
+    if unknown:
+        raise TracegradError(
+            f"static_argnames names {unknown[0]!r}, which is no argument of {family.name}",
+            fix=f"name one of {', '.join(family.parameters)}",
+        )
+    return family
 
 
 @overload
@@ -457,8 +481,8 @@ def grad_compile(
     """
     options = _options(argnums, static_argnames, compile)
     if function is None:
-        return lambda f: GradCompiled(Family(f, options), VALUE)
-    return GradCompiled(Family(function, options), VALUE)
+        return lambda f: GradCompiled(_family(f, options), VALUE)
+    return GradCompiled(_family(function, options), VALUE)
 
 
 @overload
@@ -492,5 +516,5 @@ def jit(
     """
     options = _options(0, static_argnames, compile)
     if function is None:
-        return lambda f: Compiled(Family(f, options), VALUE)
-    return Compiled(Family(function, options), VALUE)
+        return lambda f: Compiled(_family(f, options), VALUE)
+    return Compiled(_family(function, options), VALUE)
