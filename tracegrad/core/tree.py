@@ -232,7 +232,7 @@ def register_pytree(
     """
     if not isinstance(cls, type):
         raise TreeError(f"register_pytree takes a class, not {cls!r}")
-    if not (callable(flatten) and callable(unflatten)):
+    if not all(callable(function) for function in (flatten, unflatten)):
         raise TreeError(f"register_pytree({cls.__name__}) takes two functions, one that flattens and one that unflattens")
     _REGISTRY.add(cls, _Container(_checked(cls, flatten), unflatten, _index_steps))
 
