@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import special
 
 import tracegrad as tg
 from tests.support import central_difference
@@ -151,3 +152,21 @@ def test_kinks_have_gradient_zero():
 def test_powers_at_zero():
     assert gradient(lambda x: np.sum(x**2), np.zeros(2)).tolist() == [0.0, 0.0]
     assert gradient(lambda x: np.sum(x**0), np.zeros(2)).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: special.logsumexp(x, axis=1),
+        lambda x: special.softmax(x, axis=0),
+        lambda x: special.log_softmax(x, axis=-1),
+        lambda x: np.hypot(x, 1.5),
+        lambda x: np.logaddexp(x, x[0]),
+        lambda x: np.linalg.norm(x, axis=1),
+        np.reciprocal,
+    ],
+)
+def test_functions_of_scipy_and_numpy_by_their_names(function):
+    x = np.random.default_rng(3).normal(size=(3, 4))
+    compiled = tg.jit(compile="never")(function)
+    np.testing.assert_allclose(compiled(x), function(x), rtol=1e-14)

@@ -15,6 +15,7 @@ import numpy as np
 from tracegrad.core.aval import Aval, supported
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
+from tracegrad.eager import Tensor
 from tracegrad.errors import DtypeError, TraceError
 from tracegrad.symbolic import Sym
 from tracegrad.trace.tracer import Argument, Static, Traced, trace
@@ -188,6 +189,12 @@ def _entry(leaf: Any, path: str) -> Argument | Static:
             return Argument(path, Aval(leaf.shape, supported(leaf.dtype)), value=value)
         except DtypeError as error:
             raise DtypeError(f"{path}: {error.message}", fix=error.fix, where=user_frame()) from None
+    if isinstance(leaf, Tensor):
+        raise TraceError(
+            f"{path} is a Tensor, and a compiled function takes arrays",
+            fix=f"pass {path}.detach().numpy()",
+            where=user_frame(),
+        )
     if type(leaf) is float:
         return Argument(path, Aval((), np.dtype(np.float64)), weak=True)
     if type(leaf) is int:

@@ -14,7 +14,9 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
+from scipy import special
 
+from tracegrad import functional
 from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
 from tracegrad.errors import EscapeError, TraceError
@@ -69,11 +71,29 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
     return maps.clip(a, low, high)
 
 
+def _logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
+    if return_sign:
+        raise TraceError("logsumexp with return_sign is not traced", fix="write np.log(np.sum(b * np.exp(a)))")
+    weighted = a if b is None else maps.add(a, maps.log(b))
+    return functional.logsumexp(weighted, axis, keepdims)
+
+
+def _softmax(x: Any, axis: Any = None) -> Any:
+    return functional.softmax(x, axis)
+
+
+def _log_softmax(x: Any, axis: Any = None) -> Any:
+    return functional.log_softmax(x, axis)
+
+
 def _make_table() -> dict[Any, Function]:
     table: dict[Any, Function] = {function: op for op in _ops() for function in op.numpy}
     for module, names in _BY_NAME:
         for name in names.split():
             table[getattr(np, name)] = getattr(module, name)
+    table |= {np.reciprocal: maps.reciprocal, np.hypot: maps.hypot, np.logaddexp: maps.logaddexp}
+    table |= {np.linalg.norm: assembly.norm}
+    table |= {special.logsumexp: _logsumexp, special.softmax: _softmax, special.log_softmax: _log_softmax}
     table |= {np.positive: _positive, np.square: _square, np.copy: _copy, np.clip: _clip, np.round: assembly.around}
     table |= {
         np.amax: reductions.max,

@@ -26,7 +26,7 @@ from tracegrad.rewrite.engine import Fired, rewriting
 from tracegrad.runtime.arena import ArenaPool
 from tracegrad.runtime.executable import Executable
 from tracegrad.runtime.load import LoadedProgram, load_program
-from tracegrad.schedule.plan import schedule
+from tracegrad.schedule.plan import schedule, verify_program
 from tracegrad.schedule.program import Program
 
 Run = Callable[[Sequence[Any]], list[Any]]
@@ -72,7 +72,8 @@ def _rewrite(c: Compilation) -> Compilation:
 
 def _schedule(c: Compilation) -> Compilation:
     assert c.graph is not None
-    return replace(c, program=schedule(c.graph))
+    program = schedule(c.graph)
+    return replace(c, program=verify_program(program) if config.verify else program)
 
 
 def _generate(c: Compilation) -> Compilation:

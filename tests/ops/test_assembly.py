@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from tests.support import static
+from tests.support import gradients, static
 from tracegrad.core.interpret import interpret
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops import assembly
@@ -117,3 +117,15 @@ def test_reshape_in_column_order(shape):
     np.testing.assert_array_equal(reshape(x, shape, order="F"), np.reshape(x, shape, order="F"))
     (value,) = interpret(static(lambda a: a.reshape(shape, order="F"), x), [x])
     np.testing.assert_array_equal(value, np.reshape(x, shape, order="F"))
+
+
+@pytest.mark.parametrize(("order", "axis"), [(None, None), (None, 1), (2, 0), (1, 1), (np.inf, 0), (-np.inf, 1), ("fro", None)])
+def test_norm(order, axis):
+    np.testing.assert_allclose(assembly.norm(M, order, axis), np.linalg.norm(M, order, axis), rtol=1e-14)
+
+
+def test_norm_has_a_gradient_at_0_and_names_what_it_lacks():
+    from_zero = gradients(lambda x: assembly.norm(x), np.zeros(3))
+    np.testing.assert_array_equal(from_zero[0], np.zeros(3))
+    with pytest.raises(ShapeError, match="ord=2 of matrices"):
+        assembly.norm(M, 2)

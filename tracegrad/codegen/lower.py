@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
@@ -141,18 +141,13 @@ class _PartWriter(ValueWriter):
     @contextmanager
     def _reduced(self) -> Iterator[None]:
         """The loops over the reduced axes."""
-        opened = []
-        for a in range(self.axes.kept, len(self.axes.extents)):
-            extent = self.axes.extents[a]
-            # a window of a few elements is unrolled; axis 0 is left alone, since it usually counts a batch
-            count = str(extent) if extent <= UNROLLED and 0 not in self.part.axes else self.size(extent)
-            header = f"for {self.axis_name(a)} in range({count}):"
-            manager = self.block(header, frozenset({a}))
-            manager.__enter__()
-            opened.append(manager)
-        yield
-        for manager in reversed(opened):
-            manager.__exit__(None, None, None)
+        with ExitStack() as opened:
+            for a in range(self.axes.kept, len(self.axes.extents)):
+                extent = self.axes.extents[a]
+                # a window of a few elements is unrolled; axis 0 is left alone, since it usually counts a batch
+                count = str(extent) if extent <= UNROLLED and 0 not in self.part.axes else self.size(extent)
+                opened.enter_context(self.block(f"for {self.axis_name(a)} in range({count}):", frozenset({a})))
+            yield
 
     def _row_maps(self, nodes: tuple[int, ...], start: str, stop: str | None) -> None:
         if not nodes:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tracegrad.core.aval import normalise_axis, one_int, shape_of
 from tracegrad.errors import ShapeError, TraceError
+from tracegrad.ops import maps, reductions
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import cast, rint, select
 from tracegrad.ops.reductions import sum as sum_of
@@ -51,6 +52,27 @@ def swapaxes(x: Any, first: int, second: int) -> Any:
 def ravel(x: Any, order: str = "C") -> Any:
     """``np.ravel``."""
     return reshape(x, -1, order=order)
+
+
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002
+    """``np.linalg.norm`` of vectors, and of matrices as their elements; the gradient of the 2-norm at 0 is 0.
+
+    ``ord`` may be None, 1, 2 or infinity; those of a matrix as a linear map raise ShapeError.
+    """
+    vectors = isinstance(axis, int) or (axis is None and len(shape_of(x)) == 1)
+    if ord is None or (vectors and ord == 2) or (ord == "fro" and not vectors):
+        squares = reductions.sum(maps.multiply(x, x), axis, keepdims=keepdims)
+        empty = squares == 0
+        return maps.select(empty, 0.0, maps.sqrt(maps.select(empty, 1.0, squares)))
+    if vectors and ord == 1:
+        return reductions.sum(maps.absolute(x), axis, keepdims=keepdims)
+    if vectors and ord in (math.inf, -math.inf):
+        pick = reductions.max if ord > 0 else reductions.min
+        return pick(maps.absolute(x), axis, keepdims=keepdims)
+    raise ShapeError(
+        f"the norm with ord={ord!r} of {'vectors' if vectors else 'matrices'} is not traced",
+        fix="use ord=None, 1, 2 or np.inf along one axis, or the norm of all elements",
+    )
 
 
 def atleast_1d(x: Any) -> Any:

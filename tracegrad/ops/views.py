@@ -389,7 +389,7 @@ def reshape(x: Any, shape: int | Sequence[int], *rest: int, order: str = "C") ->
     """``np.reshape``; one size may be -1, and ``order`` may be ``"C"`` (or ``"A"``, which is the same here) or ``"F"``."""
     if order == "F":
         # columns first: the same elements in row-major order with all axes reversed
-        turned = (shape, *rest) if rest or not isinstance(shape, Sequence) else tuple(shape)
+        turned: Any = (shape, *rest) if rest or not isinstance(shape, Sequence) else tuple(shape)
         return transpose(reshape(transpose(x), tuple(reversed(turned))))
     if order not in ("C", "A"):
         raise ShapeError(f"order={order!r} is not an order of elements", fix='use order="C" or order="F"')

@@ -76,6 +76,26 @@ def _stored(graph: Graph, fusion: Fusion, groups: list[Group], results: tuple[in
     return frozenset(stored)
 
 
+def verify_program(program: Program) -> Program:
+    """Return the program if its kernels can run in their order, else raise AssertionError.
+
+    Checked: every node is computed in one kernel, what a kernel reads from a buffer is stored by an earlier one, and the
+    results are stored.
+    """
+    made: set[int] = set()
+    for number, kernel in enumerate(program.kernels):
+        for node in kernel.reads:
+            given = program.graph[node].op.kind in (Kind.INPUT, Kind.CONSTANT)
+            if not given and (node not in made or node not in program.stored):
+                raise AssertionError(f"after schedule: kernel {number} reads {program.graph[node]!r} before it is stored")
+        if made & set(kernel.nodes):
+            raise AssertionError(f"after schedule: kernel {number} computes what an earlier one has computed")
+        made |= set(kernel.nodes)
+    if not set(program.results) <= made:
+        raise AssertionError("after schedule: a result is not computed")
+    return program
+
+
 def _work_ns(graph: Graph, part: Part) -> float:
     """Estimated nanoseconds of a part on one core."""
     inner = sum(node_ns(graph[n]) + LOAD_NS for loop in part.loops for n in loop.nodes)

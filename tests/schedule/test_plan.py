@@ -1,0 +1,67 @@
+"""The schedule: kernels in an order that can run, and how memory is shared between them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support import static
+from tracegrad.autodiff.reverse import differentiate
+from tracegrad.functional import cross_entropy
+from tracegrad.rewrite.engine import rewrite
+from tracegrad.schedule.memory import Lifetime, plan_memory
+from tracegrad.schedule.plan import schedule, verify_program
+from tracegrad.schedule.program import Level
+
+
+def gradient_program(function, *arrays):
+    graph = static(function, *arrays)
+    return schedule(rewrite(differentiate(graph, [graph.inputs[0].id])))
+
+
+def two_layers(w, x):
+    return ((x @ w) @ w).sum()
+
+
+def test_programs_can_run_in_their_order():
+    program = gradient_program(two_layers, np.ones((4, 4)), np.ones((3, 4)))
+    assert verify_program(program) is program
+    assert len(program.kernels) > 2
+
+
+def test_a_kernel_that_runs_too_early_is_found():
+    program = gradient_program(two_layers, np.ones((4, 4)), np.ones((3, 4)))
+    with pytest.raises(AssertionError, match="before it is stored"):
+        verify_program(replace(program, kernels=program.kernels[::-1]))
+    with pytest.raises(AssertionError, match="result is not computed"):
+        verify_program(replace(program, kernels=program.kernels[:-1]))
+
+
+def test_softmax_cross_entropy_is_one_kernel_of_three_passes():
+    program = gradient_program(lambda x, y: cross_entropy(x, y), np.ones((8, 5)), np.zeros(8, np.int64))
+    (kernel,) = program.kernels
+    assert kernel.part.axes == (1,)
+    assert len(kernel.part.loops) == 3
+    assert Level.TOTAL in kernel.part.levels.values()
+
+
+def test_a_column_sum_and_a_row_sum_do_not_share_loops():
+    program = schedule(rewrite(static(lambda x: [x.sum(axis=0), x.sum(axis=1)], np.ones((3, 4)))))
+    assert sorted(kernel.part.axes for kernel in program.kernels) == [(0,), (1,)]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 9), st.integers(0, 5)), max_size=12))
+def test_blocks_alive_together_do_not_overlap(blocks):
+    lifetimes = [Lifetime(k, size, first, first + more) for k, (size, first, more) in enumerate(blocks)]
+    placement = plan_memory(lifetimes)
+    assert placement.live_bytes <= max(placement.nbytes, sum(b.nbytes for b in lifetimes))
+    for a in lifetimes:
+        assert placement.offsets[a.key] % 64 == 0
+        assert placement.offsets[a.key] + a.nbytes <= placement.nbytes
+        for b in lifetimes[: a.key]:
+            if a.first <= b.last and b.first <= a.last and a.nbytes and b.nbytes:
+                low, high = sorted((a, b), key=lambda block: placement.offsets[block.key])
+                assert placement.offsets[low.key] + low.nbytes <= placement.offsets[high.key]
