@@ -165,6 +165,26 @@ def test_convolutions_of_strided_operands(cache_dir):
         check(op, (operands[0], operands[1]), all_params, cache_dir)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("which", [(0,), (1,), (0, 1)])
+@pytest.mark.parametrize("params", [PARAMS[4], PARAMS[14], PARAMS[19]])
+def test_infinite_operands_give_what_eager_gives(params, which, cache_dir):
+    x, w = draw((3, 4, 9, 8), "float64"), draw((6, 4 // params["groups"], 3, 2), "float64")
+    for op, operands, all_params in the_three(x, w, params):
+        for value in (np.inf, np.nan):
+            changed = [a.copy() for a in operands]
+            for k in which:
+                changed[k].flat[0], changed[k].flat[changed[k].size // 2] = -value, value
+            result = run(op, changed, all_params, cache_dir, threads=1)
+            np.testing.assert_allclose(result, op(*changed, **all_params), rtol=1e-12, atol=1e-12)
+
+
+def test_scratch_of_large_products_is_bounded():
+    x = contiguous((4000, 4000), np.dtype("float64"))
+    slots = contraction(matmul_batched.lower, {}, (x, x), x).slots
+    assert 0 < max(value[0] for what, *value in slots if what == "scratch") <= 1 << 23
+
+
 def test_convolutions_of_whole_numbers(cache_dir):
     x, w = draw((2, 2, 5, 4), "int64"), draw((2, 1, 3, 2), "int64")
     for op, operands, all_params in the_three(x, w, PARAMS[-1]):

@@ -25,8 +25,12 @@ def product_tile(
         row = row_of_b(k)
         columns = [vectors.load(row, v * code.lanes) for v in range(2)]
         packed = a + k * ROWS
-        factors = [vectors.splat(packed[i]) for i in range(ROWS)]
-        return [vectors.multiply_add(factors[n // 2], columns[n % 2], total) for n, total in enumerate(sums)]
+        following = []
+        # Each factor beside its products: with all factors in front the tile took twice as long in every other process.
+        for i in range(ROWS):
+            factor = vectors.splat(packed[i])
+            following += [vectors.multiply_add(factor, columns[v], sums[2 * i + v]) for v in range(2)]
+        return following
 
     sums = vectors.loop(steps, 1, 2 * ROWS, step)
     places = [row_stride * (n // 2) + n % 2 * code.lanes for n in range(2 * ROWS)]
@@ -51,21 +55,29 @@ def packed_tile(code: Code, a: Pointer, b: Pointer, steps: Word, c: Pointer, row
 def pack(
     code: Code, source: Pointer, stride: Word, along: Word, count: Word, steps: Word, width: Word, packed: Pointer
 ) -> None:
-    """Store ``source[i * stride + k * along]`` as panels of ``width`` neighbours i for each k, filled up with 0."""
+    """Store ``source[i * stride + k * along]`` as panels of ``width`` neighbours i for each k, filled up with 0.
+
+    The panels of ``a`` are ``ROWS`` wide, those of ``b`` two vectors; whole ones are written out for either.
+    """
+    vectors = Vectors(code)
     with code.loop(0, count, width) as panel:
         into = packed + panel * steps
         have = code.least(width, count - panel)
         begin = source + panel * stride
-        with code.when(have < width), code.loop(0, steps * width) as place:
-            into[place] = code.zero
-        with code.either(along.equals(1)) as (rows, columns):
-            with rows, code.loop(0, have) as i, code.loop(0, steps) as k:
-                into[k * width + i] = begin[i * stride + k]
-            with columns, code.either(stride.equals(1)) as (neighbours, strided):
-                with neighbours, code.loop(0, steps) as k, code.loop(0, have) as i:
-                    into[k * width + i] = begin[k * along + i]
-                with strided, code.loop(0, steps) as k, code.loop(0, have) as i:
-                    into[k * width + i] = begin[i * stride + k * along]
+        with code.either(width.equals(ROWS), have.equals(ROWS)) as (rows, other):
+            with rows, code.loop(0, steps) as k:
+                for row in range(ROWS):
+                    into[k * ROWS + row] = begin.single(stride * row + k * along, vectors.bytes)
+            with other, code.either(have.equals(2 * code.lanes), stride.equals(1)) as (columns, rest):
+                with columns, code.loop(0, steps) as k:
+                    for v in range(2):
+                        vector = vectors.load(begin, k * along + v * code.lanes)
+                        vectors.store(vector, into, k * width + v * code.lanes)
+                with rest:
+                    with code.when(have < width), code.loop(0, steps * width) as place:
+                        into[place] = code.zero
+                    with code.loop(0, have) as i, code.loop(0, steps) as k:
+                        into[k * width + i] = begin[i * stride + k * along]
 
 
 def copy_tile(code: Code, tile: Pointer, c: Pointer, c_row: Word, c_col: Word, rows: Word, columns: Word, add: Word) -> None:
@@ -124,9 +136,10 @@ def gemm(
         with code.loop(0, depth, block_k) as k:
             steps = code.least(block_k, depth - k)
             from_b = b + (k * b_row + column_begin * b_col)
-            code.call(pack, from_b, b_col, b_row, columns, steps, 2 * code.lanes, scratch)
+            code.call(pack, from_b, b_col, b_row, columns, steps, 2 * code.lanes, scratch, attributes=())
             with code.loop(row_begin, row_end, block_m * 2) as top:
                 rows = code.least(block_m * 2, row_end - top)
-                code.call(pack, a + (top * a_row + k * a_col), a_row, a_col, rows, steps, ROWS, a_packed)
+                from_a = a + (top * a_row + k * a_col)
+                code.call(pack, from_a, a_row, a_col, rows, steps, ROWS, a_packed, attributes=())
                 into = c + (top * c_row + column_begin * c_col)
                 code.call(tiles, a_packed, scratch, into, c_row, c_col, rows, columns, steps, edge, k)
