@@ -553,3 +553,13 @@ def test_compiled_functions_are_copied_and_pickled_as_functions_are():
     assert rebuild(*arguments) is pickled_by_name.grad
     with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
         pickle.dumps(tg.jit(lambda x: x))
+
+
+def test_static_tuples_are_told_apart_by_their_elements():
+    @tg.jit(static_argnames="factors", compile="never")
+    def scaled(x, factors):
+        return x * np.copysign(1.0, factors[0]) if isinstance(factors[0], float) else x * (2 if factors[0] is True else 3)
+
+    x = np.ones(2)
+    results = [scaled(x, factors)[0] for factors in [(0.0,), (-0.0,), (1,), (True,), (0.0,)]]
+    assert results == [1.0, -1.0, 3.0, 2.0, 1.0]

@@ -87,6 +87,8 @@ def _static_key(value: Any) -> Hashable:
     """A key under which -0.0 is not 0.0 and True is not 1."""
     if isinstance(value, float):
         return float, struct.pack("d", value)
+    if type(value) is tuple:
+        return tuple, tuple(_static_key(part) for part in value)
     try:
         hash(value)
     except TypeError:
