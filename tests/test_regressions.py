@@ -137,3 +137,20 @@ def test_no_other_spelling_is_offered_for_what_is_traced():
     for name in SPELLINGS:
         function = functools.reduce(getattr, name.split("."), scipy if name.startswith("special.") else np)
         assert function not in NUMPY_FUNCTIONS or name == "where"
+
+
+def test_a_gradient_inside_a_trace_reads_its_outside_values_again():
+    data, factor = np.array([1.0, 2.0, 3.0]), 2.0
+
+    @tg.grad_compile(compile="never")
+    def inner(x):
+        return np.sum(data * x**2) * factor
+
+    outer = tg.jit(compile="never")(lambda x: inner.grad(x) + 0.0)
+    np.testing.assert_array_equal(outer(np.ones(3)), 4 * data)
+    data[0] = 10.0  # changed in place
+    np.testing.assert_array_equal(outer(np.ones(3)), 4 * data)
+    data = np.full(3, 7.0)  # another array
+    np.testing.assert_array_equal(outer(np.ones(3)), 4 * data)
+    factor = 3.0
+    np.testing.assert_array_equal(outer(np.ones(3)), 6 * data)

@@ -304,6 +304,7 @@ class Compiled(Generic[P, R]):
         self._count(compilation)
         graph = compilation.joint
         assert graph is not None
+        recorder.inherit(traced.reads, traced.captured)
         arguments = [call.leaves[k] for k in traced.inputs] + [c.read() for c in traced.captured]
         return finish(list(inline(graph, recorder, arguments)))
 

@@ -48,6 +48,7 @@ class Recorder:
     protocols: what NumPy's protocols do with a Sym (``namespaces.Protocols``); without it they refuse.
     adopt: says which traced value stands for an array from outside the trace, None if it is a constant.
     flexible: positions of inputs that may become concrete if code needs them so.
+    inherit: takes over what a trace that is inlined has read (its ``reads`` and ``captured``).
     """
 
     def __init__(
@@ -58,12 +59,14 @@ class Recorder:
         protocols: Any = None,
         adopt: Callable[[np.ndarray[Any, Any]], Sym | None] | None = None,
         flexible: Callable[[int], bool] = lambda position: False,
+        inherit: Callable[[Any, Any], None] = lambda reads, captured: None,
     ) -> None:
         self.graph = graph
         self.locate = locate
         self.protocols = protocols
         self.adopt = adopt
         self.flexible = flexible
+        self.inherit = inherit
         self.wanted: set[int] = set()
         """Inputs that turned out to be structure."""
         self.escapes: list[TraceError] = []

@@ -78,6 +78,16 @@ class Reads:
         self.captured.append(Capture(name, aval_of(array), fetch))
         return lambda v: _like(v, array)
 
+    def inherit(self, reads: Iterable[Read], captured: Iterable[Capture]) -> None:
+        """Take over what another trace has read, whose graph becomes part of this one."""
+        for read in reads:
+            self._kept.append(read)
+            self.add(("inlined", id(read)), read)
+        for capture in captured:
+            array = capture.read()
+            same = self.array(array, capture.name, capture.read)
+            self.add(("inlined", capture.name, id(array)), Read(capture.name, capture.read, same))
+
     def number(self, array: np.ndarray[Any, Any]) -> int | None:
         """Which capture an array is."""
         return self._numbers.get(id(array))

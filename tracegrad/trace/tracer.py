@@ -112,8 +112,8 @@ class _Attempt:
         self.static = static
         self.inputs = tuple(k for k, leaf in enumerate(leaves) if isinstance(leaf, Argument) and k not in static)
         self.graph = Graph()
-        self.recorder = Recorder(self.graph, user_frame, adopt=self._adopt, flexible=self._flexible)
         self.reads = Reads(frozen)
+        self.recorder = Recorder(self.graph, user_frame, adopt=self._adopt, flexible=self._flexible, inherit=self.reads.inherit)
         creation = Creation(self.recorder)
         self.recorder.protocols = Protocols(self.recorder, creation.functions)
         self.twins = Twins(self.recorder, self.reads, creation)
