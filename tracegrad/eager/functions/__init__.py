@@ -1,0 +1,1 @@
+"""PyTorch's functions by family, each a thin adapter of the ops."""
