@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tracegrad.eager.tape import run_backward
-from tracegrad.eager.tensor import Tensor, backward, located, source_of, starts
-from tracegrad.errors import TapeError
+import numpy as np
+
+from tracegrad.core.source import user_frame
+from tracegrad.eager.engine import Walk
+from tracegrad.eager.tensor import Tensor, backward, edge, starts
+from tracegrad.errors import ShapeError, TapeError
 
 __all__ = ["backward", "grad"]
 
@@ -18,7 +21,8 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    allow_unused: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of the sum of outputs with respect to inputs; ``.grad`` of no tensor changes.
 
@@ -29,6 +33,7 @@ def grad(
     retain_graph: keep what the graph has saved; by default what ``create_graph`` is.
     create_graph: record the computation of the gradients, so that they have derivatives themselves.
     allow_unused: give None for an input that the outputs do not depend on.
+    materialize_grads: give zeros for it.
 
     Returns one gradient per input. Raises TapeError as ``Tensor.backward`` does, and for an input that was not used.
 
@@ -43,28 +48,23 @@ def grad(
     given = None
     if grad_outputs is not None:
         given = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
-
-    def run() -> tuple[Tensor | None, ...]:
+    try:
         cotangents = starts(outs, given)
-        targets = [source_of(x) for x in wrt]
+        targets = [edge(x) for x in wrt]
         if any(t is None for t in targets):
             raise TapeError("one of the differentiated Tensors does not require grad", fix="make it with requires_grad=True")
-        found = run_backward(
-            [source for source in map(source_of, outs) if source is not None],
-            cotangents,
-            keep=create_graph if retain_graph is None else retain_graph,
-            create=create_graph,
-            make=Tensor,
-            targets=[t for t in targets if t is not None],
-        )
-        result = tuple(found.get(t) for t in targets if t is not None)
-        if not allow_unused and any(g is None for g in result):
-            at = next(k for k, g in enumerate(result) if g is None)
-            raise TapeError(
-                f"one of the differentiated Tensors appears to not have been used in the graph: inputs[{at}]",
-                fix="set allow_unused=True if None is the desired gradient",
-            )
-        return result
-
-    result: tuple[Tensor | None, ...] = located(run)
-    return result
+        walk = Walk(Tensor, create=create_graph, keep=create_graph if retain_graph is None else retain_graph)
+        walk.run([e for e in map(edge, outs) if e], cotangents, [t for t in targets if t])
+        result = [walk.captured.get(t) for t in targets if t]
+        for at, g in enumerate(result):
+            if g is None and materialize_grads:
+                result[at] = Tensor._wrap(np.zeros(wrt[at].shape, wrt[at].dtype))
+            elif g is None and not allow_unused:
+                raise TapeError(
+                    "One of the differentiated Tensors appears to not have been used in the graph: "
+                    f"inputs[{at}] of shape {wrt[at].shape}",
+                    fix="set allow_unused=True if None is the desired gradient",
+                )
+    except (TapeError, ShapeError) as error:
+        raise error.at(user_frame()) from None
+    return tuple(result)

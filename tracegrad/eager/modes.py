@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
@@ -13,6 +14,9 @@ R = TypeVar("R")
 
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 """The mode itself; a new thread starts with recording on, an asynchronous task with the mode of its creator."""
+
+inferring: ContextVar[bool] = ContextVar("inferring", default=False)
+"""Whether new tensors are inference tensors, which no record may keep; recording is off then."""
 
 
 def is_grad_enabled() -> bool:
@@ -45,9 +49,31 @@ class _Mode:
 
 
 def _decorated(function: Callable[P, R], mode: bool) -> Callable[P, R]:
+    return _within(function, lambda: _Mode(mode))
+
+
+def _within(function: Callable[P, R], mode: Callable[[], Any]) -> Callable[P, R]:
+    """The function with each call, or each step of a generator, inside a mode of its own."""
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def steps(*args: P.args, **kwargs: P.kwargs) -> Any:
+            with mode():
+                generator = function(*args, **kwargs)
+            sent: Any = None
+            while True:
+                try:
+                    with mode():
+                        item = generator.send(sent)
+                except StopIteration as end:
+                    return end.value
+                sent = yield item
+
+        return steps
+
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _Mode(mode):
+        with mode():
             return function(*args, **kwargs)
 
     return run
@@ -109,3 +135,44 @@ class set_grad_enabled(_Mode):  # noqa: N801 - PyTorch's name
         """Decorate; the mode set by the call itself is undone."""
         recording.set(self._before)
         return _decorated(function, self._mode)
+
+
+class inference_mode:  # noqa: N801 - PyTorch's name
+    """Record nothing, and make tensors that no later record may keep; also a decorator.
+
+    >>> with inference_mode():
+    ...     is_inference_mode_enabled(), is_grad_enabled()
+    (True, False)
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        """The mode, or the function decorated with it."""
+        return _within(mode, inference_mode) if callable(mode) else super().__new__(cls)
+
+    def __init__(self, mode: bool = True) -> None:
+        self._mode = bool(mode)
+        self._outer: list[tuple[bool, bool]] = []
+
+    def __enter__(self) -> Self:
+        self._outer.append((recording.get(), inferring.get()))
+        inferring.set(self._mode)
+        recording.set(not self._mode)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        before, inferring_before = self._outer.pop()
+        recording.set(before)
+        inferring.set(inferring_before)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        mode = self._mode
+        return _within(function, lambda: inference_mode(mode))
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether new tensors are inference tensors now.
+
+    >>> is_inference_mode_enabled()
+    False
+    """
+    return inferring.get()

@@ -5,6 +5,7 @@ Which operands of an op share a dtype is the op's own affair: it is read off ``o
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -14,13 +15,21 @@ from tracegrad.core.aval import supported
 from tracegrad.core.op import Op, keep
 from tracegrad.errors import DtypeError
 
-DEFAULT_DTYPE: np.dtype[Any] = np.dtype(np.float32)
+default_dtype: ContextVar[np.dtype[Any]] = ContextVar("default_dtype", default=np.dtype(np.float32))
 """What Python floats become, and the results of float functions of integers."""
 
 _INTEGER = np.dtype(np.int64)
 _BOOL = np.dtype(bool)
-_NUMBERS: dict[type, np.dtype[Any]] = {bool: _BOOL, int: _INTEGER, float: DEFAULT_DTYPE, np.float64: DEFAULT_DTYPE}
+_NUMBERS: dict[type, np.dtype[Any]] = {bool: _BOOL, int: _INTEGER}
 _CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}
+
+
+def number_dtype(x: Any) -> np.dtype[Any]:
+    """The dtype of a number that is no tensor."""
+    if isinstance(x, float):
+        return default_dtype.get()
+    dtype: np.dtype[Any] = _NUMBERS.get(type(x)) or np.asarray(x).dtype
+    return dtype
 
 
 def result_type(*operands: Any) -> np.dtype[Any]:
@@ -36,7 +45,7 @@ def result_type(*operands: Any) -> np.dtype[Any]:
         if isinstance(x, np.ndarray):
             level, dtype = (0 if x.ndim else 1), x.dtype
         else:
-            level, dtype = 2, _NUMBERS.get(type(x)) or np.asarray(x).dtype
+            level, dtype = 2, number_dtype(x)
         known = found[level]
         found[level] = dtype if known is None else promote_types(known, dtype)
     result: np.dtype[Any] | None = None
@@ -111,14 +120,14 @@ def coerce(op: Op, operands: list[Any]) -> list[np.ndarray[Any, Any]]:
     for sources, targets, floating in _joint(op, len(operands)):
         wanted = result_type(*(operands[k] for k in sources)) if sources else None
         if floating and wanted is not None and wanted.kind != "f":
-            wanted = DEFAULT_DTYPE
+            wanted = default_dtype.get()
         for k, fixed in targets:
             x, dtype = result[k], wanted or fixed
             if not isinstance(x, np.ndarray) or x.dtype != dtype:
                 result[k] = np.asarray(x, dtype)
     for k, x in enumerate(result):
         if not isinstance(x, np.ndarray):
-            result[k] = np.asarray(x, _NUMBERS.get(type(x)))
+            result[k] = np.asarray(x, number_dtype(x))
         if result[k] is not operands[k] or not isinstance(x, np.ndarray):
             supported(result[k].dtype)
     return result

@@ -9,9 +9,12 @@ import numpy as np
 
 from tracegrad.core.aval import Aval, broadcast_shapes
 from tracegrad.core.op import Kind, Op
+from tracegrad.core.source import user_frame
+from tracegrad.eager.anomaly import detecting
 from tracegrad.eager.inplace import InPlace
-from tracegrad.eager.residuals import plan
-from tracegrad.eager.tape import Node, TapeNode, Version
+from tracegrad.eager.nodes import FIRST, Node, OpNode, Version
+from tracegrad.eager.residuals import Plan, find_map_plan, plan
+from tracegrad.errors import TapeError
 
 Array = np.ndarray[Any, Any]
 
@@ -22,38 +25,54 @@ def record(
     operands: Sequence[Any],
     kept: list[Any],
     sources: list[Node | None],
+    slots: list[int] | None,
     result: InPlace,
-) -> TapeNode | None:
-    """The node of an op that was computed, None where no gradient flows through it."""
-    found = plan(op, tuple(s is not None for s in sources), kept, params)
-    if not found.active:
+) -> OpNode | None:
+    """The node of an op that was computed, None where no gradient flows through it.
+
+    ``kept`` are the operands' arrays as they were computed with, ``sources`` and ``slots`` where their cotangents go;
+    ``slots`` is None if all are 0.
+    """
+    needs = tuple([s is not None for s in sources])
+    found: Plan = find_map_plan(op, needs) if op.kind is Kind.MAP and not params else plan(op, needs, kept, params)
+    active = found.active
+    if not active:
         return None
-    if len(found.active) < len(sources):
-        sources = [s if k in found.active else None for k, s in enumerate(sources)]
+    if len(active) < len(sources):
+        sources = [s if k in active else None for k, s in enumerate(sources)]
     saved: list[Any] = []
     for k in found.values:
         x = operands[k]
-        if isinstance(x, InPlace) and x._array is kept[k]:
-            version = x._version
+        array = kept[k]
+        if isinstance(x, InPlace) and x._array is array:
+            if x._inference:
+                raise _inference_saved()
+            version = x._counter
             if version is None:
-                version = x._version = Version()
-            saved.append((kept[k], version, version.count))
+                version = x._counter = Version()
+            saved.append((array, version, version.count))
         else:
-            saved.append((kept[k], None, 0))
+            saved.append((array, None, 0))
     array = result._array
     if found.out:
-        version = result._own_version()
+        version = result._counter
+        if version is None:
+            version = result._counter = Version()
         saved.append((array, version, version.count))
-    saved.extend(Aval(kept[k].shape, kept[k].dtype) for k in found.shapes)
-    return TapeNode(op, params, tuple(sources), found, tuple(saved), array.shape, array.dtype)
+    for k in found.shapes:
+        saved.append(Aval(kept[k].shape, kept[k].dtype))  # noqa: PERF401 - most often there are none
+    where = FIRST[len(sources)] if slots is None and len(sources) < len(FIRST) else tuple(slots or [0] * len(sources))
+    node = OpNode(op, params, tuple(sources), where, found, saved, array.shape, array.dtype)
+    if detecting():
+        node.where = user_frame()
+    return node
 
 
-def share_version(result: InPlace, operands: Sequence[Any]) -> None:
-    """Let a view count writes together with what it shows."""
-    for x in operands:
-        if isinstance(x, InPlace) and np.may_share_memory(result._array, x._array):
-            result._version = x._own_version()
-            result._version.viewed = True
+def _inference_saved() -> TapeError:
+    return TapeError(
+        "Inference tensors cannot be saved for backward",
+        fix="make a clone outside inference_mode(), x = x.clone(), and use it in its place",
+    )
 
 
 def explain(op: Op, arrays: Sequence[Array], params: Mapping[str, Any]) -> None:

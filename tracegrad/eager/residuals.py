@@ -28,13 +28,14 @@ class Plan:
     """What a node keeps for its backward.
 
     ``active`` lists the operands that get a cotangent, ``values`` those kept whole, ``shapes`` those of which the aval
-    is kept; ``out`` says whether the result is kept.
+    is kept; ``out`` says whether the result is kept, ``out_shape`` whether its shape or dtype is looked at.
     """
 
     active: tuple[int, ...]
     values: tuple[int, ...]
     shapes: tuple[int, ...]
     out: bool
+    out_shape: bool
 
 
 class _Glimpse:
@@ -57,13 +58,14 @@ def plan(op: Op, needs: tuple[bool, ...], operands: list[np.ndarray[Any, Any]], 
     It is found once per op, parameters and what else a rule can depend on: for elementwise ops nothing, else shapes.
     """
     if op.kind is Kind.MAP:
-        return _find_map(op, needs, tuple(params.items())) if params else _find_map(op, needs)
+        return find_map_plan(op, needs, tuple(params.items())) if params else find_map_plan(op, needs)
     avals = tuple((x.shape, x.dtype) for x in operands)
     return _find(op, needs, avals, tuple(params.items()))
 
 
 @lru_cache(maxsize=4096)
-def _find_map(op: Op, needs: tuple[bool, ...], params: tuple[tuple[str, Any], ...] = ()) -> Plan:
+def find_map_plan(op: Op, needs: tuple[bool, ...], params: tuple[tuple[str, Any], ...] = ()) -> Plan:
+    """The plan of an elementwise op, whatever its shapes."""
     dtypes = op.promote(*(np.dtype(np.float64),) * len(needs)) if op.promote is not keep else ()
     dtypes = dtypes or (np.dtype(np.float64),) * len(needs)
     return _find(op, needs, tuple(((2,), d) for d in dtypes), params)
@@ -97,7 +99,7 @@ def _find(
     for k in ruled:
         pull_back(op, k, g, glimpses.get(OUT, out), again, named)
     shapes = tuple(k for k, x in glimpses.items() if x.seen)
-    return Plan(active, tuple(sorted(values - {OUT})), tuple(k for k in shapes if k != OUT), OUT in values)
+    return Plan(active, tuple(sorted(values - {OUT})), tuple(k for k in shapes if k != OUT), OUT in values, OUT in shapes)
 
 
 def _input(recorder: Recorder, position: int, aval: Aval) -> Sym:

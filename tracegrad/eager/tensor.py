@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from copy import deepcopy
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,17 +13,36 @@ from tracegrad.core.aval import Aval, Shape, supported
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.display import describe
+from tracegrad.eager.engine import Walk
+from tracegrad.eager.hooks import Hooks, RemovableHandle
 from tracegrad.eager.inplace import InPlace
-from tracegrad.eager.leaf import LeafState
-from tracegrad.eager.modes import recording
-from tracegrad.eager.promote import DEFAULT_DTYPE, coerce
+from tracegrad.eager.modes import inferring, recording
+from tracegrad.eager.nodes import AccumulateGrad, Node, Version
+from tracegrad.eager.promote import coerce, default_dtype
 from tracegrad.eager.protocols import apply_function, apply_ufunc
-from tracegrad.eager.record import explain, record, share_version
-from tracegrad.eager.tape import AccumulateGrad, Node, TapeNode, Version, run_backward
-from tracegrad.errors import DtypeError, ShapeError, TapeError
+from tracegrad.eager.quiet import quiet
+from tracegrad.eager.record import explain, record
+from tracegrad.eager.views import follow, note_view
+from tracegrad.errors import DtypeError, ShapeError, TapeError, TracegradError
+from tracegrad.ops import maps
 from tracegrad.ops.maps import cast
+from tracegrad.ops.views import reverse
 
 Array = np.ndarray[Any, Any]
+
+
+def _operator(op: Op) -> Callable[[Any, Any], Any]:
+    """A binary operator of tensors that goes to ``bind_op`` at once where no operand outranks a tensor."""
+
+    def operate(self: Any, other: Any) -> Any:
+        if type(other) not in _DIRECT:
+            return op(self, other)
+        try:
+            return self.bind_op(op, (self, other), {})
+        except TracegradError as error:
+            raise error.at(user_frame()) if error.where is None else error from None
+
+    return operate
 
 
 class Tensor(InPlace):
@@ -37,24 +56,25 @@ class Tensor(InPlace):
     """
 
     bind_rank = 1
-    __slots__ = ()
 
     def __init__(self, data: Any = (), *, dtype: Any = None, requires_grad: bool = False) -> None:
         self._array: Array = _new_array(data, dtype)
         self._source: Node | None = None
-        self._version: Version | None = None
-        self._state: LeafState | None = None
+        if inferring.get():
+            self._inference = True
         if requires_grad:
             self.requires_grad_()
 
     @classmethod
-    def _wrap(cls, array: Any, source: Node | None = None, version: Version | None = None) -> Tensor:
+    def _wrap(cls, array: Any, source: Node | None = None, counter: Version | None = None, slot: int = 0) -> Tensor:
         """A tensor around an array as it is, without a copy."""
-        self = Tensor.__new__(Tensor)
+        self = _new(Tensor)
         self._array = array if type(array) is np.ndarray else np.asarray(array)
         self._source = source
-        self._version = version
-        self._state = None
+        if counter is not None:
+            self._counter = counter
+        if slot:
+            self._slot = slot
         return self
 
     # -- computing ----------------------------------------------------------------------------------------------------
@@ -63,45 +83,60 @@ class Tensor(InPlace):
         """Compute an op on tensors, arrays and numbers, and record it if a gradient can flow through it."""
         arrays: list[Any] = []
         sources: list[Node | None] = []
+        slots: list[int] | None = None
         dtype = self._array.dtype
-        plain = dtype.kind == "f"
+        plain = dtype.kind in "fc"
         recorded = False
         for x in operands:
             if isinstance(x, Tensor):
                 array = x._array
+                if x._view is not None:
+                    follow(x)
                 source = x._source
-                if source is None and x._state is not None:
-                    source = x._accumulator()
-                recorded = recorded or source is not None
-                plain = plain and array.dtype == dtype
+                if source is None:
+                    state = x._state
+                    if state is not None and state.requires_grad:
+                        source = state
+                        recorded = True
+                else:
+                    recorded = True
+                    if x._slot:
+                        slots = slots or [0] * len(operands)
+                        slots[len(sources)] = x._slot
+                if array.dtype is not dtype:
+                    plain = plain and array.dtype == dtype
             else:
                 array, source, plain = x, None, False
             arrays.append(array)
             sources.append(source)
         kept = arrays if plain else coerce(op, arrays)
         try:
-            with np.errstate(all="ignore"):
-                out = op.eager(*kept, **params)
+            out = quiet.run(op.eager, *kept, **params) if params else quiet.run(op.eager, *kept)
         except (ValueError, TypeError, IndexError):
             explain(op, kept, params)
             raise
-        result = Tensor._wrap(out)
+        result = _new(Tensor)
+        result._array = out if type(out) is np.ndarray else np.asarray(out)
+        result._source = None
         if op.kind is Kind.VIEW:
-            share_version(result, operands)
-        if recorded and result._array.dtype.kind == "f" and recording.get():
-            result._source = record(op, params, operands, kept, sources, result)
+            if op is reverse:  # PyTorch's flip is a copy
+                result._array = result._array.copy()
+            else:
+                note_view(result, op, params, operands)
+        if recorded:
+            if recording.get():
+                if result._array.dtype.kind in "fc":
+                    result._source = record(op, params, operands, kept, sources, slots, result)
+            elif inferring.get():
+                result._inference = True
+        elif inferring.get():
+            result._inference = True
         return result
 
-    def _accumulator(self) -> AccumulateGrad | None:
-        """The end of the paths to this leaf, if it requires grad."""
-        state = self._state
-        if state is None or not state.requires_grad:
-            return None
-        node = state.accumulator() if state.accumulator is not None else None
-        if node is None:
-            node = AccumulateGrad(self)
-            state.accumulator = weakref.ref(node)
-        return node
+    __add__ = _operator(maps.add)
+    __sub__ = _operator(maps.subtract)
+    __mul__ = _operator(maps.multiply)
+    __truediv__ = _operator(maps.divide)
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
@@ -125,12 +160,34 @@ class Tensor(InPlace):
     @property
     def is_leaf(self) -> bool:
         """Whether it was made by the user, or has no history."""
-        return self._source is None
+        return self.grad_fn is None
 
     @property
-    def grad_fn(self) -> TapeNode | None:
-        """The recorded op it came from, None for a leaf."""
-        return self._source if isinstance(self._source, TapeNode) else None
+    def grad_fn(self) -> Node | None:
+        """The node of the record it came from, None for a leaf."""
+        if self._view is not None:
+            follow(self)
+        source = self._source
+        return None if isinstance(source, AccumulateGrad) else source
+
+    @property
+    def output_nr(self) -> int:
+        """Which result of its ``grad_fn`` it is."""
+        return self._slot
+
+    @property
+    def _version(self) -> int:
+        """How often its storage was written to, as PyTorch counts it."""
+        return 0 if self._counter is None else self._counter.count
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether backward keeps the gradient of this computed tensor."""
+        return self._source is not None and self._state is not None and self._state.retains
+
+    def is_inference(self) -> bool:
+        """Whether it was made in ``inference_mode``."""
+        return self._inference
 
     @property
     def grad(self) -> Tensor | None:
@@ -138,8 +195,9 @@ class Tensor(InPlace):
         state = self._state
         if self._source is not None and not (state is not None and state.retains):
             warnings.warn(
-                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. It won't be "
-                "populated during backward(). Call .retain_grad() on it first if you want its gradient.",
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
+                "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+                "Tensor, use .retain_grad() on the non-leaf Tensor.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -149,7 +207,11 @@ class Tensor(InPlace):
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
             if not isinstance(value, Tensor):
-                raise DtypeError(f"assigned grad is a {type(value).__name__}, not a Tensor", fix="x.grad = tensor(...)")
+                raise DtypeError(
+                    f"assigned grad expected to be a Tensor or None but got {type(value).__name__}",
+                    fix="x.grad = tensor(...)",
+                    where=user_frame(),
+                )
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise ShapeError(
                     f"assigned grad has {Aval(value.shape, value.dtype)}, the tensor {Aval(self.shape, self.dtype)}",
@@ -158,19 +220,69 @@ class Tensor(InPlace):
                 )
         self._own_state().grad = value
 
+    @grad.deleter
+    def grad(self) -> None:
+        self._own_state().grad = None
+
+    @property
+    def data(self) -> Tensor:
+        """The same storage without history; writes through it are not noticed by backward."""
+        return Tensor._wrap(self._array)
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        array = value._array if isinstance(value, Tensor) else np.asarray(value)
+        if array.dtype != self._array.dtype:
+            if self._source is not None or array.dtype.kind not in "fc":
+                raise DtypeError(
+                    f"x.data = y with x of dtype {self.dtype} and y of dtype {array.dtype}", fix="cast y to the dtype of x"
+                )
+        self._array = array
+        if self._state is not None:
+            self._state.hold(array)
+
+    # -- gradients ----------------------------------------------------------------------------------------------------
+
     def retain_grad(self) -> None:
         """Keep the gradient of this computed tensor in ``.grad`` at the next backward."""
-        if self._source is None:
-            if not self.requires_grad:
-                raise TapeError(
-                    "can't retain_grad on Tensor that has requires_grad=False",
-                    fix="make it with requires_grad=True",
-                    where=user_frame(),
-                )
-            return
-        self._own_state().retains = True
-        if isinstance(self._source, TapeNode):
-            self._source.retained = weakref.ref(self)
+        if not self.requires_grad:
+            raise TapeError(
+                "can't retain_grad on Tensor that has requires_grad=False",
+                fix="make it with requires_grad=True",
+                where=user_frame(),
+            )
+        if self._source is not None:
+            self._own_state().retains = True
+            self._keep_gradient()
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> RemovableHandle:
+        """Call ``hook(grad)`` when the gradient of this tensor is computed; a Tensor it returns replaces it.
+
+        Returns a handle whose ``remove()`` takes the hook off; TapeError for a tensor that requires no grad.
+        """
+        source = self._gradient_edge()
+        if source is None:
+            raise TapeError(
+                "cannot register a hook on a tensor that doesn't require gradient",
+                fix="make it with requires_grad=True",
+                where=user_frame(),
+            )
+        if source.pre_hooks is None:
+            source.pre_hooks = Hooks()
+        return source.pre_hooks.add(hook, self._slot)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], Any]) -> RemovableHandle:
+        """Call ``hook(x)`` after backward has added to ``.grad`` of this leaf; returns a handle to take it off."""
+        if self._source is not None or not self.requires_grad:
+            raise TapeError(
+                "post accumulate grad hooks cannot be registered on non-leaf tensors",
+                fix="register it on a leaf that requires grad, or use register_hook",
+                where=user_frame(),
+            )
+        state = self._own_state()
+        if state.accumulated_hooks is None:
+            state.accumulated_hooks = Hooks()
+        return state.accumulated_hooks.add(hook)
 
     def accumulate(self, g: Tensor) -> None:
         """Add a cotangent to ``.grad``: in place, unless the cotangent has a history of its own."""
@@ -182,8 +294,6 @@ class Tensor(InPlace):
         else:
             np.add(state.grad._array, g._array, out=state.grad._array)
             state.grad._written("backward")
-
-    # -- backward -----------------------------------------------------------------------------------------------------
 
     def backward(
         self,
@@ -219,7 +329,7 @@ class Tensor(InPlace):
         >>> x.grad
         tensor([1.])
         """
-        result: Tensor = cast(self, dtype=self.dtype)
+        result: Tensor = maps.copy(self)
         return result
 
     def copy(self) -> Tensor:
@@ -232,19 +342,30 @@ class Tensor(InPlace):
         >>> tensor([1.0], requires_grad=True).detach()
         tensor([1.])
         """
-        return Tensor._wrap(self._array, None, self._own_version())
+        result = Tensor._wrap(self._array, None, self._own_counter())
+        result._inference = self._inference
+        return result
+
+    def detach_(self) -> Self:
+        """Take this tensor out of the graph: it becomes a leaf that requires no grad."""
+        if self._view is not None:
+            raise TapeError(
+                "Can't detach views in-place", fix="use x.detach(), which gives another tensor", where=user_frame()
+            )
+        self._source, self._slot, self._state = None, 0, None
+        return self
 
     # -- leaving the graph --------------------------------------------------------------------------------------------
 
-    def numpy(self) -> Array:
-        """The array itself, not a copy; TapeError while the tensor requires grad.
+    def numpy(self, *, force: bool = False) -> Array:
+        """The array itself, not a copy; TapeError while the tensor requires grad, unless with ``force``.
 
         >>> tensor([1.0, 2.0]).numpy()
         array([1., 2.], dtype=float32)
         """
-        if self.requires_grad:
+        if self.requires_grad and not force:
             raise TapeError(
-                "can't call numpy() on Tensor that requires grad",
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead",
                 fix="x.detach().numpy()",
                 where=user_frame(),
             )
@@ -317,10 +438,58 @@ class Tensor(InPlace):
         return id(self)
 
     def __repr__(self) -> str:
-        return describe(self._array, self._source.name() if self._source else "", self.requires_grad)
+        node = self.grad_fn
+        return describe(self._array, node.name() if node else "", self.requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        known = memo.get(id(self))
+        if known is not None:
+            same: Self = known
+            return same
+        if self._source is not None:
+            raise TapeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment",
+                fix="copy x.detach() instead",
+                where=user_frame(),
+            )
+        copied = _new(type(self))
+        memo[id(self)] = copied
+        # attributes that users have set come along, the record does not
+        for name, value in self.__dict__.items():
+            if name not in _RECORD:
+                setattr(copied, name, deepcopy(value, memo))
+        copied._array = self._array.copy()
+        copied._source = None
+        if self.requires_grad:
+            copied._own_state().requires_grad = True
+        if self._state is not None and self._state.grad is not None:
+            copied._own_state().grad = deepcopy(self._state.grad, memo)
+        return copied
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._source is not None:
+            raise TapeError(
+                "only leaves of the graph can be pickled, as the graph is not", fix="pickle x.detach()", where=user_frame()
+            )
+        return _restored, (type(self), self._array, self.requires_grad)
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if self._array.ndim == 0 and spec else format(repr(self), spec)
+
+
+_new = Tensor.__new__
+_DIRECT = frozenset((Tensor, float, int, bool))
+"""Types of second operands that outrank no tensor."""
+_RECORD = frozenset(("_array", "_source", "_slot", "_state", "_counter", "_view", "_inference"))
+
+
+def _restored(kind: type[Tensor], array: Array, requires_grad: bool) -> Tensor:
+    """The leaf that was pickled."""
+    self = _new(kind)
+    self._array, self._source = array, None
+    if requires_grad:
+        self._own_state().requires_grad = True
+    return self
 
 
 def _new_array(data: Any, dtype: Any = None) -> Array:
@@ -335,7 +504,7 @@ def _new_array(data: Any, dtype: Any = None) -> Array:
         first = np.asarray(0)
     array = np.array(data, None if dtype is None else np.dtype(dtype))
     if dtype is None and array.dtype.kind == "f" and not isinstance(first, (np.ndarray, np.generic)):
-        array = array.astype(DEFAULT_DTYPE)
+        array = array.astype(default_dtype.get())
     supported(array.dtype)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
@@ -371,12 +540,12 @@ def starts(outputs: Sequence[Tensor], cotangents: Sequence[Any] | None) -> list[
     """The cotangents to start from, one per output: those given, or 1 for outputs of one element."""
     given: Sequence[Any] = [None] * len(outputs) if cotangents is None else cotangents
     if len(given) != len(outputs):
-        raise ShapeError(f"got {len(outputs)} outputs and {len(given)} gradients", fix="give one gradient per output")
+        raise ShapeError(f"got {len(outputs)} tensors and {len(given)} gradients", fix="give one gradient per output")
     found = []
-    for output, g in zip(outputs, given, strict=True):
+    for k, (output, g) in enumerate(zip(outputs, given, strict=True)):
         if not output.requires_grad:
             raise TapeError(
-                "this tensor does not require grad and does not have a grad_fn",
+                f"element {k} of tensors does not require grad and does not have a grad_fn",
                 fix="compute it from a tensor made with requires_grad=True, outside no_grad()",
             )
         if g is None:
@@ -385,57 +554,63 @@ def starts(outputs: Sequence[Tensor], cotangents: Sequence[Any] | None) -> list[
                     f"grad can be implicitly created only for scalar outputs, this one has shape {output.shape}",
                     fix="reduce it first, y.sum().backward(), or give the cotangent: y.backward(gradient=...)",
                 )
+            if output.dtype.kind == "c":
+                raise TapeError(
+                    f"grad can be implicitly created only for real scalar outputs but got {output.dtype}",
+                    fix="take y.abs() or y.real first, or give the cotangent: y.backward(gradient=...)",
+                )
             g = Tensor._wrap(np.ones(output.shape, output.dtype))
         elif not isinstance(g, Tensor):
             g = Tensor(g, dtype=output.dtype)
         if g.shape != output.shape:
             raise ShapeError(
-                f"mismatch in shape: the gradient has shape {g.shape} and the output has shape {output.shape}",
+                f"Mismatch in shape: grad_output[{k}] has a shape of {list(g.shape)} and output[{k}] has a shape of "
+                f"{list(output.shape)}",
                 fix="give the gradient the shape of the output",
             )
-        found.append(g if g.dtype == output.dtype else Tensor(g, dtype=output.dtype))
+        if g.dtype != output.dtype:
+            g = cast(g, dtype=output.dtype)
+        found.append(g.conj() if g.dtype.kind == "c" else g)
     return found
 
 
-def source_of(x: Tensor) -> Node | None:
-    """The node that cotangents of a tensor go to, None if it requires no grad."""
-    return x._source if x._source is not None else x._accumulator()
+def edge(x: Tensor) -> tuple[Node, int] | None:
+    """Where cotangents of a tensor go, None if it requires no grad."""
+    source = x._gradient_edge()
+    return None if source is None else (source, x._slot)
 
 
 def backward(
-    tensors: Sequence[Tensor],
-    grad_tensors: Sequence[Any] | None = None,
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
     inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """Add the gradients of tensors to ``.grad`` of the leaves, or of ``inputs`` alone; see ``Tensor.backward``."""
+    roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if grad_tensors is not None and not isinstance(grad_tensors, (list, tuple)):
+        grad_tensors = [grad_tensors]
     wrt = None if inputs is None else [inputs] if isinstance(inputs, Tensor) else list(inputs)
-
-    def run() -> None:
-        roots = [(source_of(x), g) for x, g in zip(tensors, starts(tensors, grad_tensors), strict=True)]
-        nodes = [node for node, _ in roots if node is not None]
-        targets = None if wrt is None else [n for n in map(source_of, wrt) if n is not None]
-        if wrt is not None and (not wrt or targets is None or len(targets) < len(wrt)):
-            raise TapeError("an input of backward does not require grad", fix="list tensors made with requires_grad=True")
-        keep = create_graph if retain_graph is None else retain_graph
-        found = run_backward(nodes, [g for _, g in roots], keep=keep, create=create_graph, make=Tensor, targets=targets)
-        if wrt is not None:
-            for x in wrt:
-                g = found.get(source_of(x))  # type: ignore[arg-type]
-                if g is not None:
-                    x.accumulate(g)
-            return
-        for node, g in found.items():
-            if isinstance(node, AccumulateGrad):
-                node.variable.accumulate(g)
-
-    located(run)
-
-
-def located(action: Callable[[], Any]) -> Any:
-    """Run and let errors leave with the user's line."""
+    if create_graph:
+        warnings.warn(
+            "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
+            "which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you "
+            "have to use this function, make sure to reset the .grad fields of your parameters to None after use to break "
+            "the cycle and avoid the leak.",
+            UserWarning,
+            stacklevel=3,
+        )
     try:
-        return action()
+        cotangents = starts(roots, grad_tensors)
+        targets = None if wrt is None else [edge(x) for x in wrt]
+        if targets is not None and (not targets or any(t is None for t in targets)):
+            raise TapeError("one of the inputs of backward does not require grad", fix="list tensors that require grad")
+        walk = Walk(Tensor, create=create_graph, keep=create_graph if retain_graph is None else retain_graph)
+        walk.run([e for e in map(edge, roots) if e], cotangents, None if targets is None else [t for t in targets if t])
     except (TapeError, ShapeError) as error:
         raise error.at(user_frame()) from None
+    for x in wrt or ():
+        g = walk.captured.get(edge(x))  # type: ignore[arg-type]
+        if g is not None:
+            x.accumulate(g)

@@ -17,7 +17,7 @@ from tracegrad.core.op import Op
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.views import permute, reverse, strided_slice, update
 
-Emit = Callable[[Op, tuple[int, ...], Mapping[str, Any]], int]
+Emit = Callable[[Op, tuple[Any, ...], Mapping[str, Any]], Any]
 
 
 @dataclass(slots=True)
@@ -42,31 +42,31 @@ class Step:
     shape: Shape
 
 
-def _into_slice(emit: Emit, step: Step, base: int, value: int) -> int:
+def _into_slice(emit: Emit, step: Step, base: Any, value: Any) -> Any:
     if step.params["sizes"] == step.shape:
         return value
     params = {"starts": step.params["starts"], "steps": step.params["steps"]}
     return emit(update, (base, value), params)
 
 
-def _into_reversed(emit: Emit, step: Step, base: int, value: int) -> int:
+def _into_reversed(emit: Emit, step: Step, base: Any, value: Any) -> Any:
     return emit(reverse, (value,), step.params)
 
 
-def _into_permuted(emit: Emit, step: Step, base: int, value: int) -> int:
+def _into_permuted(emit: Emit, step: Step, base: Any, value: Any) -> Any:
     axes = step.params["axes"]
     return emit(permute, (value,), {"axes": tuple(axes.index(k) for k in range(len(axes)))})
 
 
-def _into_reshaped(emit: Emit, step: Step, base: int, value: int) -> int:
+def _into_reshaped(emit: Emit, step: Step, base: Any, value: Any) -> Any:
     return emit(reshape_to, (value,), {"shape": step.shape})
 
 
-def _into_broadcast(emit: Emit, step: Step, base: int, value: int) -> int:
+def _into_broadcast(emit: Emit, step: Step, base: Any, value: Any) -> Any:
     raise AssertionError("a write through broadcast_to was not refused")
 
 
-WRITES: dict[Op, Callable[[Emit, Step, int, int], int]] = {
+WRITES: dict[Op, Callable[[Emit, Step, Any, Any], Any]] = {
     strided_slice: _into_slice,
     reverse: _into_reversed,
     permute: _into_permuted,

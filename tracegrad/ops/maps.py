@@ -110,6 +110,20 @@ cast: Op = elementwise(
     ),
 )
 
+copy: Op = elementwise(
+    "clone",
+    np.positive,
+    (lambda out, x: 1,),
+    lambda x: x,
+    eager=np.array,
+    promote=lambda x: (x if isinstance(x, np.dtype) else common(x)[0],),
+    result=lambda x: x,
+    numpy=(),
+    torch=("clone", "CloneBackward0"),
+    doc="The value itself, in storage of its own.",
+    samples=(*one(), *one(-9, 9, kind="int", smooth=False)),
+)
+
 stop_gradient: Op = elementwise(
     "stop_gradient",
     np.positive,
