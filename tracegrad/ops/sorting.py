@@ -1,0 +1,387 @@
+"""Order: sorting, selecting, searching and counting.
+
+Only positions are computed by ops of their own, which carry no derivative; values are read at them, so a gradient goes to
+the element that was chosen. Conventions: sorting is stable in both directions, so of equal elements the first comes first;
+NaN is greater than every number.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tracegrad.core.aval import Aval, normalise_axis, shape_of
+from tracegrad.core.op import FLAT, Kind, Op, Sample, Values, common, keep
+from tracegrad.errors import ShapeError, TraceError
+from tracegrad.ops.along import gather_along
+from tracegrad.ops.comparisons import logical_and, logical_or
+from tracegrad.ops.maps import cast, clip, floor, rint, select
+from tracegrad.ops.reductions import any as any_of
+from tracegrad.ops.reductions import as_operand, reduce_max
+from tracegrad.ops.reductions import sum as sum_of
+from tracegrad.ops.views import broadcast_to, expand_dims, reshape, squeeze, strided_slice
+
+_INT = np.dtype(np.int64)
+
+# -- raw ops ----------------------------------------------------------------------------------------------------------
+
+
+def _order_eager(x: Any, *, axis: int, descending: bool) -> Any:
+    if not descending:
+        return np.argsort(x, axis, kind="stable")
+    # the order of the reversed array, read from behind: equal elements keep their places, and NaN comes first
+    turned = np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
+    return x.shape[axis] - 1 - turned
+
+
+order: Op = Op(
+    name="argsort",
+    kind=Kind.OPAQUE,
+    infer=lambda x, *, axis, descending: Aval(x.shape, _INT),
+    promote=keep,
+    eager=_order_eager,
+    partials=(FLAT,),
+    lower=None,
+    numpy=(),
+    torch=("", ""),
+    doc="The positions along an axis in the order of the elements there; equal elements keep their order.",
+    samples=tuple(
+        Sample((Values(shape, -3, 3, kind=kind),), {"axis": axis, "descending": descending}, smooth=False)
+        for shape, axis, descending, kind in (
+            ((6,), 0, False, "int"),
+            ((6,), 0, True, "int"),
+            ((3, 4), 1, False, "float"),
+            ((2, 3, 2), 1, True, "float"),
+            ((0, 2), 0, True, "float"),
+        )
+    ),
+)
+
+
+def _most_frequent_eager(x: Any, *, axis: int) -> Any:
+    lines = np.moveaxis(x, axis, -1)
+    out = np.zeros(lines.shape[:-1], np.int64)
+    for place in np.ndindex(out.shape):
+        line = lines[place]
+        _, inverse, counts = np.unique(line, return_inverse=True, return_counts=True, equal_nan=False)
+        out[place] = np.flatnonzero(inverse == np.argmax(counts))[-1]
+    return out
+
+
+most_frequent: Op = Op(
+    name="argmode",
+    kind=Kind.OPAQUE,
+    infer=lambda x, *, axis: Aval((*x.shape[:axis], *x.shape[axis + 1 :]), _INT),
+    promote=keep,
+    eager=_most_frequent_eager,
+    partials=(FLAT,),
+    lower=None,
+    numpy=(),
+    torch=("", ""),
+    doc="The last place along an axis of the element that is most frequent there, of several such the smallest.",
+    samples=(
+        Sample((Values((7,), 0, 3, kind="int"),), {"axis": 0}, smooth=False),
+        Sample((Values((3, 6), 0, 3, kind="int"),), {"axis": 1}, smooth=False),
+        Sample((Values((4, 2)),), {"axis": 0}, smooth=False),
+    ),
+)
+
+
+def _search_infer(line: Aval, x: Aval, *, right: bool) -> Aval:
+    if line.ndim != 1 and (line.ndim != x.ndim or line.shape[:-1] != x.shape[:-1]):
+        raise ShapeError(
+            "boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value tensor "
+            f"must match, but we got boundaries tensor {list(line.shape)} and input value tensor {list(x.shape)}",
+            fix="search in one vector, or give each row of values its own row of boundaries",
+        )
+    return Aval(x.shape, _INT)
+
+
+def _search_eager(line: Any, x: Any, *, right: bool) -> Any:
+    side: Any = "right" if right else "left"
+    if line.ndim == 1:
+        return np.searchsorted(line, x, side)
+    _search_infer(Aval(line.shape, line.dtype), Aval(x.shape, x.dtype), right=right)
+    out = np.empty(x.shape, np.int64)
+    for place in np.ndindex(x.shape[:-1]):
+        out[place] = np.searchsorted(line[place], x[place], side)
+    return out
+
+
+search: Op = Op(
+    name="searchsorted",
+    kind=Kind.OPAQUE,
+    infer=_search_infer,
+    promote=common,
+    eager=_search_eager,
+    partials=(FLAT, FLAT),
+    lower=None,
+    numpy=(),
+    torch=("", ""),
+    doc="How many elements of a sorted line are less than each value, or with ``right`` not greater.",
+    samples=(
+        Sample((Values((3,), 1, 2, kind="int"), Values((2, 4), 0, 3, kind="int")), {"right": False}, smooth=False),
+        Sample((Values((3,), 1, 2, kind="int"), Values((2, 4), 0, 3, kind="int")), {"right": True}, smooth=False),
+        Sample((Values((2, 1)), Values((2, 4))), {"right": False}, smooth=False),
+        Sample((Values((2, 1)), Values((3, 4))), {"right": False}, error=ShapeError, match="must match"),
+    ),
+)
+
+
+def _no_shape(what: str) -> NoReturn:
+    raise TraceError(
+        f"the shape of {what} depends on values",
+        fix="compute it outside and pass the result in as an argument, or run this step eagerly",
+    )
+
+
+def _distinct_eager(x: Any, *, part: str, axis: int | None, adjacent: bool) -> Any:
+    line = x.reshape(-1) if axis is None else np.moveaxis(x, axis, 0)
+    if adjacent:
+        fresh = np.ones(len(line), bool)
+        fresh[1:] = (line[1:] != line[:-1]).reshape(max(len(line) - 1, 0), -1).any(1)
+        positions = np.flatnonzero(fresh)
+        inverse, counts = np.cumsum(fresh) - 1, np.diff(np.append(positions, len(line)))
+    else:
+        _, positions, inverse, counts = np.unique(
+            line, return_index=True, return_inverse=True, return_counts=True, axis=None if axis is None else 0, equal_nan=False
+        )
+    found = {"positions": positions, "inverse": inverse, "counts": counts}[part]
+    return found.reshape(x.shape if part == "inverse" and axis is None else -1).astype(np.int64, copy=False)
+
+
+distinct: Op = Op(
+    name="distinct",
+    kind=Kind.OPAQUE,
+    infer=lambda x, *, part, axis, adjacent: _no_shape("unique elements"),
+    promote=keep,
+    eager=_distinct_eager,
+    partials=(FLAT,),
+    lower=None,
+    numpy=(),
+    torch=("", ""),
+    doc="About the distinct elements, or slices along an axis: where they first occur, which one each is, how often.",
+    samples=(
+        Sample(
+            (Values((3,)),),
+            {"part": "positions", "axis": None, "adjacent": False},
+            error=TraceError,
+            match="depends on values",
+        ),
+    ),
+)
+
+
+def _count_eager(x: Any, weights: Any = None, *, minlength: int) -> Any:
+    total = np.bincount(x, weights, minlength)
+    return total.astype(np.float32) if weights is not None and weights.dtype == np.float32 else total
+
+
+count: Op = Op(
+    name="bincount",
+    kind=Kind.OPAQUE,
+    infer=lambda *operands, minlength: _no_shape("bincount"),
+    promote=keep,
+    eager=_count_eager,
+    partials=(FLAT, FLAT),
+    lower=None,
+    numpy=(),
+    torch=("", ""),
+    doc="How often each of 0, 1, 2, … occurs, or the sum of the weights where it does.",
+    samples=(Sample((Values((3,), 0, 4, kind="int"),), {"minlength": 0}, error=TraceError, match="depends on values"),),
+)
+
+
+def _histogram_eager(x: Any, *, bins: int, low: float, high: float) -> Any:
+    x = x.reshape(-1)
+    if low == high and x.size:
+        low, high = float(x.min()), float(x.max())
+    if low == high:
+        low, high = low - 1, high + 1
+    if not np.isfinite([low, high]).all():
+        raise ShapeError(
+            f"histc: range of [{low}, {high}] is not finite", fix="leave out what is not finite, or give min and max"
+        )
+    inside = x[(x >= low) & (x <= high)]
+    place = ((inside - x.dtype.type(low)) / x.dtype.type(high - low) * bins).astype(np.int64)
+    return np.bincount(np.minimum(place, bins - 1), minlength=bins).astype(x.dtype)
+
+
+histogram: Op = Op(
+    name="histc",
+    kind=Kind.OPAQUE,
+    infer=lambda x, *, bins, low, high: Aval((bins,), x.dtype),
+    promote=keep,
+    eager=_histogram_eager,
+    partials=(FLAT,),
+    lower=None,
+    numpy=(),
+    torch=("", ""),
+    doc="How many elements fall into each of equal bins between two bounds; equal bounds stand for the extremes.",
+    samples=(
+        Sample((Values((3, 5)),), {"bins": 4, "low": -2.0, "high": 2.0}, smooth=False),
+        Sample((Values((3, 5)),), {"bins": 3, "low": 0.0, "high": 0.0}, smooth=False),
+    ),
+)
+
+# -- NumPy's functions ------------------------------------------------------------------------------------------------
+
+
+def _line(x: Any, axis: int | None) -> tuple[Any, int]:
+    """The operand and its axis; none means that it is taken as a vector."""
+    x = as_operand(x)
+    if axis is None or not shape_of(x):
+        return reshape(x, (-1,)), 0
+    return x, normalise_axis(axis, len(shape_of(x)))
+
+
+def _positions(x: Any, axis: int) -> Any:
+    return order(x, axis=axis, descending=False)
+
+
+def argsort(x: Any, axis: int | None = -1, kind: str | None = None, order: None = None, *, stable: bool | None = None) -> Any:
+    """``np.argsort``; always stable."""
+    x, place = _line(x, axis)
+    return _positions(x, place)
+
+
+def sort(x: Any, axis: int | None = -1, kind: str | None = None, order: None = None, *, stable: bool | None = None) -> Any:
+    """``np.sort``; always stable.
+
+    >>> sort(np.array([3.0, 1.0, 2.0]))
+    array([1., 2., 3.])
+    """
+    x, place = _line(x, axis)
+    return ordered(x, place)[0]
+
+
+def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
+    """``np.searchsorted``.
+
+    >>> searchsorted(np.array([1.0, 2.0, 3.0]), np.array([2.0, 9.0]))
+    array([1, 3])
+    """
+    a = as_operand(a)
+    if sorter is not None:
+        a = gather_along(a, sorter, len(shape_of(a)) - 1)
+    return search(a, v, right=side == "right")
+
+
+# -- values and positions ---------------------------------------------------------------------------------------------
+
+
+def ordered(x: Any, axis: int, descending: bool = False) -> tuple[Any, Any]:
+    """The elements in order along an axis, and where each one stood.
+
+    >>> ordered(np.array([3.0, 1.0, 2.0]), 0, descending=True)
+    (array([3., 2., 1.]), array([0, 2, 1]))
+    """
+    positions = order(x, axis=axis, descending=descending)
+    return gather_along(x, positions, axis, trusted=True), positions
+
+
+def ranked(x: Any, axis: int, start: int, stop: int, descending: bool = False) -> tuple[Any, Any]:
+    """The elements of ranks ``start`` to ``stop`` along an axis in order, and where they stood.
+
+    >>> ranked(np.array([3.0, 1.0, 2.0]), 0, 0, 2)
+    (array([1., 2.]), array([1, 2]))
+    """
+    positions = _part(order(x, axis=axis, descending=descending), axis, start, stop)
+    return gather_along(x, positions, axis, trusted=True), positions
+
+
+def _part(x: Any, axis: int, start: int, stop: int) -> Any:
+    shape = shape_of(x)
+    starts = tuple(start if k == axis else 0 for k in range(len(shape)))
+    sizes = tuple(stop - start if k == axis else n for k, n in enumerate(shape))
+    return strided_slice(x, starts=starts, sizes=sizes, steps=(1,) * len(shape))
+
+
+def median_along(x: Any, axis: int, skip_nan: bool = False) -> tuple[Any, Any]:
+    """The lower median along an axis, which is kept with size 1, and where it stands.
+
+    A NaN is the median unless NaNs are skipped; of NaNs alone the median is NaN.
+
+    >>> median_along(np.array([4.0, 1.0, 3.0, 2.0]), 0)
+    (array([2.]), array([3]))
+    """
+    size = shape_of(x)[axis]
+    positions = order(x, axis=axis, descending=False)
+    if x.dtype.kind != "f":
+        place = _part(positions, axis, (size - 1) // 2, (size - 1) // 2 + 1)
+    else:
+        # NaNs come last in order: the first of them, or the middle of the others
+        numbers = sum_of(cast(x == x, dtype=_INT), axis, keepdims=True)
+        if skip_nan:
+            rank = clip((numbers - 1) // 2, 0, None)
+        else:
+            rank = select(numbers < size, numbers, (size - 1) // 2)
+        place = gather_along(positions, rank, axis, trusted=True)
+    return gather_along(x, place, axis, trusted=True), place
+
+
+def median_of_all(x: Any, skip_nan: bool = False) -> Any:
+    """The lower median of all elements; those equal to it share the gradient evenly.
+
+    >>> median_of_all(np.array([[4.0, 1.0], [3.0, 2.0]]))
+    np.float64(2.0)
+    """
+    line = reshape(x, (-1,))
+    value, _ = median_along(line, 0, skip_nan)
+    same = logical_or(line == value, logical_and(line != line, value != value))
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    return reduce_max(select(same, line, np.array(lowest, x.dtype)), axes=(0,))
+
+
+def quantile_along(x: Any, q: Any, axis: int, how: str = "linear", skip_nan: bool = False) -> Any:
+    """Quantiles along an axis: its size becomes the number of quantiles.
+
+    Parameters
+    ----------
+    x: an array of floats.
+    q: a vector of ranks between 0 and 1, of the dtype of ``x``.
+    axis: of ``x``, with at least one element.
+    how: between two elements take the ``"lower"``, the ``"higher"``, the ``"nearest"``, the ``"midpoint"``, or what is
+        ``"linear"`` between them.
+    skip_nan: whether NaNs are left out; else they are the result.
+
+    >>> quantile_along(np.array([1.0, 2.0, 4.0]), np.array([0.25, 1.0]), 0)
+    array([1.5, 4. ])
+    """
+    shape = shape_of(x)
+    values, _ = ordered(x, axis)
+    across = reshape(q, tuple(-1 if k == axis else 1 for k in range(len(shape))))
+    if skip_nan:
+        numbers = sum_of(cast(x == x, dtype=x.dtype), axis, keepdims=True)
+        rank = across * clip(numbers - 1, 0, None)
+    else:
+        last = np.array(shape[axis] - 1, x.dtype)
+        rank = select(any_of(x != x, axis, keepdims=True), last, across * last)
+    wanted = tuple(shape_of(q)[0] if k == axis else n for k, n in enumerate(shape))
+    rank = broadcast_to(rank, wanted)
+    if how in ("nearest", "lower", "higher"):
+        below = rint(rank) if how == "nearest" else floor(rank) if how == "lower" else -floor(-rank)
+        return gather_along(values, cast(below, dtype=_INT), axis, trusted=True)
+    below = floor(rank)
+    share = np.full((), 0.5, x.dtype) if how == "midpoint" else rank - below
+    low = gather_along(values, cast(below, dtype=_INT), axis, trusted=True)
+    high = gather_along(values, cast(-floor(-rank), dtype=_INT), axis, trusted=True)
+    # from the nearer end, so that the ends themselves are exact
+    return select(share < 0.5, low + share * (high - low), high - (high - low) * (1 - share))
+
+
+def mode_along(x: Any, axis: int) -> tuple[Any, Any]:
+    """The most frequent element along an axis, which is kept with size 1, and the last place where it stands.
+
+    >>> mode_along(np.array([1, 2, 2, 0]), 0)
+    (array([2]), array([2]))
+    """
+    place = expand_dims(most_frequent(x, axis=axis), axis)
+    return gather_along(x, place, axis, trusted=True), place
+
+
+def drop(pair: tuple[Any, Any], axis: int) -> tuple[Any, Any]:
+    """Values and positions without an axis of size 1."""
+    values, positions = pair
+    return squeeze(values, axis), squeeze(positions, axis)
