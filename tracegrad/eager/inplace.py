@@ -146,6 +146,8 @@ class InPlace(ArrayMethods):
                 where=user_frame(),
             )
         self._check_stored(writer)
+        if result._source is not None:
+            result._source.copy_kept(self._array)
         np.copyto(self._array, result._array, casting="unsafe")
         self._written(writer)
         if recording.get():

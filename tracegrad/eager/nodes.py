@@ -48,7 +48,7 @@ def unchanged(node: Node, array: Array, version: Version | None, count: int, wha
     if version is not None and version.count != count:
         raise TapeError(
             "one of the variables needed for gradient computation has been modified by an inplace operation: "
-            f"{what} of {node!r}, of shape {array.shape}, is at version {version.count}, expected version {count}; "
+            f"{what} of {node.name()}, of shape {array.shape}, is at version {version.count}, expected version {count}; "
             f"it was last written by {version.writer}",
             fix="write x = x + y instead of x += y for values that a gradient still needs, or change a copy",
         )
@@ -96,6 +96,9 @@ class Node:
     def slot_aval(self, slot: int) -> Aval:
         """Shape and dtype of a result."""
         return Aval(self.shape, self.dtype)
+
+    def copy_kept(self, array: Array) -> None:
+        """Keep a copy where this array, which is about to be written to, was kept: the write is this op's own."""
 
     def forget(self) -> None:
         """Drop what was kept; the node is not walked for it again."""
@@ -208,6 +211,13 @@ class OpNode(Node):
         if self.op.kind is Kind.REDUCE and not self.shape and name.endswith("Backward1"):
             return name[:-1] + "0"
         return name
+
+    def copy_kept(self, array: Array) -> None:
+        """Keep a copy where this array, which is about to be written to, was kept: the write is this op's own."""
+        if self.saved:
+            self.saved = [
+                (array.copy(), None, 0) if isinstance(entry, tuple) and entry[0] is array else entry for entry in self.saved
+            ]
 
     def forget(self) -> None:
         """Give up the kept values; a node that kept none can be walked again."""
