@@ -19,7 +19,7 @@ import scipy.special
 from tracegrad.core.expr import Scalar, call
 from tracegrad.core.op import FLAT, Op, Rule, Sample, Values, common, elementwise
 from tracegrad.errors import DtypeError
-from tracegrad.ops.comparisons import logical_and
+from tracegrad.ops.comparisons import isinf, logical_and
 from tracegrad.ops.declare import named, one, two
 
 # -- the driver's product ---------------------------------------------------------------------------------------------
@@ -359,6 +359,49 @@ sqrt = elementwise(
     doc="√x",
     samples=one(0.2, 3.0),
 )
+rsqrt = elementwise(
+    "rsqrt",
+    np.sqrt,
+    (lambda out, x: out * out * out * -0.5,),
+    lambda x: call("divide", 1.0, call("sqrt", x)),
+    eager=lambda x: np.true_divide(1, np.sqrt(x)),
+    numpy=(),
+    torch=("rsqrt", "RsqrtBackward0"),
+    doc="1 / √x",
+    samples=one(0.3, 3.0),
+)
+
+
+def _gap(x: Any, y: Any) -> Any:
+    """x - y, and 0 where both are the same infinity."""
+    return select(logical_and(x == y, isinf(x)), _nothing(x), x - y)
+
+
+def _scalar_gap(x: Scalar, y: Scalar) -> Scalar:
+    return call("negative", call("absolute", call("where", call("equal", x, y), 0.0, x - y)))
+
+
+logaddexp = elementwise(
+    "logaddexp",
+    np.logaddexp,
+    (lambda out, x, y: sigmoid(_gap(x, y)), lambda out, x, y: sigmoid(_gap(y, x))),
+    lambda x, y: call("maximum", x, y) + call("log1p", call("exp", _scalar_gap(x, y))),
+    torch=("logaddexp", "LogaddexpBackward0"),
+    doc="ln(eˣ + eʸ), without overflow",
+    samples=two(-3, 3),
+)
+logaddexp2 = elementwise(
+    "logaddexp2",
+    np.logaddexp2,
+    (
+        lambda out, x, y: sigmoid(_gap(x, y) * math.log(2.0)),
+        lambda out, x, y: sigmoid(_gap(y, x) * math.log(2.0)),
+    ),
+    lambda x, y: call("maximum", x, y) + call("log1p", call("exp2", _scalar_gap(x, y))) * (1.0 / math.log(2.0)),
+    torch=("logaddexp2", "Logaddexp2Backward0"),
+    doc="log₂(2ˣ + 2ʸ), without overflow",
+    samples=two(-3, 3),
+)
 tanh = elementwise(
     "tanh",
     np.tanh,
@@ -368,7 +411,7 @@ tanh = elementwise(
     doc="tanh x; derivative 1 - tanh² x",
     samples=one(),
 )
-sigmoid = elementwise(
+sigmoid: Op = elementwise(
     "sigmoid",
     scipy.special.expit,
     (lambda out, x: out * (1.0 - out),),
@@ -472,6 +515,81 @@ cosh: Op = elementwise(
     samples=one(),
 )
 
+
+BIG = 2.0**28
+"""From here on x² + 1 is x² in float64, and x² would overflow in float32 far beyond."""
+
+
+def _arcsinh_lower(x: Scalar) -> Scalar:
+    size = call("absolute", x)
+    square = size * size
+    near = call("log1p", size + call("divide", square, call("sqrt", square + 1.0) + 1.0))
+    return call("copysign", call("where", call("greater", size, BIG), call("log", size) + math.log(2.0), near), x)
+
+
+def _arccosh_lower(x: Scalar) -> Scalar:
+    over = x - 1.0
+    near = call("log1p", over + call("sqrt", over * (over + 2.0)))
+    return call("where", call("greater", x, BIG), call("log", x) + math.log(2.0), near)
+
+
+def _arctanh_lower(x: Scalar) -> Scalar:
+    size = call("absolute", x)
+    return call("copysign", call("log1p", call("divide", size * 2.0, 1.0 - size)) * 0.5, x)
+
+
+arcsinh = elementwise(
+    "arcsinh",
+    np.arcsinh,
+    (lambda out, x: 1.0 / sqrt(x * x + 1.0),),
+    _arcsinh_lower,
+    torch=("asinh arcsinh", "AsinhBackward0"),
+    doc="The x of which sinh is the operand.",
+    samples=(*one(-3, 3), Sample((Values((4,), -1e30, 1e30),), smooth=False)),
+)
+arccosh = elementwise(
+    "arccosh",
+    np.arccosh,
+    (lambda out, x: 1.0 / sqrt((x - 1.0) * (x + 1.0)),),
+    _arccosh_lower,
+    torch=("acosh arccosh", "AcoshBackward0"),
+    doc="The x ≥ 0 of which cosh is the operand.",
+    samples=(*one(1.2, 4), Sample((Values((4,), 1, 1e30),), smooth=False)),
+)
+arctanh = elementwise(
+    "arctanh",
+    np.arctanh,
+    (lambda out, x: 1.0 / ((1.0 - x) * (1.0 + x)),),
+    _arctanh_lower,
+    torch=("atanh arctanh", "AtanhBackward0"),
+    doc="The x of which tanh is the operand.",
+    samples=one(-0.9, 0.9),
+)
+
+
+def _hypot_lower(x: Scalar, y: Scalar) -> Scalar:
+    a, b = call("absolute", x), call("absolute", y)
+    most, least = call("maximum", a, b), call("minimum", a, b)
+    ratio = call("divide", least, call("where", call("equal", most, 0.0), 1.0, most))
+    finite = most * call("sqrt", ratio * ratio + 1.0)
+    return call("where", call("isinf", a), a, call("where", call("isinf", b), b, finite))
+
+
+def _leg(leg: Any, out: Any) -> Any:
+    # at the corner, where the slope depends on the direction, it is 0
+    return select(out == 0, _nothing(out), leg / select(out == 0, np.ones((), out.dtype), out))
+
+
+hypot = elementwise(
+    "hypot",
+    np.hypot,
+    (lambda out, x, y: _leg(x, out), lambda out, x, y: _leg(y, out)),
+    _hypot_lower,
+    torch=("hypot", "HypotBackward0"),
+    doc="√(x² + y²), without overflow; its derivative at (0, 0) is 0",
+    samples=(*two(0.3, 2.0), *two(-2.0, -0.3, (0.3, 2.0))),
+)
+
 # -- rounding ---------------------------------------------------------------------------------------------------------
 
 
@@ -522,13 +640,6 @@ def _beyond(outside: Any, bound: Any) -> Any:
     return outside | (bound != bound)
 
 
-def hypot(x: Any, y: Any) -> Any:
-    """``np.hypot`` without its care for overflow: √(x² + y²)."""
-    return sqrt(add(multiply(x, x), multiply(y, y)))
-
-
-def logaddexp(x: Any, y: Any) -> Any:
-    """``np.logaddexp``: ln(eˣ + eʸ) without overflow."""
-    # equal operands, infinite ones among them, differ by 0 and not by NaN
-    gap = select(x == y, 0.0, subtract(x, y))
-    return add(maximum(x, y), log1p(exp(negative(absolute(gap)))))
+def softsign(x: Any) -> Any:
+    """x / (1 + |x|)."""
+    return divide(x, add(absolute(x), 1.0))
