@@ -20,7 +20,7 @@ from tracegrad import functional
 from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
 from tracegrad.errors import EscapeError, TraceError
-from tracegrad.ops import assembly, comparisons, contractions, indexing, maps, reductions, views
+from tracegrad.ops import assembly, comparisons, contractions, einsum, indexing, maps, reductions, views
 from tracegrad.symbolic import Recorder, Sym
 
 Function = Callable[..., Any]
@@ -41,6 +41,7 @@ _BY_NAME: tuple[tuple[ModuleType, str], ...] = (
     ),
     (indexing, "take take_along_axis"),
     (contractions, "matmul dot vdot inner outer tensordot"),
+    (einsum, "einsum"),
 )
 """Functions with the name and the signature of NumPy's, by the module that has them."""
 
@@ -188,7 +189,6 @@ MATH_FUNCTIONS: Mapping[Any, Function] = {
 """What the functions of ``math`` mean for traced scalars; their results are Python numbers, so they stay weak."""
 
 SPELLINGS = {
-    "einsum": "np.matmul, np.tensordot, or products and np.sum",
     "cumsum": "np.tril(np.ones((len(x), len(x)))) @ x",
     "nansum": "np.sum(np.where(np.isnan(x), 0, x))",
     "nanmean": "np.mean(x, where=~np.isnan(x))",
