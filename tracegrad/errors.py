@@ -9,9 +9,11 @@ __all__ = [
     "CacheWarning",
     "CompileError",
     "ConditionError",
+    "DeviceError",
     "DifferentiationError",
     "DtypeError",
     "EscapeError",
+    "FileFormatError",
     "Frame",
     "MissingAttributeError",
     "ShapeError",
@@ -110,6 +112,14 @@ class ShapeError(TracegradError, ValueError):
 
 class DtypeError(TracegradError, TypeError):
     """An element type the operation has no meaning for."""
+
+
+class DeviceError(TracegradError, RuntimeError):
+    """A device other than the CPU."""
+
+
+class FileFormatError(TracegradError, ValueError):
+    """A file that is not what is read, or damaged."""
 
 
 class TraceError(TracegradError, TypeError):
