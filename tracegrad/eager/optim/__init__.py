@@ -1,0 +1,19 @@
+"""Optimisers under PyTorch's names: they write the parameters' storage in place."""
+
+from tracegrad.eager.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
+from tracegrad.eager.optim.optimizer import Optimizer
+from tracegrad.eager.optim.rmsprop import Adadelta, Adagrad, RMSprop
+from tracegrad.eager.optim.sgd import SGD
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+]
