@@ -1,4 +1,4 @@
-"""Order: sorting, selecting, searching and counting.
+"""Order: sorting, selecting and searching.
 
 Only positions are computed by ops of their own, which carry no derivative; values are read at them, so a gradient goes to
 the element that was chosen. Conventions: sorting is stable in both directions, so of equal elements the first comes first;
@@ -7,13 +7,13 @@ NaN is greater than every number.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from tracegrad.core.aval import Aval, normalise_axis, shape_of
 from tracegrad.core.op import FLAT, Kind, Op, Sample, Values, common, keep
-from tracegrad.errors import ShapeError, TraceError
+from tracegrad.errors import ShapeError
 from tracegrad.ops.along import gather_along
 from tracegrad.ops.comparisons import logical_and, logical_or
 from tracegrad.ops.maps import cast, clip, floor, rint, select
@@ -126,70 +126,6 @@ search: Op = Op(
         Sample((Values((2, 1)), Values((2, 4))), {"right": False}, smooth=False),
         Sample((Values((2, 1)), Values((3, 4))), {"right": False}, error=ShapeError, match="must match"),
     ),
-)
-
-
-def _no_shape(what: str) -> NoReturn:
-    raise TraceError(
-        f"the shape of {what} depends on values",
-        fix="compute it outside and pass the result in as an argument, or run this step eagerly",
-    )
-
-
-def _distinct_eager(x: Any, *, part: str, axis: int | None, adjacent: bool) -> Any:
-    line = x.reshape(-1) if axis is None else np.moveaxis(x, axis, 0)
-    if adjacent:
-        fresh = np.ones(len(line), bool)
-        fresh[1:] = (line[1:] != line[:-1]).reshape(max(len(line) - 1, 0), -1).any(1)
-        positions = np.flatnonzero(fresh)
-        inverse, counts = np.cumsum(fresh) - 1, np.diff(np.append(positions, len(line)))
-    else:
-        _, positions, inverse, counts = np.unique(
-            line, return_index=True, return_inverse=True, return_counts=True, axis=None if axis is None else 0, equal_nan=False
-        )
-    found = {"positions": positions, "inverse": inverse, "counts": counts}[part]
-    return found.reshape(x.shape if part == "inverse" and axis is None else -1).astype(np.int64, copy=False)
-
-
-distinct: Op = Op(
-    name="distinct",
-    kind=Kind.OPAQUE,
-    infer=lambda x, *, part, axis, adjacent: _no_shape("unique elements"),
-    promote=keep,
-    eager=_distinct_eager,
-    partials=(FLAT,),
-    lower=None,
-    numpy=(),
-    torch=("", ""),
-    doc="About the distinct elements, or slices along an axis: where they first occur, which one each is, how often.",
-    samples=(
-        Sample(
-            (Values((3,)),),
-            {"part": "positions", "axis": None, "adjacent": False},
-            error=TraceError,
-            match="depends on values",
-        ),
-    ),
-)
-
-
-def _count_eager(x: Any, weights: Any = None, *, minlength: int) -> Any:
-    total = np.bincount(x, weights, minlength)
-    return total.astype(np.float32) if weights is not None and weights.dtype == np.float32 else total
-
-
-count: Op = Op(
-    name="bincount",
-    kind=Kind.OPAQUE,
-    infer=lambda *operands, minlength: _no_shape("bincount"),
-    promote=keep,
-    eager=_count_eager,
-    partials=(FLAT, FLAT),
-    lower=None,
-    numpy=(),
-    torch=("", ""),
-    doc="How often each of 0, 1, 2, … occurs, or the sum of the weights where it does.",
-    samples=(Sample((Values((3,), 0, 4, kind="int"),), {"minlength": 0}, error=TraceError, match="depends on values"),),
 )
 
 
