@@ -10,6 +10,7 @@ from tracegrad.core.graph import Graph
 from tracegrad.errors import Frame, TracegradError
 from tracegrad.ops.maps import add
 from tracegrad.ops.pullback import carries_gradient, pull_back
+from tracegrad.ops.sources import input as input_op
 from tracegrad.ops.sources import zeros_shape
 from tracegrad.symbolic import Recorder, Sym
 
@@ -37,29 +38,65 @@ def differentiate(graph: Graph, wrt: Sequence[int], output: int = 0) -> Graph:
     rule.
     """
     joint = Graph(graph)
-    place: list[Frame | None] = [None]
-    recorder = Recorder(joint, lambda: place[0])
+    walk = _Backward(joint)
     loss = graph[graph.outputs[output]]
-    active = active_nodes(graph, wrt)
-    cotangents: dict[int, Sym] = {loss.id: recorder.operand(np.ones(loss.aval.shape, loss.aval.dtype))}
-    relevant = graph.ancestors([loss.id])
-    for node in reversed(list(graph)):
-        g = cotangents.get(node.id)
-        if g is None or node.id not in active or node.id not in relevant or not node.inputs:
-            continue
-        place[0] = node.where
-        operands = [Sym(recorder, i) for i in node.inputs]
-        for k, i in enumerate(node.inputs):
-            if i in active and carries_gradient(node.op, k):
-                try:
-                    part = pull_back(node.op, k, g, Sym(recorder, node.id), operands, node.params)
-                except TracegradError as error:
-                    raise error.at(node.where) from None
-                known = cotangents.get(i)
-                cotangents[i] = part if known is None else add(known, part)
-    place[0] = None
-    gradients = [cotangents[i].id if i in cotangents else _zeros(recorder, joint, i) for i in wrt]
+    start = walk.recorder.operand(np.ones(loss.aval.shape, loss.aval.dtype))
+    gradients = walk.run(graph, wrt, {loss.id: start})
     return joint.freeze((*graph.outputs, *gradients), primal_outputs=len(graph.outputs))
+
+
+def pull_back_graph(graph: Graph, wrt: Sequence[int], outputs: Sequence[int]) -> Graph:
+    """The joint graph of a frozen graph's outputs and the cotangents of its inputs for given ones of its outputs.
+
+    Parameters
+    ----------
+    graph: the forward graph; its node ids are kept.
+    wrt: ids of the input nodes that get a cotangent.
+    outputs: positions of the outputs that have one; it becomes a further input each, behind those of the graph.
+
+    Returns a frozen graph whose outputs are the forward outputs, then one cotangent per id in ``wrt``.
+    """
+    joint = Graph(graph)
+    walk = _Backward(joint)
+    first = len(graph.inputs)
+    starts: dict[int, Sym] = {}
+    for k, output in enumerate(outputs):
+        node = graph.outputs[output]
+        g = Sym(walk.recorder, walk.recorder.emit(input_op, (), {"position": first + k, "aval": graph[node].aval}))
+        starts[node] = add(starts[node], g) if node in starts else g
+    gradients = walk.run(graph, wrt, starts)
+    return joint.freeze((*graph.outputs, *gradients), primal_outputs=len(graph.outputs))
+
+
+class _Backward:
+    """Cotangents on their way back through a graph, emitted into its joint graph."""
+
+    def __init__(self, joint: Graph) -> None:
+        self.joint = joint
+        self.place: Frame | None = None
+        self.recorder = Recorder(joint, lambda: self.place)
+
+    def run(self, graph: Graph, wrt: Sequence[int], cotangents: dict[int, Sym]) -> list[int]:
+        """The ids of the cotangents of ``wrt`` for those given by id."""
+        recorder = self.recorder
+        relevant = graph.ancestors(cotangents)
+        active = active_nodes(graph, wrt)
+        for node in reversed(list(graph)):
+            g = cotangents.get(node.id)
+            if g is None or node.id not in active or node.id not in relevant or not node.inputs:
+                continue
+            self.place = node.where
+            operands = [Sym(recorder, i) for i in node.inputs]
+            for k, i in enumerate(node.inputs):
+                if i in active and carries_gradient(node.op, k):
+                    try:
+                        part = pull_back(node.op, k, g, Sym(recorder, node.id), operands, node.params)
+                    except TracegradError as error:
+                        raise error.at(node.where) from None
+                    known = cotangents.get(i)
+                    cotangents[i] = part if known is None else add(known, part)
+        self.place = None
+        return [cotangents[i].id if i in cotangents else _zeros(recorder, self.joint, i) for i in wrt]
 
 
 def _zeros(recorder: Recorder, graph: Graph, node: int) -> int:

@@ -171,7 +171,7 @@ class InPlace(ArrayMethods):
         assert source is not None
         if source.retained is None:
             source.retained = {}
-        source.retained[self._slot] = weakref.ref(self)  # type: ignore[assignment]
+        source.retained[self._slot] = weakref.ref(self)  # type: ignore[arg-type]
 
     def detached_handle(self) -> Tensor:
         """Another handle on the storage with the same history, which is no view and never rebased."""

@@ -165,6 +165,7 @@ class inference_mode:  # noqa: N801 - PyTorch's name
         inferring.set(inferring_before)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorate."""
         mode = self._mode
         return _within(function, lambda: inference_mode(mode))
 

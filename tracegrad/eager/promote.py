@@ -5,7 +5,6 @@ Which operands of an op share a dtype is the op's own affair: it is read off ``o
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -13,10 +12,9 @@ import numpy as np
 
 from tracegrad.core.aval import supported
 from tracegrad.core.op import Op, keep
+from tracegrad.eager.dtypes import default_dtype
 from tracegrad.errors import DtypeError
-
-default_dtype: ContextVar[np.dtype[Any]] = ContextVar("default_dtype", default=np.dtype(np.float32))
-"""What Python floats become, and the results of float functions of integers."""
+from tracegrad.symbolic import Sym
 
 _INTEGER = np.dtype(np.int64)
 _BOOL = np.dtype(bool)
@@ -42,7 +40,7 @@ def result_type(*operands: Any) -> np.dtype[Any]:
     """
     found: list[np.dtype[Any] | None] = [None, None, None]
     for x in operands:
-        if isinstance(x, np.ndarray):
+        if isinstance(x, (np.ndarray, Sym)):
             level, dtype = (0 if x.ndim else 1), x.dtype
         else:
             level, dtype = 2, number_dtype(x)
@@ -111,23 +109,23 @@ def _probe(
     return base, reached
 
 
-def coerce(op: Op, operands: list[Any]) -> list[np.ndarray[Any, Any]]:
+def coerce(op: Op, operands: list[Any]) -> list[Any]:
     """The operands of an op as arrays of the dtypes PyTorch computes in; Python numbers become 0-d arrays.
 
-    Operands that fit already are returned as they are.
+    Operands that fit already are returned as they are, traced ones are cast in their graph.
     """
     result = list(operands)
     for sources, targets, floating in _joint(op, len(operands)):
         wanted = result_type(*(operands[k] for k in sources)) if sources else None
-        if floating and wanted is not None and wanted.kind != "f":
+        if floating and wanted is not None and wanted.kind not in "fc":
             wanted = default_dtype.get()
         for k, fixed in targets:
             x, dtype = result[k], wanted or fixed
-            if not isinstance(x, np.ndarray) or x.dtype != dtype:
-                result[k] = np.asarray(x, dtype)
+            if not isinstance(x, (np.ndarray, Sym)) or x.dtype != dtype:
+                result[k] = x.astype(dtype) if isinstance(x, Sym) else np.asarray(x, dtype)
     for k, x in enumerate(result):
-        if not isinstance(x, np.ndarray):
+        if not isinstance(x, (np.ndarray, Sym)):
             result[k] = np.asarray(x, number_dtype(x))
-        if result[k] is not operands[k] or not isinstance(x, np.ndarray):
+        if result[k] is not operands[k] or not isinstance(x, (np.ndarray, Sym)):
             supported(result[k].dtype)
     return result

@@ -9,19 +9,21 @@ from typing import Any, Self
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, Shape, supported
+from tracegrad.core.aval import Aval, supported
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
+from tracegrad.eager.conversions import Conversions
 from tracegrad.eager.display import describe
+from tracegrad.eager.dtypes import default_dtype
 from tracegrad.eager.engine import Walk
 from tracegrad.eager.hooks import Hooks, RemovableHandle
-from tracegrad.eager.inplace import InPlace
 from tracegrad.eager.modes import inferring, recording
 from tracegrad.eager.nodes import AccumulateGrad, Node, Version
-from tracegrad.eager.promote import coerce, default_dtype
+from tracegrad.eager.promote import coerce
 from tracegrad.eager.protocols import apply_function, apply_ufunc
 from tracegrad.eager.quiet import quiet
 from tracegrad.eager.record import explain, record
+from tracegrad.eager.size import Size
 from tracegrad.eager.views import follow, note_view
 from tracegrad.errors import DtypeError, ShapeError, TapeError, TracegradError
 from tracegrad.ops import maps
@@ -45,7 +47,7 @@ def _operator(op: Op) -> Callable[[Any, Any], Any]:
     return operate
 
 
-class Tensor(InPlace):
+class Tensor(Conversions):
     """An array on the dynamic graph; :func:`tensor` makes one.
 
     >>> x = tensor([1.0, 2.0], requires_grad=True)
@@ -141,10 +143,9 @@ class Tensor(InPlace):
     # -- what it is ---------------------------------------------------------------------------------------------------
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> Size:
         """Sizes of the axes."""
-        shape: Shape = self._array.shape
-        return shape
+        return Size(self._array.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -232,11 +233,10 @@ class Tensor(InPlace):
     @data.setter
     def data(self, value: Any) -> None:
         array = value._array if isinstance(value, Tensor) else np.asarray(value)
-        if array.dtype != self._array.dtype:
-            if self._source is not None or array.dtype.kind not in "fc":
-                raise DtypeError(
-                    f"x.data = y with x of dtype {self.dtype} and y of dtype {array.dtype}", fix="cast y to the dtype of x"
-                )
+        if array.dtype != self._array.dtype and (self._source is not None or array.dtype.kind not in "fc"):
+            raise DtypeError(
+                f"x.data = y with x of dtype {self.dtype} and y of dtype {array.dtype}", fix="cast y to the dtype of x"
+            )
         self._array = array
         if self._state is not None:
             self._state.hold(array)
@@ -349,9 +349,7 @@ class Tensor(InPlace):
     def detach_(self) -> Self:
         """Take this tensor out of the graph: it becomes a leaf that requires no grad."""
         if self._view is not None:
-            raise TapeError(
-                "Can't detach views in-place", fix="use x.detach(), which gives another tensor", where=user_frame()
-            )
+            raise TapeError("Can't detach views in-place", fix="use x.detach(), which gives another tensor", where=user_frame())
         self._source, self._slot, self._state = None, 0, None
         return self
 

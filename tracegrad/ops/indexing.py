@@ -235,7 +235,7 @@ def _positions(part: Any, shape: Shape, axis: int) -> list[Any]:
             ) from None
     rank = getattr(part, "bind_rank", 0)
     if part.dtype.kind == "b":
-        if rank == TRACED:
+        if rank >= TRACED:
             raise TraceError(
                 "indexing with a traced boolean mask gives a shape that is not known while tracing",
                 fix="keep the shape: np.where(mask, x, 0), or np.sum(x, where=mask)",
@@ -243,7 +243,7 @@ def _positions(part: Any, shape: Shape, axis: int) -> list[Any]:
         return _mask_positions(np.asarray(part.numpy() if rank else part), shape, axis)
     if part.dtype.kind not in "iu":
         raise IndexError(f"arrays used as indices must be of integer or boolean type, not {part.dtype}")
-    if rank == TRACED:
+    if rank >= TRACED:
         return [cast(part, dtype=np.dtype(np.int64)) if part.dtype != np.int64 else part]
     array = np.asarray(part.numpy() if rank else part)
     return [int(array)] if array.ndim == 0 else [array.astype(np.int64, copy=False)]

@@ -76,6 +76,6 @@ def zeros_shape(shape: Shape, dtype: Any) -> np.ndarray[Any, Any]:
 def running_index(size: int, *like: Any) -> Any:
     """The integers 0 … size - 1 as a value that fits the others: a node of their graph if one of them is traced."""
     for value in like:
-        if getattr(value, "bind_rank", 0) == TRACED:
+        if getattr(value, "bind_rank", 0) >= TRACED:
             return value.bind_op(iota, (), {"size": size})
     return iota(size=size)

@@ -1,4 +1,4 @@
-"""Gradients as values: ``grad``, and ``backward`` of several tensors."""
+"""Gradients as values."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from tracegrad.core.source import user_frame
 from tracegrad.eager.engine import Walk
-from tracegrad.eager.tensor import Tensor, backward, edge, starts
+from tracegrad.eager.tensor import Tensor, edge, starts
 from tracegrad.errors import ShapeError, TapeError
 
-__all__ = ["backward", "grad"]
+__all__ = ["grad"]
 
 
 def grad(
