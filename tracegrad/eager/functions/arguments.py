@@ -48,7 +48,9 @@ def several_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
     found = tuple(one_dim(d, ndim) for d in given)
     for d in found:
         if found.count(d) > 1:
-            raise ShapeError(f"dim {d} appears multiple times in the list of dims", fix="name each dim once", where=user_frame())
+            raise ShapeError(
+                f"dim {d} appears multiple times in the list of dims", fix="name each dim once", where=user_frame()
+            )
     return found if ndim else ()
 
 
@@ -84,13 +86,21 @@ def filled_sizes(x: Any, sizes: Shape) -> Shape:
 def values_of(x: Any, name: str) -> np.ndarray[Any, Any]:
     """The numbers themselves, for functions whose result has a shape that depends on them."""
     rank = getattr(x, "bind_rank", 0)
-    if rank == TRACED:
+    if rank >= TRACED:
         raise TraceError(
             f"{name} needs values, and they are not known while tracing",
             fix="keep the shape: torch.where(mask, x, 0), or leave this part to the eager mode",
             where=user_frame(),
         )
     return np.asarray(x.detach().numpy() if rank else x)
+
+
+def labelled(name: str, result: Any) -> Any:
+    """The result of one op, or of a chain of views, with the name of its node on the tape; results of a trace as they are."""
+    node = getattr(result, "grad_fn", None)
+    if node is not None:
+        node.label = name
+    return result
 
 
 def tensor_like(array: Any, like: Any) -> Any:
@@ -132,5 +142,5 @@ def named_result(function: str, *fields: str) -> Any:
         listed = ",\n".join(f"{field}={value!r}" for field, value in zip(fields, self, strict=True))
         return f"torch.return_types.{function}(\n{listed})"
 
-    base = namedtuple(function, fields)  # type: ignore[misc]  # noqa: PYI024
+    base = namedtuple(function, fields)  # type: ignore[misc]
     return type(function, (base,), {"__repr__": show, "__slots__": (), "__module__": __name__})

@@ -11,7 +11,7 @@ import numpy as np
 from tracegrad.core.aval import Shape, one_int, shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
-from tracegrad.eager.functions.arguments import DimensionError, one_dim, values_of
+from tracegrad.eager.functions.arguments import DimensionError, labelled, one_dim, values_of
 from tracegrad.eager.functions.shapes import flatten
 from tracegrad.errors import ShapeError
 from tracegrad.ops import assembly
@@ -57,9 +57,8 @@ def _without(shape: Shape, place: int) -> Shape:
     return (*shape[:place], *shape[place + 1 :])
 
 
-@recorded_as("SelectBackward0")
 def _selected(x: Any, place: int, index: int) -> Any:
-    return reshape_to(_slice_of(x, place, index, 1), shape=_without(shape_of(x), place))
+    return labelled("SelectBackward0", reshape_to(_slice_of(x, place, index, 1), shape=_without(shape_of(x), place)))
 
 
 def _placed(x: Any, dim: int, what: str) -> int:
@@ -281,9 +280,6 @@ def _diagonal_of(x: Any, offset: int, a: int, b: int) -> Any:
     return _slice_of(flat, len(rest), start, count, columns + 1)
 
 
-_viewed_diagonal = recorded_as("DiagonalBackward0")(_diagonal_of)
-
-
 @recorded_as("DiagonalBackward0_copy")
 def _copied_diagonal(x: Any, offset: int) -> Any:
     found = _diagonal_of(x, offset, 0, 1)
@@ -307,7 +303,7 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any: 
     >>> diagonal(tensor([[1.0, 2.0], [3.0, 4.0]]), 1)
     tensor([2.])
     """
-    return _viewed_diagonal(input, offset, *_two_dims(input, dim1, dim2))
+    return labelled("DiagonalBackward0", _diagonal_of(input, offset, *_two_dims(input, dim1, dim2)))
 
 
 @recorded_as("DiagEmbedBackward0")
@@ -349,7 +345,9 @@ def diag(input: Any, diagonal: int = 0) -> Any:  # noqa: A002
     ndim = len(shape_of(input))
     if ndim not in (1, 2):
         raise ShapeError(
-            f"diag(): Supports 1D or 2D tensors. Got {ndim}D", fix="use diagonal or diag_embed, which name their dims", where=user_frame()
+            f"diag(): Supports 1D or 2D tensors. Got {ndim}D",
+            fix="use diagonal or diag_embed, which name their dims",
+            where=user_frame(),
         )
     return _copied_diagonal(input, diagonal) if ndim == 2 else diag_embed(input, diagonal)
 

@@ -35,7 +35,11 @@ __all__ = [
 
 def _integer_index(name: str, index: Any) -> None:
     if index.dtype.kind not in "iu":
-        raise DtypeError(f"{name}(): Expected dtype int32 or int64 for index, got {index.dtype}", fix="index.to(torch.int64)", where=user_frame())
+        raise DtypeError(
+            f"{name}(): Expected dtype int32 or int64 for index, got {index.dtype}",
+            fix="index.to(torch.int64)",
+            where=user_frame(),
+        )
 
 
 def _mask(name: str, mask: Any) -> None:
@@ -65,7 +69,9 @@ def index_select(input: Any, dim: int, index: Any) -> Any:  # noqa: A002
     _integer_index("index_select", index)
     if len(shape_of(index)) > 1:
         raise ShapeError(
-            f"index_select(): Index is supposed to be a vector, got {len(shape_of(index))}D", fix="index.flatten()", where=user_frame()
+            f"index_select(): Index is supposed to be a vector, got {len(shape_of(index))}D",
+            fix="index.flatten()",
+            where=user_frame(),
         )
     place = one_dim(dim, len(shape_of(input)))
     vector = reshape_to(index, shape=(1,)) if not shape_of(index) else index
@@ -142,7 +148,9 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:  # noqa: A0
             fix="index_copy takes a slice per position",
             where=user_frame(),
         )
-    fill = cast(value, dtype=input.dtype) if getattr(value, "bind_rank", 0) else tensor_like(np.asarray(value, input.dtype), input)
+    fill = (
+        cast(value, dtype=input.dtype) if getattr(value, "bind_rank", 0) else tensor_like(np.asarray(value, input.dtype), input)
+    )
     positions = reshape_to(index, shape=(1,)) if not shape_of(index) else index
     size = shape_of(input)[place]
     return _index_filled(input, select(positions < 0, positions + size, positions), fill, place)
@@ -176,7 +184,9 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:  # noqa: A002
         if input.dtype.kind in "iu" and isinstance(number, float):
             if not number.is_integer():
                 raise DtypeError(
-                    f"value cannot be converted to type {input.dtype} without overflow: {number}", fix="cast x first", where=user_frame()
+                    f"value cannot be converted to type {input.dtype} without overflow: {number}",
+                    fix="cast x first",
+                    where=user_frame(),
                 )
             number = int(number)
         return as_dtype(_filled_with_number(input, mask, number), input.dtype)

@@ -53,7 +53,9 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Any
     for k, x in enumerate(parts):
         if not shape_of(x):
             raise ShapeError(
-                f"zero-dimensional tensor (at position {k}) cannot be concatenated", fix="torch.stack adds a dim", where=user_frame()
+                f"zero-dimensional tensor (at position {k}) cannot be concatenated",
+                fix="torch.stack adds a dim",
+                where=user_frame(),
             )
     # PyTorch passes over empty vectors whatever the shapes of the others
     kept = [x for x in parts if shape_of(x) != (0,)] or list(parts[:1])

@@ -11,7 +11,7 @@ import numpy as np
 from tracegrad.core.aval import Shape, broadcast_shapes, one_int, shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
-from tracegrad.eager.functions.arguments import Dims, one_dim, several_dims
+from tracegrad.eager.functions.arguments import Dims, labelled, one_dim, several_dims
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops.broadcasting import broadcast, reduce_sum, reshape_to
 from tracegrad.ops.contractions import matmul_batched
@@ -81,9 +81,8 @@ def _inner(x: Any, y: Any) -> None:
 # -- two matrices or vectors ------------------------------------------------------------------------------------------
 
 
-@recorded_as("MmBackward0")
 def _mm(x: Any, y: Any) -> Any:
-    return matmul_batched(x, y)
+    return labelled("MmBackward0", matmul_batched(x, y))
 
 
 @recorded_as("MvBackward0")
@@ -505,13 +504,17 @@ def tensordot(a: Any, b: Any, dims: int | Sequence[Dims] = 2) -> Any:
     x_ndim, y_ndim = len(shape_of(a)), len(shape_of(b))
     if count is not None:
         if not 0 <= count <= min(x_ndim, y_ndim):
-            raise ShapeError(f"tensordot expects dims >= 0 and no more than either tensor has, but got dims={count}", fix="sum over fewer")
+            raise ShapeError(
+                f"tensordot expects dims >= 0 and no more than either tensor has, but got dims={count}", fix="sum over fewer"
+            )
         first, second = tuple(range(x_ndim - count, x_ndim)), tuple(range(count))
     else:
         pair = tuple(dims)  # type: ignore[arg-type]
         first, second = (several_dims(d, n) if d != [] else () for d, n in zip(pair, (x_ndim, y_ndim), strict=True))
     if len(first) != len(second):
-        raise ShapeError("both dimension lists should have same length", fix="name equally many dims of each", where=user_frame())
+        raise ShapeError(
+            "both dimension lists should have same length", fix="name equally many dims of each", where=user_frame()
+        )
     for k, m in zip(first, second, strict=True):
         if shape_of(a)[k] != shape_of(b)[m]:
             raise ShapeError(

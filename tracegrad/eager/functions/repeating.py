@@ -197,7 +197,9 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
     if indexing not in ("ij", "xy"):
         raise ValueError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     if any(len(shape_of(x)) > 1 for x in given):
-        raise ShapeError("torch.meshgrid: Expected 0D or 1D tensors in the tensor list", fix="flatten them first", where=user_frame())
+        raise ShapeError(
+            "torch.meshgrid: Expected 0D or 1D tensors in the tensor list", fix="flatten them first", where=user_frame()
+        )
     swap = indexing == "xy" and len(given) > 1
     if swap:
         given[:2] = given[1], given[0]

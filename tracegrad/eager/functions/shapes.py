@@ -17,6 +17,7 @@ from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.arguments import (
     Dims,
     filled_sizes,
+    labelled,
     one_dim,
     several_dims,
     sizes_of,
@@ -126,15 +127,6 @@ def nelement(input: Any) -> int:  # noqa: A002
 # -- the same elements under another shape ----------------------------------------------------------------------------
 
 
-def _shape_only(x: Any, shape: tuple[int, ...]) -> Any:
-    return reshape_to(x, shape=shape)
-
-
-_viewed = recorded_as("ViewBackward0")(_shape_only)
-_unsqueezed = recorded_as("UnsqueezeBackward0")(_shape_only)
-_squeezed = tuple(recorded_as(f"SqueezeBackward{n}")(_shape_only) for n in range(3))
-
-
 def reshape(input: Any, *shape: Any) -> Any:  # noqa: A002
     """The same elements under another shape; one size may be -1.
 
@@ -143,7 +135,7 @@ def reshape(input: Any, *shape: Any) -> Any:  # noqa: A002
     tensor([[1., 2.],
             [3., 4.]])
     """
-    return _viewed(input, filled_sizes(input, sizes_of(shape)))
+    return reshape_to(input, shape=filled_sizes(input, sizes_of(shape)))
 
 
 def view(input: Any, *shape: Any) -> Any:  # noqa: A002
@@ -155,7 +147,9 @@ def view(input: Any, *shape: Any) -> Any:  # noqa: A002
             [3., 4.]])
     """
     if len(shape) == 1 and isinstance(shape[0], (np.dtype, type)):
-        raise DtypeError(f"view({shape[0]}) would reinterpret the bytes", fix="x.to(dtype) converts the numbers", where=user_frame())
+        raise DtypeError(
+            f"view({shape[0]}) would reinterpret the bytes", fix="x.to(dtype) converts the numbers", where=user_frame()
+        )
     sizes = filled_sizes(input, sizes_of(shape))
     if getattr(input, "bind_rank", 0) == 1:
         array = values_of(input, "view")
@@ -166,7 +160,7 @@ def view(input: Any, *shape: Any) -> Any:  # noqa: A002
                 fix="x.reshape(...)",
                 where=user_frame(),
             )
-    return _viewed(input, sizes)
+    return reshape_to(input, shape=sizes)
 
 
 def view_as(input: Any, other: Any) -> Any:  # noqa: A002
@@ -212,13 +206,15 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:  # noqa: 
     first, last = one_dim(start_dim, len(shape)), one_dim(end_dim, len(shape))
     if first > last:
         raise ShapeError(
-            "flatten() has invalid args: start_dim cannot come after end_dim", fix="swap start_dim and end_dim", where=user_frame()
+            "flatten() has invalid args: start_dim cannot come after end_dim",
+            fix="swap start_dim and end_dim",
+            where=user_frame(),
         )
     if not shape:
-        return _viewed(input, (1,))
+        return reshape_to(input, shape=(1,))
     if first == last:
         return input
-    return _viewed(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
+    return reshape_to(input, shape=(*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
 def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:  # noqa: A002
@@ -241,7 +237,7 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:  # noqa: A002
             fix="give sizes whose product is the size of the dim",
             where=user_frame(),
         )
-    return _viewed(input, (*shape[:place], *parts, *shape[place + 1 :]))
+    return reshape_to(input, shape=(*shape[:place], *parts, *shape[place + 1 :]))
 
 
 def squeeze(input: Any, dim: Dims = None, *, axis: Dims = None) -> Any:  # noqa: A002
@@ -255,7 +251,8 @@ def squeeze(input: Any, dim: Dims = None, *, axis: Dims = None) -> Any:  # noqa:
     shape = shape_of(input)
     named = range(len(shape)) if dim is None else several_dims(dim, len(shape))
     kept = tuple(n for k, n in enumerate(shape) if n != 1 or k not in named)
-    return _squeezed[0 if dim is None else 1 if one_int(dim) is not None else 2](input, kept)
+    overload = 0 if dim is None else 1 if one_int(dim) is not None else 2
+    return labelled(f"SqueezeBackward{overload}", reshape_to(input, shape=kept))
 
 
 def unsqueeze(input: Any, dim: int, *, axis: int | None = None) -> Any:  # noqa: A002
@@ -267,7 +264,7 @@ def unsqueeze(input: Any, dim: int, *, axis: int | None = None) -> Any:  # noqa:
     """
     shape = shape_of(input)
     place = one_dim(dim if axis is None else axis, len(shape) + 1)
-    return _unsqueezed(input, (*shape[:place], 1, *shape[place:]))
+    return labelled("UnsqueezeBackward0", reshape_to(input, shape=(*shape[:place], 1, *shape[place:])))
 
 
 @recorded_as("CloneBackward0")
@@ -314,7 +311,7 @@ def atleast_1d(*tensors: Any) -> Any:
     >>> atleast_1d(tensor(1.0))
     tensor([1.])
     """
-    return _listed("atleast_1d", lambda x: x if shape_of(x) else _viewed(x, (1,)), tensors)
+    return _listed("atleast_1d", lambda x: x if shape_of(x) else reshape_to(x, shape=(1,)), tensors)
 
 
 def atleast_2d(*tensors: Any) -> Any:
@@ -327,7 +324,7 @@ def atleast_2d(*tensors: Any) -> Any:
 
     def raised(x: Any) -> Any:
         if not shape_of(x):
-            return _viewed(x, (1, 1))
+            return reshape_to(x, shape=(1, 1))
         return unsqueeze(x, 0) if len(shape_of(x)) == 1 else x
 
     return _listed("atleast_2d", raised, tensors)
@@ -343,7 +340,7 @@ def atleast_3d(*tensors: Any) -> Any:
 
     def raised(x: Any) -> Any:
         if not shape_of(x):
-            return _viewed(x, (1, 1, 1))
+            return reshape_to(x, shape=(1, 1, 1))
         if len(shape_of(x)) == 1:
             return unsqueeze(unsqueeze(x, 0), -1)
         return unsqueeze(x, -1) if len(shape_of(x)) == 2 else x
@@ -352,16 +349,6 @@ def atleast_3d(*tensors: Any) -> Any:
 
 
 # -- the order of dims ------------------------------------------------------------------------------------------------
-
-
-@recorded_as("TransposeBackward0")
-def _transposed(x: Any, axes: tuple[int, ...]) -> Any:
-    return permuted(x, axes=axes)
-
-
-@recorded_as("TBackward0")
-def _turned(x: Any) -> Any:
-    return permuted(x, axes=tuple(reversed(range(len(shape_of(x))))))
 
 
 def permute(input: Any, *dims: Any) -> Any:  # noqa: A002
@@ -395,7 +382,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:  # noqa: A002
     a, b = one_dim(dim0, ndim), one_dim(dim1, ndim)
     if ndim:
         order[a], order[b] = b, a
-    return _transposed(input, tuple(order))
+    return labelled("TransposeBackward0", permuted(input, axes=tuple(order)))
 
 
 def swapaxes(input: Any, axis0: int, axis1: int) -> Any:  # noqa: A002
@@ -432,7 +419,7 @@ def t(input: Any) -> Any:  # noqa: A002
             fix="x.mT transposes the matrices of a stack, x.permute(...) any dims",
             where=user_frame(),
         )
-    return _turned(input)
+    return labelled("TBackward0", permuted(input, axes=tuple(reversed(range(ndim)))))
 
 
 def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:  # noqa: A002
@@ -476,14 +463,7 @@ def flip(input: Any, *dims: Any) -> Any:  # noqa: A002
     """
     wanted = sizes_of(dims)
     axes = tuple(sorted(several_dims(wanted, len(shape_of(input))))) if wanted else ()
-    return _copied_flip(input, axes)
-
-
-@recorded_as("FlipBackward0")
-def _copied_flip(x: Any, axes: tuple[int, ...]) -> Any:
-    # PyTorch's flip is a copy, and so may be written to without changing its input
-    turned = reverse(x, axes=axes)
-    return copy(turned)
+    return reverse(input, axes=axes)
 
 
 def fliplr(input: Any) -> Any:  # noqa: A002
@@ -556,5 +536,7 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:  # noqa:
     """
     axes = several_dims(tuple(dims), len(shape_of(input)))
     if len(axes) != 2:
-        raise ShapeError(f"expected total rotation dims == 2, but got dims = {len(axes)}", fix="name two dims", where=user_frame())
+        raise ShapeError(
+            f"expected total rotation dims == 2, but got dims = {len(axes)}", fix="name two dims", where=user_frame()
+        )
     return _rotated(input, k % 4, *axes)
