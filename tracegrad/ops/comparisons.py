@@ -23,11 +23,11 @@ def _compare(name: str, ufunc: np.ufunc, torch: str, doc: str) -> Op:
 
 
 equal = _compare("equal", np.equal, "eq", "x = y")
-not_equal = _compare("not_equal", np.not_equal, "ne", "x ≠ y")
-less = _compare("less", np.less, "lt", "x < y")
-less_equal = _compare("less_equal", np.less_equal, "le", "x ≤ y")
-greater = _compare("greater", np.greater, "gt", "x > y")
-greater_equal = _compare("greater_equal", np.greater_equal, "ge", "x ≥ y")
+not_equal = _compare("not_equal", np.not_equal, "ne not_equal", "x ≠ y")
+less = _compare("less", np.less, "lt less", "x < y")
+less_equal = _compare("less_equal", np.less_equal, "le less_equal", "x ≤ y")
+greater = _compare("greater", np.greater, "gt greater", "x > y")
+greater_equal = _compare("greater_equal", np.greater_equal, "ge greater_equal", "x ≥ y")
 
 
 def _truths(*dtypes: Any) -> tuple[np.dtype[Any], ...]:
@@ -66,9 +66,9 @@ logical_xor = elementwise(
 logical_not = _logic("logical_not", np.logical_not, "¬x", (*one(kind="bool", smooth=False), *one(smooth=False)))
 
 
-def _bits(name: str, ufunc: np.ufunc, doc: str, samples: tuple[Sample, ...]) -> Op:
+def _bits(name: str, ufunc: np.ufunc, doc: str, samples: tuple[Sample, ...], torch: str = "") -> Op:
     partials = (FLAT,) * ufunc.nin
-    return elementwise(name, ufunc, partials, named(name), torch=(name, ""), doc=doc, samples=samples)
+    return elementwise(name, ufunc, partials, named(name), torch=(torch or name, ""), doc=doc, samples=samples)
 
 
 _INTS = two(-20, 20, kind="int", smooth=False)
@@ -81,6 +81,7 @@ invert = _bits(
     np.invert,
     "~x: the bits inverted; on bools ¬x",
     (*one(-20, 20, kind="int", smooth=False), *one(kind="bool", smooth=False)),
+    "bitwise_not",
 )
 
 

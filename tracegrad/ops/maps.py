@@ -38,7 +38,7 @@ scale: Op = elementwise(
     named("absorbing_multiply"),
     eager=_scale_eager,
     numpy=(),
-    torch=("mul", "MulBackward0"),
+    torch=("", "MulBackward0"),
     doc="Cotangent times partial derivative; a zero cotangent stays zero even where the partial is NaN or infinite.",
     samples=two(),
 )
@@ -101,7 +101,7 @@ cast: Op = elementwise(
     promote=lambda x: (x if isinstance(x, np.dtype) else common(x)[0],),
     result=lambda x, *, dtype: np.dtype(dtype),
     numpy=(),
-    torch=("to", "ToCopyBackward0"),
+    torch=("", "ToCopyBackward0"),
     doc="The same numbers in another dtype.",
     samples=(
         Sample((Values((3, 4)),), {"dtype": np.dtype(np.float64)}),
@@ -119,7 +119,7 @@ copy: Op = elementwise(
     promote=lambda x: (x if isinstance(x, np.dtype) else common(x)[0],),
     result=lambda x: x,
     numpy=(),
-    torch=("clone", "CloneBackward0"),
+    torch=("", "CloneBackward0"),
     doc="The value itself, in storage of its own.",
     samples=(*one(), *one(-9, 9, kind="int", smooth=False)),
 )
@@ -133,7 +133,7 @@ stop_gradient: Op = elementwise(
     promote=lambda x: (x if isinstance(x, np.dtype) else common(x)[0],),
     result=lambda x: x,
     numpy=(),
-    torch=("detach", ""),
+    torch=("", ""),
     doc="The value itself, taken for a constant by derivatives.",
     samples=one(smooth=False),
 )
@@ -163,7 +163,7 @@ multiply = elementwise(
     np.multiply,
     (lambda out, x, y: y, lambda out, x, y: x),
     lambda x, y: x * y,
-    torch=("mul", "MulBackward0"),
+    torch=("mul multiply", "MulBackward0"),
     doc="x · y",
     samples=two(),
 )
@@ -199,7 +199,7 @@ negative = elementwise(
     np.negative,
     (lambda out, x: -1,),
     lambda x: -x,
-    torch=("neg", "NegBackward0"),
+    torch=("neg negative", "NegBackward0"),
     doc="-x",
     samples=one(),
 )
@@ -232,7 +232,7 @@ absolute = elementwise(
     np.absolute,
     (lambda out, x: sign(x),),
     named("absolute"),
-    torch=("abs", "AbsBackward0"),
+    torch=("abs absolute", "AbsBackward0"),
     doc="|x|; derivative sign x",
     samples=(*one(0.1, 2), *one(-2, -0.1), *one(-9, 9, kind="int", smooth=False)),
 )
@@ -241,7 +241,7 @@ sign: Op = elementwise(
     np.sign,
     (FLAT,),
     named("sign"),
-    torch=("sign", "SgnBackward0"),
+    torch=("sign", "SignBackward0"),
     doc="-1, 0 or 1 by the sign of x",
     samples=(*one(smooth=False), *one(-3, 3, kind="int", smooth=False)),
 )
@@ -301,7 +301,7 @@ expm1 = elementwise(
     np.expm1,
     (lambda out, x: out + 1.0,),
     named("expm1"),
-    torch=("expm1", "Expm1Backward0"),
+    torch=("expm1 special.expm1", "Expm1Backward0"),
     doc="eˣ - 1, exact near 0",
     samples=one(),
 )
@@ -310,7 +310,7 @@ exp2 = elementwise(
     np.exp2,
     (lambda out, x: out * math.log(2.0),),
     named("exp2"),
-    torch=("exp2", "Exp2Backward0"),
+    torch=("exp2 special.exp2", "Exp2Backward0"),
     doc="2ˣ",
     samples=one(),
 )
@@ -328,7 +328,7 @@ log1p = elementwise(
     np.log1p,
     (lambda out, x: 1.0 / (x + 1.0),),
     named("log1p"),
-    torch=("log1p", "Log1PBackward0"),
+    torch=("log1p special.log1p", "Log1PBackward0"),
     doc="ln(1 + x), exact near 0",
     samples=one(-0.7, 3.0),
 )
@@ -385,7 +385,7 @@ logaddexp = elementwise(
     "logaddexp",
     np.logaddexp,
     (lambda out, x, y: sigmoid(_gap(x, y)), lambda out, x, y: sigmoid(_gap(y, x))),
-    lambda x, y: call("maximum", x, y) + call("log1p", call("exp", _scalar_gap(x, y))),
+    lambda x, y: call("maximum", x, y) + call("log1p special.log1p", call("exp", _scalar_gap(x, y))),
     torch=("logaddexp", "LogaddexpBackward0"),
     doc="ln(eˣ + eʸ), without overflow",
     samples=two(-3, 3),
@@ -397,7 +397,7 @@ logaddexp2 = elementwise(
         lambda out, x, y: sigmoid(_gap(x, y) * math.log(2.0)),
         lambda out, x, y: sigmoid(_gap(y, x) * math.log(2.0)),
     ),
-    lambda x, y: call("maximum", x, y) + call("log1p", call("exp2", _scalar_gap(x, y))) * (1.0 / math.log(2.0)),
+    lambda x, y: call("maximum", x, y) + call("log1p special.log1p", call("exp2 special.exp2", _scalar_gap(x, y))) * (1.0 / math.log(2.0)),
     torch=("logaddexp2", "Logaddexp2Backward0"),
     doc="log₂(2ˣ + 2ʸ), without overflow",
     samples=two(-3, 3),
@@ -416,7 +416,7 @@ sigmoid: Op = elementwise(
     scipy.special.expit,
     (lambda out, x: out * (1.0 - out),),
     named("sigmoid"),
-    torch=("sigmoid", "SigmoidBackward0"),
+    torch=("sigmoid special.expit", "SigmoidBackward0"),
     doc="1 / (1 + e⁻ˣ), without overflow",
     samples=one(-4, 4),
 )
@@ -425,7 +425,7 @@ erf = elementwise(
     scipy.special.erf,
     (lambda out, x: exp(-(x * x)) * (2.0 / math.sqrt(math.pi)),),
     named("erf"),
-    torch=("erf", "ErfBackward0"),
+    torch=("erf special.erf", "ErfBackward0"),
     doc="2/√π ∫₀ˣ e^(-t²) dt",
     samples=one(),
 )
@@ -465,7 +465,7 @@ arcsin = elementwise(
     # (1 - x)(1 + x) keeps its digits near ±1, where 1 - x² loses them
     (lambda out, x: 1.0 / sqrt((1.0 - x) * (1.0 + x)),),
     named("arcsin"),
-    torch=("asin", "AsinBackward0"),
+    torch=("asin arcsin", "AsinBackward0"),
     doc="arcsin x",
     samples=one(-0.9, 0.9),
 )
@@ -474,7 +474,7 @@ arccos = elementwise(
     np.arccos,
     (lambda out, x: -1.0 / sqrt((1.0 - x) * (1.0 + x)),),
     named("arccos"),
-    torch=("acos", "AcosBackward0"),
+    torch=("acos arccos", "AcosBackward0"),
     doc="arccos x",
     samples=one(-0.9, 0.9),
 )
@@ -483,7 +483,7 @@ arctan = elementwise(
     np.arctan,
     (lambda out, x: 1.0 / (x * x + 1.0),),
     named("arctan"),
-    torch=("atan", "AtanBackward0"),
+    torch=("atan arctan", "AtanBackward0"),
     doc="arctan x",
     samples=one(),
 )
@@ -492,7 +492,7 @@ arctan2 = elementwise(
     np.arctan2,
     (lambda out, y, x: x / (x * x + y * y), lambda out, y, x: -y / (x * x + y * y)),
     named("arctan2"),
-    torch=("atan2", "Atan2Backward0"),
+    torch=("atan2 arctan2", "Atan2Backward0"),
     doc="The angle of the point (x, y), the first operand being y.",
     samples=(*two(0.3, 2.0, (-2.0, 2.0)), *two(-2.0, 2.0, (0.3, 2.0))),
 )
@@ -523,19 +523,19 @@ BIG = 2.0**28
 def _arcsinh_lower(x: Scalar) -> Scalar:
     size = call("absolute", x)
     square = size * size
-    near = call("log1p", size + call("divide", square, call("sqrt", square + 1.0) + 1.0))
+    near = call("log1p special.log1p", size + call("divide", square, call("sqrt", square + 1.0) + 1.0))
     return call("copysign", call("where", call("greater", size, BIG), call("log", size) + math.log(2.0), near), x)
 
 
 def _arccosh_lower(x: Scalar) -> Scalar:
     over = x - 1.0
-    near = call("log1p", over + call("sqrt", over * (over + 2.0)))
+    near = call("log1p special.log1p", over + call("sqrt", over * (over + 2.0)))
     return call("where", call("greater", x, BIG), call("log", x) + math.log(2.0), near)
 
 
 def _arctanh_lower(x: Scalar) -> Scalar:
     size = call("absolute", x)
-    return call("copysign", call("log1p", call("divide", size * 2.0, 1.0 - size)) * 0.5, x)
+    return call("copysign", call("log1p special.log1p", call("divide", size * 2.0, 1.0 - size)) * 0.5, x)
 
 
 arcsinh = elementwise(
@@ -600,7 +600,7 @@ def _rounding(name: str, ufunc: np.ufunc, torch: tuple[str, str], doc: str) -> O
 
 floor = _rounding("floor", np.floor, ("floor", "FloorBackward0"), "⌊x⌋")
 ceil = _rounding("ceil", np.ceil, ("ceil", "CeilBackward0"), "⌈x⌉")
-trunc = _rounding("trunc", np.trunc, ("trunc", "TruncBackward0"), "x without its fraction")
+trunc = _rounding("trunc", np.trunc, ("trunc fix", "TruncBackward0"), "x without its fraction")
 rint = _rounding("rint", np.rint, ("round", "RoundBackward0"), "x to the nearest integer, halves to the even one")
 
 # -- composites -------------------------------------------------------------------------------------------------------
