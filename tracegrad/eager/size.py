@@ -8,9 +8,9 @@ from typing import Any, SupportsIndex
 
 from tracegrad.core.aval import one_int
 from tracegrad.core.source import user_frame
-from tracegrad.errors import DtypeError
+from tracegrad.errors import DtypeError, ShapeError
 
-__all__ = ["Size"]
+__all__ = ["Size", "size_of"]
 
 
 class Size(tuple[int, ...]):
@@ -67,3 +67,38 @@ class Size(tuple[int, ...]):
 
     def __reduce__(self) -> tuple[type[Size], tuple[tuple[int, ...]]]:
         return Size, (tuple(self),)
+
+
+def size_of(function: str, shape: tuple[Any, ...], size: Any = None) -> Size:
+    """The size from a function's arguments: integers, one sequence of them, or the keyword ``size``.
+
+    Raises DtypeError for what is no integer, ShapeError for negative sizes.
+
+    >>> size_of("zeros", (2, 3)) == size_of("zeros", ((2, 3),)) == size_of("zeros", (), [2, 3])
+    True
+    """
+    given: Any = shape
+    if size is not None:
+        given = size if isinstance(size, (tuple, list)) else (size,)
+    elif not shape:
+        text = f'{function}() missing 1 required positional arguments: "size"'
+        raise DtypeError(text, fix=f"{function}(2, 3), or {function}(()) for a 0-d tensor", where=user_frame())
+    elif isinstance(shape[0], (tuple, list)):
+        if len(shape) > 1:
+            text = f"{function}() takes one tuple of sizes, or integers, not both"
+            raise DtypeError(text, fix=f"{function}((2, 3)) or {function}(2, 3)", where=user_frame())
+        given = shape[0]
+    found = []
+    for k, entry in enumerate(given):
+        n = None if isinstance(entry, bool) else one_int(entry)
+        if n is None:
+            text = f"{function}(): argument 'size' must be tuple of ints, but found element of type {type(entry).__name__}"
+            raise DtypeError(f"{text} at pos {k}", fix=f"{function}(2, 3)", where=user_frame())
+        if n < 0:
+            raise ShapeError(
+                f"Trying to create tensor with negative dimension {n}: {list(given)}",
+                fix="give sizes of 0 and more",
+                where=user_frame(),
+            )
+        found.append(n)
+    return tuple.__new__(Size, found)
