@@ -134,7 +134,7 @@ def flat_positions(indices: Any, shape: Shape, axis: int, *, trusted: bool = Fal
     strides = tuple(math.prod(shape[k + 1 :]) for k in range(len(shape)))
     own = shape_of(indices)
     rank = getattr(indices, "bind_rank", 0)
-    if rank != TRACED:
+    if rank < TRACED:
         array = np.asarray(indices.numpy() if rank else indices)
         flat: Any = array.astype(np.int64, copy=False) * strides[axis]
         for k, n in enumerate(own):
@@ -180,7 +180,7 @@ def gather_along(x: Any, indices: Any, axis: int, *, trusted: bool = False) -> A
     return reshape(gather(_flat(x), flat, axis=0), shape_of(indices))
 
 
-def scatter_along(x: Any, indices: Any, src: Any, axis: int) -> Any:
+def scatter_along(x: Any, indices: Any, src: Any, axis: int, *, trusted: bool = False) -> Any:
     """A copy of ``x`` with ``src`` written to the positions along an axis; of equal positions the last one stays.
 
     >>> scatter_along(np.zeros(3), np.array([2, 0]), np.array([1.0, 5.0]), 0)
@@ -189,11 +189,13 @@ def scatter_along(x: Any, indices: Any, src: Any, axis: int) -> Any:
     shape = shape_of(x)
     if not shape:
         return reshape(_cut(src, shape_of(indices)), ())
-    flat = flat_positions(indices, shape, axis)
+    flat = flat_positions(indices, shape, axis, trusted=trusted)
     return reshape(put(_flat(x), flat, _flat(_cut(src, shape_of(indices))), axis=0), shape)
 
 
-def scatter_reduce_along(x: Any, indices: Any, src: Any, axis: int, reduce: str, include_self: bool = True) -> Any:
+def scatter_reduce_along(
+    x: Any, indices: Any, src: Any, axis: int, reduce: str, include_self: bool = True, *, trusted: bool = False
+) -> Any:
     """``x`` with the elements of ``src`` combined into it at the positions along an axis.
 
     Parameters
@@ -203,6 +205,7 @@ def scatter_reduce_along(x: Any, indices: Any, src: Any, axis: int, reduce: str,
     src: an array at least as long as the indices along each axis.
     reduce: ``"sum"``, ``"prod"``, ``"mean"``, ``"amax"`` or ``"amin"``.
     include_self: whether the element of ``x`` takes part where something arrives; where nothing does it always stays.
+    trusted: whether traced indices are known to be in range.
 
     >>> scatter_reduce_along(np.ones(2), np.array([0, 0]), np.array([3.0, 5.0]), 0, "mean", include_self=False)
     array([4., 1.])
@@ -211,7 +214,7 @@ def scatter_reduce_along(x: Any, indices: Any, src: Any, axis: int, reduce: str,
     src = _cut(src, shape_of(indices))
     if not shape:
         indices, src = reshape(indices, (-1,)), reshape(src, (-1,))
-    flat = flat_positions(indices, shape or (1,), axis)
+    flat = flat_positions(indices, shape or (1,), axis, trusted=trusted)
     return reshape(combine_at(_flat(x), flat, _flat(src), 0, reduce, include_self), shape)
 
 

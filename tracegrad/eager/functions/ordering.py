@@ -268,7 +268,7 @@ def _quantile(name: str, x: Any, q: Any, dim: int | None, keep: bool, how: str) 
     elif not hasattr(q, "dtype"):
         if not 0 <= q <= 1:
             problem, fix = f"q must be in the range [0, 1] but got {q}", "give a share between 0 and 1, not a percentage"
-    elif getattr(q, "bind_rank", 0) != TRACED:
+    elif getattr(q, "bind_rank", 0) < TRACED:
         shares = values_of(q, name)
         if shares.size and not (shares.min() >= 0 and shares.max() <= 1):
             problem, fix = "q values must be in the range [0, 1]", "give shares between 0 and 1, not percentages"
