@@ -151,7 +151,7 @@ class TreeError(TracegradError, TypeError):
 
 
 class CompileError(TracegradError, RuntimeError):
-    """Generated code that did not compile: a fault of tracegrad, not of the user's code."""
+    """A program without native code: it needs an op that has none, or what was generated for it did not compile."""
 
 
 class CacheWarning(UserWarning):

@@ -18,10 +18,11 @@ from tracegrad.autodiff.reverse import differentiate
 from tracegrad.codegen.plan import Plan, plan_program
 from tracegrad.codegen.render import Generated, generate
 from tracegrad.config import config
-from tracegrad.core.graph import Graph
+from tracegrad.core.graph import Graph, Node
 from tracegrad.core.interpret import interpret
 from tracegrad.core.op import Kind
 from tracegrad.core.verify import verify
+from tracegrad.errors import CompileError
 from tracegrad.rewrite.engine import Fired, rewriting
 from tracegrad.runtime.arena import ArenaPool
 from tracegrad.runtime.executable import Executable
@@ -72,8 +73,29 @@ def _rewrite(c: Compilation) -> Compilation:
 
 def _schedule(c: Compilation) -> Compilation:
     assert c.graph is not None
+    _require_native(c.graph)
     program = schedule(c.graph)
     return replace(c, program=verify_program(program) if config.verify else program)
+
+
+def _require_native(graph: Graph) -> None:
+    """Refuse, by the user's line, a graph whose results need an op that has no native code."""
+    without = interpreted(graph)
+    if not without:
+        return
+    names = list(dict.fromkeys(node.op.name for node in without))
+    others = f" (nor do {', '.join(names[1:])})" if len(names) > 1 else ""
+    raise CompileError(
+        f"{names[0]} has no native code{others}, so this function cannot be compiled",
+        fix='run its graph on the interpreter with compile="never", or call the Python function with eager tensors (tg.tensor)',
+        where=without[0].where,
+    )
+
+
+def interpreted(graph: Graph) -> tuple[Node, ...]:
+    """The nodes that the results need and that only the interpreter can run."""
+    needed = graph.ancestors(graph.outputs)
+    return tuple(node for node in graph if node.op.kind is Kind.OPAQUE and node.id in needed)
 
 
 def _generate(c: Compilation) -> Compilation:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tracegrad.core.graph import Graph, Node
 from tracegrad.inspect.text import Text
-from tracegrad.pipeline import STAGES, Compilation
+from tracegrad.pipeline import STAGES, Compilation, interpreted
 from tracegrad.schedule.program import Kernel, Level, Program
 
 TRACE = "trace"
@@ -70,6 +70,7 @@ def _rewrite(c: Compilation) -> Iterator[str]:
         yield f"{stage}: {rule} ×{count}"
     yield _counted(c.graph)
     yield from str(c.graph).splitlines()
+    yield from (f"only on the interpreter: {_brief(node)} has no native code" for node in interpreted(c.graph))
 
 
 def _schedule(c: Compilation) -> Iterator[str]:

@@ -1,0 +1,219 @@
+"""The formulas behind the special functions: scalar expressions for native code, and NumPy code for derivatives.
+
+The complementary error function and its kin rest on one polynomial: erfcx(z)·(1 + 2z) in t = (z - 3) / (z + 3), which
+goes from -1 to 1 as z goes from 0 to ∞ (the idea is M. Shepherd's and J. Laframboise's); interpolated at Chebyshev
+points to 1.2e-17.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+from tracegrad.core.expr import Scalar, call
+
+Array = np.ndarray[Any, Any]
+
+ROOT_HALF = math.sqrt(0.5)
+TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
+
+ERFCX = (
+    1.2530080582697296,
+    -0.13562110612458117,
+    -0.04756229435345087,
+    0.1296451587027606,
+    -0.11927366341530699,
+    0.06830802734397848,
+    -0.023770514918645888,
+    0.002529391816066239,
+    0.0018886903591561553,
+    -0.0007798322721083991,
+    -0.00010515979981501177,
+    0.00012509935235563107,
+    4.949484992570595e-06,
+    -2.0100567931289227e-05,
+    -7.315105164159059e-07,
+    3.4724146028756853e-06,
+    3.568383915399215e-07,
+    -6.166496077604346e-07,
+    -1.4160064940265918e-07,
+    1.0187000600072834e-07,
+    4.1807846988455305e-08,
+    -1.3326364813003607e-08,
+    -8.500397929772389e-09,
+    9.885798831138935e-10,
+    8.864219016426661e-10,
+)
+
+
+def _polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
+    """Horner's scheme; the coefficients from the constant one up."""
+    result: Any = coefficients[-1]
+    for c in reversed(coefficients[:-1]):
+        result = result * x + c
+    return result
+
+
+# -- the complementary error function -----------------------------------------------------------------------------------
+
+
+def _scaled(size: Scalar) -> Scalar:
+    """erfcx of a number that is not negative."""
+    t = 1.0 - call("divide", 6.0, size + 3.0)
+    return call("divide", _polynomial(t, ERFCX), size * 2.0 + 1.0)
+
+
+def _gauss(size: Scalar, up: bool = False) -> Scalar:
+    """``exp(-z²)``, or ``exp(z²)``; the square of z to 6 binary places is exact, and the rest is small."""
+    z = call("minimum", size, 30.0)
+    high = call("floor", z * 64.0) * (1.0 / 64.0)
+    first, second = high * high, (z - high) * (z + high)
+    return call("exp", first) * call("exp", second) if up else call("exp", -first) * call("exp", -second)
+
+
+def erfc_lower(x: Scalar) -> Scalar:
+    """``erfc``: small where x is large, and without cancellation there."""
+    size = call("absolute", x)
+    tail = _gauss(size) * _scaled(size)
+    return call("where", call("less", x, 0.0), 2.0 - tail, tail)
+
+
+def erfcx_lower(x: Scalar) -> Scalar:
+    """``erfcx``: exp(x²)·erfc(x)."""
+    size = call("absolute", x)
+    tail = _scaled(size)
+    return call("where", call("less", x, 0.0), _gauss(size, up=True) * 2.0 - tail, tail)
+
+
+def ndtr_lower(x: Scalar) -> Scalar:
+    """``ndtr``: the share of the normal distribution below x."""
+    return erfc_lower(x * -ROOT_HALF) * 0.5
+
+
+def log_ndtr_lower(x: Scalar) -> Scalar:
+    """``log_ndtr``: by erfcx in the lower tail, by log1p elsewhere."""
+    size = call("absolute", x) * ROOT_HALF
+    tail = _scaled(size)
+    low = call("log", tail * 0.5) - size * size
+    return call("where", call("less", x, -1.0), low, call("log1p", erfc_lower(x * ROOT_HALF) * -0.5))
+
+
+def erfcx_derivative(x: Any, order: int) -> Any:
+    """The derivative of ``erfcx`` of an order ≥ 1.
+
+    It is (-2)ⁿ n! times ``j_n``, the scaled n-fold integral of erfc, with ``2n j_n = j_{n-2} - 2x j_{n-1}``. Where terms
+    of one sign meet (x < 1) that is computed upward; elsewhere the ratios ``j_n / j_{n-1}`` come from their continued
+    fraction, which is the same recurrence downward.
+    """
+    result_type = np.asarray(x).dtype
+    x = np.asarray(x, np.float64)
+    first = scipy.special.erfcx(x)
+    before, up = np.full(x.shape, TWO_OVER_ROOT_PI), first
+    for n in range(1, order + 1):
+        before, up = up, (before - 2 * x * up) / (2 * n)
+    z = np.where(x < 1, 1.0, x)
+    terms = 200 + order
+    ratio = (np.sqrt(z * z + 2 * terms) - z) / (2 * terms)
+    down = first
+    for n in range(terms, 1, -1):
+        ratio = 1 / (2 * z + 2 * n * ratio)
+        if n - 1 <= order:
+            down = down * ratio
+    result: Any = math.factorial(order) * (-2.0) ** order * np.where(x < 1, up, down)
+    return result.astype(result_type)[()]
+
+
+# -- logarithms of shares -----------------------------------------------------------------------------------------------
+
+
+def logit_lower(x: Scalar) -> Scalar:
+    """``logit``; near 1/2, where the quotient is nearly 1, by log1p of the distance."""
+    away = (x - 0.5) * 2.0
+    middle = call("log1p", away) - call("log1p", -away)
+    near = call("logical_and", call("greater", x, 0.3), call("less", x, 0.65))
+    return call("where", near, middle, call("log", call("divide", x, 1.0 - x)))
+
+
+def entr_lower(x: Scalar) -> Scalar:
+    """``entr``: -x ln x, 0 at 0 and -∞ below."""
+    inside = -(x * call("log", x))
+    # the logarithm of 0 is the -∞ that the language has no literal for
+    outside = call("where", call("equal", x, 0.0), 0.0, call("log", call("multiply", 0.0, x)))
+    return call("where", call("greater", x, 0.0), inside, outside)
+
+
+def xlogy_lower(x: Scalar, y: Scalar) -> Scalar:
+    """``xlogy``: x ln y, 0 where x is 0 and y a number."""
+    nothing = call("logical_and", call("equal", x, 0.0), call("equal", y, y))
+    return call("where", nothing, 0.0, x * call("log", y))
+
+
+def xlog1py_lower(x: Scalar, y: Scalar) -> Scalar:
+    """``xlog1py``: x ln(1 + y), likewise."""
+    nothing = call("logical_and", call("equal", x, 0.0), call("equal", y, y))
+    return call("where", nothing, 0.0, x * call("log1p", y))
+
+
+# -- sinc ---------------------------------------------------------------------------------------------------------------
+
+
+def _sinc_series(order: int) -> tuple[float, ...]:
+    """The power series of a derivative of sin(t)/t in t², behind t if the order is odd; enough terms for t ≤ order + 1."""
+    coefficients: list[float] = []
+    k = (order + 1) // 2
+    while True:
+        c = (-1) ** k * math.factorial(2 * k) / math.factorial(2 * k - order) / math.factorial(2 * k + 1)
+        coefficients.append(c)
+        if abs(c) * (order + 1.0) ** (2 * k - order) < 1e-18:
+            return tuple(coefficients)
+        k += 1
+
+
+def sinc_lower(x: Scalar, order: int = 0) -> Scalar:
+    """A derivative of ``sinc``: the series where the recurrence ``t f⁽ⁿ⁾ = sin⁽ⁿ⁾ t - n f⁽ⁿ⁻¹⁾`` would cancel."""
+    t = x * math.pi
+    sine, cosine = call("sin", t), call("cos", t)
+    if order == 0:
+        return call("where", call("equal", x, 0.0), 1.0, call("divide", sine, t))
+    turns = (sine, cosine, -sine, -cosine)
+    far = call("divide", sine, t)
+    for n in range(1, order + 1):
+        far = call("divide", turns[n % 4] - far * float(n), t)
+    near = _polynomial(t * t, _sinc_series(order))
+    near = near * t if order % 2 else near
+    chosen = call("where", call("less", call("absolute", t), order + 1.0), near, far)
+    return chosen * math.pi**order
+
+
+def sinc_eager(x: Any, order: int = 0) -> Any:
+    """The same in NumPy."""
+    if order == 0:
+        return np.sinc(x)
+    result_type = np.asarray(x).dtype
+    t = np.asarray(x, np.float64) * math.pi
+    close = np.abs(t) < order + 1.0
+    wide = np.where(close, 1.0, t)
+    turns = (np.sin(wide), np.cos(wide), -np.sin(wide), -np.cos(wide))
+    far = turns[0] / wide
+    for n in range(1, order + 1):
+        far = (turns[n % 4] - n * far) / wide
+    small = np.where(close, t, 0.0)
+    near = _polynomial(small * small, _sinc_series(order))
+    near = near * small if order % 2 else near
+    result: Any = np.where(close, near, far) * math.pi**order
+    return result.astype(result_type)[()]
+
+
+# -- the gamma function's kin -------------------------------------------------------------------------------------------
+
+
+def polygamma_eager(x: Any, n: int) -> Any:
+    """The n-th derivative of digamma, by the zeta function."""
+    if n == 0:
+        return scipy.special.psi(x)
+    kind = np.asarray(x).dtype.type
+    values: Any = scipy.special.zeta(kind(n + 1), x) * kind((-1) ** (n + 1) * math.factorial(n))
+    return values
