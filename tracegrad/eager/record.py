@@ -13,7 +13,7 @@ from tracegrad.core.source import user_frame
 from tracegrad.eager.anomaly import detecting
 from tracegrad.eager.inplace import InPlace
 from tracegrad.eager.nodes import FIRST, Node, OpNode, Version
-from tracegrad.eager.residuals import Plan, find_map_plan, plan
+from tracegrad.eager.residuals import Plan
 from tracegrad.errors import TapeError
 
 Array = np.ndarray[Any, Any]
@@ -22,24 +22,18 @@ Array = np.ndarray[Any, Any]
 def record(
     op: Op,
     params: dict[str, Any],
+    found: Plan,
     operands: Sequence[Any],
-    kept: list[Any],
-    sources: list[Node | None],
-    slots: list[int] | None,
+    kept: Sequence[Any],
+    sources: Sequence[Node | None],
+    slots: Sequence[int] | None,
     result: InPlace,
-) -> OpNode | None:
-    """The node of an op that was computed, None where no gradient flows through it.
+) -> OpNode:
+    """The node of an op that was computed.
 
-    ``kept`` are the operands' arrays as they were computed with, ``sources`` and ``slots`` where their cotangents go;
-    ``slots`` is None if all are 0.
+    ``found`` is its plan, ``kept`` are the operands' arrays as they were computed with, ``sources`` and ``slots`` say where
+    their cotangents go; ``slots`` is None if all are 0.
     """
-    needs = tuple([s is not None for s in sources])
-    found: Plan = find_map_plan(op, needs) if op.kind is Kind.MAP and not params else plan(op, needs, kept, params)
-    active = found.active
-    if not active:
-        return None
-    if len(active) < len(sources):
-        sources = [s if k in active else None for k, s in enumerate(sources)]
     saved: list[Any] = []
     for k in found.values:
         x = operands[k]
@@ -61,7 +55,10 @@ def record(
         saved.append((array, version, version.count))
     for k in found.shapes:
         saved.append(Aval(kept[k].shape, kept[k].dtype))  # noqa: PERF401 - most often there are none
-    where = FIRST[len(sources)] if slots is None and len(sources) < len(FIRST) else tuple(slots or [0] * len(sources))
+    count = len(sources)
+    if len(found.active) < count:
+        sources = [s if k in found.active else None for k, s in enumerate(sources)]
+    where = FIRST[count] if slots is None and count < len(FIRST) else tuple(slots or [0] * count)
     node = OpNode(op, params, tuple(sources), where, found, saved, array.shape, array.dtype)
     if detecting():
         node.where = user_frame()
