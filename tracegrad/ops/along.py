@@ -27,13 +27,18 @@ def _at(axis: int, indices: Any) -> tuple[Any, ...]:
     return (*(slice(None),) * axis, indices)
 
 
+def _check_bounds(indices: Any, size: int, axis: int) -> None:
+    if indices.min() < 0 or indices.max() >= size:
+        wrong = indices[(indices < 0) | (indices >= size)].flat[0]
+        raise IndexError(f"index {wrong} is out of bounds for axis {axis} with size {size}")
+
+
 def _reduced_at(ufunc: np.ufunc, start: Any) -> Any:
     """The implementation of a reduction at positions; ``start(dtype)`` is what stands where nothing arrives."""
 
     def eager(x: Any, indices: Any, *, axis: int, size: int) -> Any:
-        if indices.size and (indices.min() < 0 or indices.max() >= size):
-            wrong = indices[(indices < 0) | (indices >= size)][0]
-            raise IndexError(f"index {wrong} is out of bounds for axis {axis} with size {size}")
+        if indices.size:
+            _check_bounds(indices, size, axis)
         out = np.full((*x.shape[:axis], size, *x.shape[axis + 1 :]), start(x.dtype), x.dtype)
         ufunc.at(out, _at(axis, indices), x)
         return out
@@ -128,14 +133,16 @@ REDUCTIONS = {"sum": scatter_add, "mean": scatter_add, "prod": scatter_prod, "am
 def flat_positions(indices: Any, shape: Shape, axis: int, *, trusted: bool = False) -> Any:
     """Where, in the row-major order of ``shape``, the elements stand that an index array addresses along an axis.
 
-    The result has as many elements as ``indices``, in a vector. Concrete indices are in range already; traced ones out of
-    range make a negative position, which kernels detect, unless they are ``trusted`` to be right.
+    The result has as many elements as ``indices``, in a vector. Indices are not negative: concrete ones out of range raise
+    IndexError, traced ones make a negative position, which kernels detect, unless they are ``trusted`` to be right.
     """
     strides = tuple(math.prod(shape[k + 1 :]) for k in range(len(shape)))
     own = shape_of(indices)
     rank = getattr(indices, "bind_rank", 0)
     if rank < TRACED:
         array = np.asarray(indices.numpy() if rank else indices)
+        if not trusted and array.size:
+            _check_bounds(array, shape[axis], axis)
         flat: Any = array.astype(np.int64, copy=False) * strides[axis]
         for k, n in enumerate(own):
             if k != axis and strides[k] and n > 1:

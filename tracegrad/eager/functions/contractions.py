@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from tracegrad.core.aval import Shape, one_int, shape_of
+from tracegrad.core.aval import Shape, shape_of
 from tracegrad.core.source import user_frame
-from tracegrad.eager.functions.arguments import one_dim
 from tracegrad.errors import ShapeError
-from tracegrad.ops import contractions
 from tracegrad.ops import einsum as summation
 from tracegrad.ops.broadcasting import reshape_to
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.maps import add
-from tracegrad.ops.maps import copy as copy_of
 
-__all__ = ["bilinear", "chain_matmul", "einsum", "multi_dot", "tensordot"]
+__all__ = ["bilinear", "einsum", "multi_dot"]
 
 
 def einsum(*args: Any) -> Any:
@@ -36,51 +33,6 @@ def einsum(*args: Any) -> Any:
     if len(args) == 2 and isinstance(args[0], str) and isinstance(args[1], (list, tuple)):
         args = (args[0], *args[1])
     return summation.einsum(*args)
-
-
-def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
-    """The sum over the last ``dims`` dims of ``a`` and the first of ``b``, or over a pair of lists of dims.
-
-    >>> from tracegrad.eager import tensor
-    >>> tensordot(tensor([[1.0, 2.0], [3.0, 4.0]]), tensor([1.0, 10.0]), dims=1)
-    tensor([21., 43.])
-    """
-    count = one_int(dims)
-    ndims = len(shape_of(a)), len(shape_of(b))
-    if count is not None:
-        if not 0 <= count <= min(ndims):
-            raise ShapeError(
-                f"tensordot expects dims >= 0 and at most the number of dims of both tensors, got dims={count} for shapes "
-                f"{shape_of(a)} and {shape_of(b)}",
-                fix="sum over fewer dims",
-                where=user_frame(),
-            )
-        first, second = tuple(range(ndims[0] - count, ndims[0])), tuple(range(count))
-    else:
-        first, second = (
-            tuple(one_dim(d, n) for d in (side if isinstance(side, Sequence) else (side,)))
-            for side, n in zip(dims, ndims, strict=True)
-        )
-    if len(first) != len(second):
-        raise ShapeError(
-            f"both dimension lists should have same length, got {list(first)} and {list(second)}",
-            fix="pair each dim of the first tensor with one of the second",
-            where=user_frame(),
-        )
-    for d, e in zip(first, second, strict=True):
-        if shape_of(a)[d] != shape_of(b)[e]:
-            raise ShapeError(
-                f"contracted dimensions need to match, but first has size {shape_of(a)[d]} in dim {d} and second has size "
-                f"{shape_of(b)[e]} in dim {e}",
-                fix="name dims of equal sizes",
-                where=user_frame(),
-            )
-    return _viewed(contractions.tensordot(a, b, (first, second)))
-
-
-def _viewed(x: Any) -> Any:
-    """The result as PyTorch leaves products of several dims: as a view of the product of two matrices."""
-    return reshape_to(x, shape=shape_of(x))
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
@@ -164,20 +116,3 @@ def multi_dot(tensors: Sequence[Any]) -> Any:
         return parts[i] if i == j else matmul(product(i, splits[i, j]), product(splits[i, j] + 1, j))
 
     return reshape_to(product(0, len(parts) - 1), shape=result)
-
-
-def chain_matmul(*matrices: Any) -> Any:
-    """The product of matrices in the order of fewest multiplications; ``multi_dot`` takes them in a list.
-
-    >>> from tracegrad.eager import tensor
-    >>> chain_matmul(tensor([[1.0, 2.0]]), tensor([[3.0], [4.0]]))
-    tensor([[11.]])
-    """
-    for matrix in matrices:
-        if len(shape_of(matrix)) != 2:
-            raise ShapeError(
-                f"Tensor dimension is {len(shape_of(matrix))}, expected 2 instead.",
-                fix="multi_dot takes vectors at its ends",
-                where=user_frame(),
-            )
-    return copy_of(matrices[0]) if len(matrices) == 1 else multi_dot(matrices)
