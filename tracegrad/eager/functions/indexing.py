@@ -10,11 +10,12 @@ import numpy as np
 from tracegrad.core.aval import broadcast_shapes, shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
-from tracegrad.eager.functions.arguments import as_dtype, one_dim, tensor_like, values_of
+from tracegrad.eager.functions.arguments import as_dtype, labelled, one_dim, tensor_like, values_of
 from tracegrad.eager.functions.shapes import flatten
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops.along import gather_along
 from tracegrad.ops.broadcasting import broadcast, reshape_to
+from tracegrad.ops.indexing import getitem as by_key
 from tracegrad.ops.indexing import put
 from tracegrad.ops.indexing import take as taken
 from tracegrad.ops.maps import cast, select
@@ -49,6 +50,35 @@ def _mask(name: str, mask: Any) -> None:
             fix="mask.to(torch.bool), or a comparison such as x > 0",
             where=user_frame(),
         )
+
+
+# -- keys -------------------------------------------------------------------------------------------------------------
+
+
+def _name_of(key: Any) -> str:
+    """PyTorch's name for the last step of reading by a key: index arrays come last, then whatever stands last."""
+    name = ""
+    for part in reversed(key if isinstance(key, tuple) else (key,)):
+        if isinstance(part, list) or (hasattr(part, "dtype") and (shape_of(part) or part.dtype.kind == "b")):
+            return "IndexBackward0"
+        if name or part is Ellipsis or part == slice(None):
+            continue
+        name = "SliceBackward0" if isinstance(part, slice) else "UnsqueezeBackward0" if part is None else "SelectBackward0"
+    return name
+
+
+def getitem(input: Any, key: Any) -> Any:  # noqa: A002
+    """``input[key]`` with integers, slices, None, Ellipsis, integer tensors and masks.
+
+    >>> from tracegrad.eager import tensor
+    >>> getitem(tensor([1.0, 2.0, 3.0]), slice(1, None))
+    tensor([2., 3.])
+    """
+    found = by_key(input, key)
+    if found is input or getattr(found, "grad_fn", None) is None:
+        return found
+    name = _name_of(key)
+    return labelled(name, found) if name else found
 
 
 # -- at positions -----------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def _need(name: str, argument: str, x: Any, ndim: int) -> None:
 
 
 def _same_dtype(name: str, x: Any, y: Any) -> None:
-    if x.dtype != y.dtype:
+    if getattr(x, "bind_rank", 0) and getattr(y, "bind_rank", 0) and x.dtype != y.dtype:
         raise DtypeError(
             f"{name}: expected both tensors to have the same dtype, but got {x.dtype} and {y.dtype}",
             fix=f"cast one of them: y.to(torch.{x.dtype})",
@@ -222,8 +222,7 @@ def matmul(input: Any, other: Any) -> Any:  # noqa: A002
             fix="x * y multiplies by a number",
             where=user_frame(),
         )
-    if hasattr(input, "dtype") and hasattr(other, "dtype"):
-        _same_dtype("matmul", input, other)
+    _same_dtype("matmul", input, other)
     if len(a) == 1 and len(b) == 1:
         return dot(input, other)
     if len(a) == 2 and len(b) == 1:

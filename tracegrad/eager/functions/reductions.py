@@ -638,7 +638,7 @@ def std_mean(
 # -- norms and sums of exponentials -----------------------------------------------------------------------------------
 
 
-def _norm_of(x: Any, p: float, axes: tuple[int, ...], keep: bool) -> Any:
+def vector_norm_of(x: Any, p: float, axes: tuple[int, ...], keep: bool) -> Any:
     if p == 2:
         return _kept(_two_norm(x, axes), axes, keep)
     size = absolute(x)
@@ -662,7 +662,7 @@ def _two_norm(x: Any, axes: tuple[int, ...]) -> Any:
     return _root(reduce_sum(multiply(x, x), axes=axes))
 
 
-_vector_norm = recorded_as("LinalgVectorNormBackward0")(_norm_of)
+_vector_norm = recorded_as("LinalgVectorNormBackward0")(vector_norm_of)
 
 
 def norm(
@@ -693,7 +693,7 @@ def norm(
 @recorded_as("DistBackward0")
 def _dist_of(x: Any, y: Any, p: float) -> Any:
     away = subtract(x, y)
-    return _norm_of(away, p, tuple(range(len(shape_of(away)))), False)
+    return vector_norm_of(away, p, tuple(range(len(shape_of(away)))), False)
 
 
 def dist(input: Any, other: Any, p: float = 2) -> Any:  # noqa: A002

@@ -58,7 +58,6 @@ __all__ = [
     "swapdims",
     "t",
     "transpose",
-    "type_as",
     "unflatten",
     "unsqueeze",
     "view",
@@ -286,17 +285,7 @@ def contiguous(input: Any) -> Any:  # noqa: A002
     return _in_row_order(input)
 
 
-def type_as(input: Any, other: Any) -> Any:  # noqa: A002
-    """The tensor in the dtype of another.
-
-    >>> from tracegrad.eager import tensor
-    >>> type_as(tensor([1.0]), tensor([1]))
-    tensor([1])
-    """
-    return input if input.dtype == other.dtype else cast(input, dtype=other.dtype)
-
-
-def _listed(name: str, function: Any, tensors: tuple[Any, ...]) -> Any:
+def _listed(function: Any, tensors: tuple[Any, ...]) -> Any:
     """A function of one tensor on one or several."""
     if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
         tensors = tuple(tensors[0])
@@ -311,7 +300,7 @@ def atleast_1d(*tensors: Any) -> Any:
     >>> atleast_1d(tensor(1.0))
     tensor([1.])
     """
-    return _listed("atleast_1d", lambda x: x if shape_of(x) else reshape_to(x, shape=(1,)), tensors)
+    return _listed(lambda x: x if shape_of(x) else reshape_to(x, shape=(1,)), tensors)
 
 
 def atleast_2d(*tensors: Any) -> Any:
@@ -327,7 +316,7 @@ def atleast_2d(*tensors: Any) -> Any:
             return reshape_to(x, shape=(1, 1))
         return unsqueeze(x, 0) if len(shape_of(x)) == 1 else x
 
-    return _listed("atleast_2d", raised, tensors)
+    return _listed(raised, tensors)
 
 
 def atleast_3d(*tensors: Any) -> Any:
@@ -345,7 +334,7 @@ def atleast_3d(*tensors: Any) -> Any:
             return unsqueeze(unsqueeze(x, 0), -1)
         return unsqueeze(x, -1) if len(shape_of(x)) == 2 else x
 
-    return _listed("atleast_3d", raised, tensors)
+    return _listed(raised, tensors)
 
 
 # -- the order of dims ------------------------------------------------------------------------------------------------

@@ -1,0 +1,258 @@
+"""PyTorch's names: which there are, what each does, and which are methods of tensors.
+
+Elementwise functions are made from their ops, whose declarations hold PyTorch's names; the others are the functions of
+``tracegrad.eager.functions``. Names are written as in PyTorch without ``torch.``: ``exp``, ``special.erf``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType, ModuleType
+from typing import Any, TypeVar
+
+from tracegrad.core.op import Kind, Op
+from tracegrad.eager.functions import (
+    analysis,
+    counting,
+    cutting,
+    in_place,
+    indexing,
+    joining,
+    matrices,
+    ordering,
+    pointwise,
+    reductions,
+    repeating,
+    scans,
+    shapes,
+)
+from tracegrad.ops import comparisons, maps
+
+__all__ = ["FUNCTIONS_ONLY", "IN_PLACE", "METHODS", "METHODS_ONLY", "SURFACE", "with_methods"]
+
+C = TypeVar("C", bound=type)
+Function = Callable[..., Any]
+
+OPS: tuple[ModuleType, ...] = (comparisons, maps)
+"""Modules whose elementwise ops carry PyTorch's names."""
+
+FAMILIES: tuple[tuple[str, ModuleType], ...] = (
+    ("", analysis),
+    ("", counting),
+    ("", cutting),
+    ("", indexing),
+    ("", joining),
+    ("", matrices),
+    ("", ordering),
+    ("", pointwise),
+    ("", reductions),
+    ("", repeating),
+    ("", scans),
+    ("", shapes),
+)
+"""Modules whose functions carry PyTorch's names, and the namespace these stand in."""
+
+METHODS_ONLY = frozenset(
+    {
+        "contiguous",
+        "dim",
+        "expand",
+        "expand_as",
+        "ndimension",
+        "nelement",
+        "repeat",
+        "reshape_as",
+        "size",
+        "sum_to_size",
+        "unfold",
+        "view",
+        "view_as",
+    }
+)
+"""Methods without a function of the name in PyTorch's namespace."""
+
+FUNCTIONS_ONLY = frozenset(
+    {
+        "atleast_1d",
+        "atleast_2d",
+        "atleast_3d",
+        "block_diag",
+        "broadcast_tensors",
+        "cdist",
+        "cartesian_prod",
+        "cat",
+        "chain_matmul",
+        "column_stack",
+        "combinations",
+        "cumulative_trapezoid",
+        "gradient",
+        "concat",
+        "concatenate",
+        "dstack",
+        "hstack",
+        "meshgrid",
+        "row_stack",
+        "rsub",
+        "searchsorted",
+        "stack",
+        "std_mean",
+        "tensordot",
+        "threshold",
+        "trapezoid",
+        "trapz",
+        "unravel_index",
+        "vander",
+        "var_mean",
+        "vstack",
+    }
+)
+"""Functions that are no methods."""
+
+# -- functions from ops -----------------------------------------------------------------------------------------------
+
+
+def _described(function: Function, name: str, op: Op) -> Function:
+    function.__name__ = name.rpartition(".")[2]
+    function.__qualname__ = function.__name__
+    function.__module__ = __name__
+    function.__doc__ = op.doc
+    return function
+
+
+def _refusal(name: str, given: Any) -> TypeError:
+    return TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(given).__name__}")
+
+
+def _of_one(op: Op, name: str) -> Function:
+    def function(input: Any) -> Any:
+        if not getattr(input, "bind_rank", 0):
+            raise _refusal(name, input)
+        return op(input)
+
+    return _described(function, name, op)
+
+
+def _of_two(op: Op, name: str) -> Function:
+    def function(input: Any, other: Any) -> Any:
+        if not (getattr(input, "bind_rank", 0) or getattr(other, "bind_rank", 0)):
+            raise _refusal(name, input)
+        return op(input, other)
+
+    return _described(function, name, op)
+
+
+def _from_op(op: Op) -> dict[str, Function]:
+    """The functions of an elementwise op under each of PyTorch's names for it."""
+    count = len(op.partials) if isinstance(op.partials, tuple) else 0
+    make = {1: _of_one, 2: _of_two}.get(count)
+    if op.kind not in (Kind.MAP, Kind.OPAQUE) or make is None:
+        return {}
+    return {name: make(op, name) for name in op.torch[0].split()}
+
+
+def _collect() -> dict[str, Function]:
+    found: dict[str, Function] = {}
+    for module in OPS:
+        for value in vars(module).values():
+            if isinstance(value, Op):
+                found |= _from_op(value)
+    # functions written out know more of PyTorch's arguments than those made from ops
+    for prefix, module in FAMILIES:
+        found |= {prefix + name: getattr(module, name) for name in module.__all__}
+    return dict(sorted(found.items()))
+
+
+SURFACE: Mapping[str, Function] = MappingProxyType(_collect())
+"""What PyTorch calls it, and the function; the first argument of most is ``input``."""
+
+# -- methods ----------------------------------------------------------------------------------------------------------
+
+
+def _where(self: Any, condition: Any, other: Any) -> Any:
+    """The elements where the condition holds, those of ``other`` elsewhere."""
+    return indexing.where(condition, self, other)
+
+
+_OTHERWISE: Mapping[str, Function] = {"where": _where}
+"""Methods whose tensor is not the function's first argument."""
+
+METHODS: Mapping[str, Function] = MappingProxyType(
+    {name: f for name, f in SURFACE.items() if "." not in name and name not in FUNCTIONS_ONLY} | dict(_OTHERWISE)
+)
+"""Methods of tensors, by name."""
+
+_WRITERS = """
+    abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arccosh arcsin arcsinh arctan
+    arctan2 arctanh asin asinh atan atan2 atanh baddbmm bitwise_and bitwise_not bitwise_or bitwise_xor ceil
+    clamp clamp_max clamp_min clip copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf erfc
+    erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac ge greater greater_equal gt heaviside
+    hypot i0 index_add index_copy index_fill index_put index_reduce ldexp le lerp less less_equal lgamma log
+    log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul
+    multiply nan_to_num ne neg negative not_equal polygamma pow rad2deg reciprocal relu remainder round rsqrt
+    scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh tril
+    triu true_divide trunc xlogy
+"""
+
+IN_PLACE: tuple[str, ...] = tuple(name for name in _WRITERS.split() if name in METHODS)
+"""Methods that exist with a trailing underscore, writing to their tensor."""
+
+
+def _turned(self: Any) -> Any:
+    """The dims in reverse order."""
+    return shapes.permute(self, tuple(reversed(range(shapes.dim(self)))))
+
+
+def _matrices_turned(self: Any) -> Any:
+    """The last two dims swapped."""
+    return shapes.transpose(self, -2, -1)
+
+
+_PROPERTIES: Mapping[str, Function] = {"T": _turned, "mT": _matrices_turned, "H": shapes.t, "mH": _matrices_turned}
+
+
+def _swapped(function: Function) -> Function:
+    """A binary function with its operands the other way round."""
+    return lambda self, other: function(other, self)
+
+
+_OPERATORS: Mapping[str, Function] = {
+    "__getitem__": indexing.getitem,
+    "__matmul__": matrices.matmul,
+    "__rmatmul__": _swapped(matrices.matmul),
+    "__pow__": pointwise.pow,
+    "__rpow__": _swapped(pointwise.pow),
+    "__mod__": pointwise.remainder,
+    "__rmod__": _swapped(pointwise.remainder),
+    "__rsub__": pointwise.rsub,
+}
+"""Operators that PyTorch records under names of their own."""
+
+
+def with_methods(cls: C) -> C:
+    """Give a class of tensors PyTorch's methods; names that it defines itself stay.
+
+    Names with a trailing underscore write through the class's ``_become(result, other, writer)``.
+    """
+    own = set(vars(cls))
+    given: dict[str, Any] = {
+        **METHODS,
+        **{f"{name}_": in_place.in_place(f"{name}_", METHODS[name]) for name in IN_PLACE},
+        **{name: getattr(in_place, name) for name in ("copy_", "fill_", "zero_")},
+        **{name: property(f) for name, f in _PROPERTIES.items()},
+        **_OPERATORS,
+    }
+    for name, value in given.items():
+        if name not in own:
+            setattr(cls, name, value)
+    return cls
+
+
+def signature_of(name: str) -> str:
+    """A function's name and arguments as the docs show them.
+
+    >>> signature_of("lerp")
+    'lerp(input, end, weight)'
+    """
+    parameters = inspect.signature(SURFACE[name]).parameters.values()
+    return f"{name}({', '.join(str(p.replace(annotation=inspect.Parameter.empty)) for p in parameters)})"
