@@ -34,7 +34,7 @@ def test_what_is_kept_is_what_the_rules_need():
     assert len((x * x).grad_fn.saved) == 2
     e = np.exp(x)
     assert [entry[0] is e._array for entry in e.grad_fn.saved] == [True]
-    assert [repr(entry) for entry in x.sum().grad_fn.saved] == ["float32[2]"]
+    assert [(entry.shape, entry.dtype.name) for entry in x.sum().grad_fn.saved] == [((2,), "float32")]
 
 
 def test_gradients_accumulate_in_place():

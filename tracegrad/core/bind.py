@@ -17,12 +17,14 @@ def bind(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
     The operand whose class has the highest ``bind_rank`` decides, through its method ``bind_op(op, operands, params)``;
     so core knows neither class. An error of the op's own checks leaves here with the user's file and line.
     """
-    chosen = None
-    rank = 0
-    for operand in operands:
-        r = getattr(operand, "bind_rank", 0)
-        if r > rank:
-            chosen, rank = operand, r
+    if len(operands) == 1:
+        chosen = operands[0] if hasattr(operands[0], "bind_rank") else None
+    else:
+        chosen, rank = None, 0
+        for operand in operands:
+            r = getattr(operand, "bind_rank", 0)
+            if r > rank:
+                chosen, rank = operand, r
     try:
         if chosen is not None:
             return chosen.bind_op(op, operands, params)

@@ -209,7 +209,7 @@ def _like(new: Any, old: Any, what: str) -> Any:
     if not hasattr(new, "_array"):
         raise TapeError(f"{what} returned a {type(new).__name__}", fix="return a Tensor, or None to keep the gradient")
     if new.shape != old.shape:
-        raise ShapeError(f"{what} returned a gradient of shape {new.shape} in place of one of shape {old.shape}")
+        raise ShapeError(f"{what} returned a gradient of shape {tuple(new.shape)} in place of one of shape {tuple(old.shape)}")
     return new
 
 

@@ -202,7 +202,7 @@ class InPlace(ArrayMethods):
             self._array[_plain(key)] = _plain(value)
         except (ValueError, IndexError) as error:
             raise ShapeError(
-                f"x[...] = y with x of shape {self.shape} and y of shape {np.shape(_plain(value))}: {error}",
+                f"x[...] = y with x of shape {self._array.shape} and y of shape {np.shape(_plain(value))}: {error}",
                 fix="give y the shape of x[...], or one that broadcasts to it",
                 where=user_frame(),
             ) from None

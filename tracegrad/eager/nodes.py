@@ -7,6 +7,7 @@ of anomaly mode) are class attributes until they are set, as a node is made for 
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,26 @@ class Version:
     count = 0
     rebased = 0
     writer = ""
+
+
+class Outline:
+    """Shape and dtype of an operand that is not kept; made at every such op, so in half the time of an Aval."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: Shape, dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
 
 
 def unchanged(node: Node, array: Array, version: Version | None, count: int, what: str) -> Array:
@@ -246,7 +267,7 @@ class OpNode(Node):
             out: Any = unchanged(self, array, version, count, "the result")
             at += 1
         else:
-            out = Aval(self.shape, self.dtype) if plan.out_shape else None
+            out = Outline(self.shape, self.dtype) if plan.out_shape else None
         for k in plan.shapes:
             inputs[k] = saved[at]
             at += 1

@@ -12,7 +12,7 @@ from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.anomaly import detecting
 from tracegrad.eager.inplace import InPlace
-from tracegrad.eager.nodes import FIRST, Node, OpNode, Version
+from tracegrad.eager.nodes import FIRST, Node, OpNode, Outline, Version
 from tracegrad.eager.residuals import Plan
 from tracegrad.errors import TapeError
 
@@ -54,7 +54,7 @@ def record(
             version = result._counter = Version()
         saved.append((array, version, version.count))
     for k in found.shapes:
-        saved.append(Aval(kept[k].shape, kept[k].dtype))  # noqa: PERF401 - most often there are none
+        saved.append(Outline(kept[k].shape, kept[k].dtype))  # noqa: PERF401 - most often there are none
     count = len(sources)
     if len(found.active) < count:
         sources = [s if k in found.active else None for k, s in enumerate(sources)]

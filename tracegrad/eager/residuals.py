@@ -6,6 +6,7 @@ most the shape and dtype, and most often nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -52,15 +53,24 @@ class _Glimpse:
         return getattr(self._aval, name)
 
 
-def plan(op: Op, needs: tuple[bool, ...], operands: list[np.ndarray[Any, Any]], params: dict[str, Any]) -> Plan:
+def plan(op: Op, needs: tuple[bool, ...], operands: Sequence[np.ndarray[Any, Any]], params: dict[str, Any]) -> Plan:
     """The plan of one application of an op; ``needs`` says which operands require grad.
 
     It is found once per op, parameters and what else a rule can depend on: for elementwise ops nothing, else shapes.
     """
     if op.kind is Kind.MAP:
         return find_map_plan(op, needs, tuple(params.items())) if params else find_map_plan(op, needs)
-    avals = tuple((x.shape, x.dtype) for x in operands)
+    if len(operands) == 1:
+        # the hash of a dtype takes longer than that of its number
+        x = operands[0]
+        return _find_one(op, needs, x.shape, x.dtype.char, *params.items())
+    avals = tuple([(x.shape, x.dtype) for x in operands])
     return _find(op, needs, avals, tuple(params.items()))
+
+
+@lru_cache(maxsize=4096)
+def _find_one(op: Op, needs: tuple[bool, ...], shape: Shape, char: str, *params: tuple[str, Any]) -> Plan:
+    return _find(op, needs, ((shape, np.dtype(char)),), params)
 
 
 @lru_cache(maxsize=4096)

@@ -153,6 +153,8 @@ class Tensor(Conversions):
 
     def bind_op(self, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Tensor:
         """Compute an op on tensors, arrays and numbers, and record it if a gradient can flow through it."""
+        if len(operands) == 1 and self._array.dtype.kind in "fc":
+            return self._bind_one(op, params)
         arrays: list[Any] = []
         sources: list[Node | None] = []
         slots: list[int] | None = None
@@ -203,6 +205,35 @@ class Tensor(Conversions):
                         result._source = record(op, params, found, operands, kept, sources, slots, result)
             elif inferring.get():
                 result._inference = True
+        elif inferring.get():
+            result._inference = True
+        return result
+
+    def _bind_one(self, op: Op, params: dict[str, Any]) -> Tensor:
+        """``bind_op`` of one operand of floats, which needs no promotion."""
+        array = self._array
+        try:
+            out = quiet.run(op.eager, array, **params)
+        except (ValueError, TypeError, IndexError):
+            explain(op, [array], params)
+            raise
+        result = _new(Tensor)
+        result._array = out if type(out) is np.ndarray else np.asarray(out)
+        result._source = None
+        if op.kind is Kind.VIEW:
+            if op is reverse:
+                result._array = result._array.copy()
+            else:
+                note_view(result, op, params, (self,))
+        source = self._gradient_edge() if self._view is not None else self._source
+        if source is None and (state := self._state) is not None and state.requires_grad:
+            source = state
+        if source is not None and recording.get():
+            if result._array.dtype.kind in "fc":
+                found = plan(op, (True,), (array,), params)
+                if found.active:
+                    slots = (self._slot,) if self._slot else None
+                    result._source = record(op, params, found, (self,), (array,), (source,), slots, result)
         elif inferring.get():
             result._inference = True
         return result
@@ -620,7 +651,7 @@ def starts(outputs: Sequence[Tensor], cotangents: Sequence[Any] | None) -> list[
         if g is None:
             if output._array.size != 1:
                 raise TapeError(
-                    f"grad can be implicitly created only for scalar outputs, this one has shape {output.shape}",
+                    f"grad can be implicitly created only for scalar outputs, this one has shape {output._array.shape}",
                     fix="reduce it first, y.sum().backward(), or give the cotangent: y.backward(gradient=...)",
                 )
             if output.dtype.kind == "c":

@@ -8,9 +8,9 @@ as an assignment in a traced function does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tracegrad.core.aval import Shape
 from tracegrad.core.op import Op
 from tracegrad.eager.modes import enable_grad, recording
 from tracegrad.eager.nodes import OpNode, Version
@@ -20,17 +20,26 @@ if TYPE_CHECKING:
     from tracegrad.eager.tensor import Tensor
 
 
-@dataclass(slots=True)
 class View:
-    """Where a view looks at: its base, the ops that lead there, and the history of the base that it has followed.
+    """Where a view looks at.
 
-    ``recorded`` is False for a view made in ``no_grad``, whose writes cannot become part of a record.
+    Parameters
+    ----------
+    base: the tensor whose storage it shares.
+    path: the ops that lead there, each with its parameters and the shape of its operand.
+    rebased: the history of the base that it has followed.
+    recorded: False for a view made in ``no_grad``, whose writes cannot become part of a record.
     """
 
-    base: Tensor
-    path: tuple[Step, ...]
-    rebased: int
-    recorded: bool
+    __slots__ = ("base", "path", "rebased", "recorded")
+
+    def __init__(
+        self, base: Tensor, path: tuple[tuple[Op, Mapping[str, Any], Shape], ...], rebased: int, recorded: bool
+    ) -> None:
+        self.base = base
+        self.path = path
+        self.rebased = rebased
+        self.recorded = recorded
 
 
 def note_view(result: Tensor, op: Op, params: Mapping[str, Any], operands: Sequence[Any]) -> None:
@@ -47,10 +56,11 @@ def note_view(result: Tensor, op: Op, params: Mapping[str, Any], operands: Seque
     result._counter = version
     result._inference = x._inference
     if op in WRITES:
-        step = Step(op, params, array.shape)
         known = x._view
-        base, path = (x, (step,)) if known is None else (known.base, (*known.path, step))
-        result._view = View(base, path, version.rebased, recording.get() if known is None else known.recorded)
+        if known is None:
+            result._view = View(x, ((op, params, array.shape),), version.rebased, recording.get())
+        else:
+            result._view = View(known.base, (*known.path, (op, params, array.shape)), version.rebased, known.recorded)
 
 
 def follow(view: Tensor) -> None:
@@ -66,8 +76,8 @@ def follow(view: Tensor) -> None:
     else:
         with enable_grad():
             replayed: Any = base
-            for step in where.path:
-                replayed = step.op(replayed, **step.params)
+            for op, params, _ in where.path:
+                replayed = op(replayed, **params)
         view._source, view._slot = replayed._source, replayed._slot
     where.rebased = view._counter.rebased
 
@@ -80,11 +90,11 @@ def rewrite_base(view: Tensor, result: Tensor) -> None:
     base = where.base
     with enable_grad():
         operands: list[Any] = [base.detached_handle()]
-        for step in where.path[:-1]:
-            operands.append(step.op(operands[-1], **step.params))
+        for op, params, _ in where.path[:-1]:
+            operands.append(op(operands[-1], **params))
         value: Any = result
-        for step, operand in zip(reversed(where.path), reversed(operands), strict=True):
-            value = WRITES[step.op](_apply, step, operand, value)
+        for (op, params, shape), operand in zip(reversed(where.path), reversed(operands), strict=True):
+            value = WRITES[op](_apply, Step(op, params, shape), operand, value)
     base._source, base._slot = value._source, value._slot
     if isinstance(base._source, OpNode):
         base._source.label = "CopySlices"

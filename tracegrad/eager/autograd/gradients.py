@@ -62,7 +62,7 @@ def grad(
             elif g is None and not allow_unused:
                 raise TapeError(
                     "One of the differentiated Tensors appears to not have been used in the graph: "
-                    f"inputs[{at}] of shape {wrt[at].shape}",
+                    f"inputs[{at}] of shape {tuple(wrt[at].shape)}",
                     fix="set allow_unused=True if None is the desired gradient",
                 )
     except (TapeError, ShapeError) as error:
