@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tracegrad.eager.dtypes import default_dtype
 from tracegrad.eager.optim.optimizer import Group, Optimizer, evaluated
-from tracegrad.eager.promote import default_dtype
 from tracegrad.eager.quiet import quiet
 from tracegrad.eager.tensor import Tensor
 from tracegrad.optim.formula import Formula, Numbers, Options, Slot
 
-__all__ = ["FormulaOptimizer"]
+__all__ = ["FormulaOptimizer", "row_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -126,8 +126,8 @@ def _advance(formula: Formula, p: Array, g: Array, slots: tuple[Array | None, ..
         _write(p, slots, *formula.step(p, g, slots, numbers, options))
         return
     scalars = tuple(x if slot.scalar else None for slot, x in zip(formula.slots, slots, strict=True))
-    rows = tuple(x if x is None or slot.scalar else _row(x) for slot, x in zip(formula.slots, slots, strict=True))
-    p_row, g_row = _row(p), _row(g)
+    rows = tuple(x if x is None or slot.scalar else row_of(x) for slot, x in zip(formula.slots, slots, strict=True))
+    p_row, g_row = row_of(p), row_of(g)
     new: Any = ()
     for start in range(0, p_row.size, _PIECE):
         piece = slice(start, start + _PIECE)
@@ -149,7 +149,7 @@ def _write(p: Array, slots: tuple[Array | None, ...], moved: Any, new: tuple[Any
             np.copyto(old, x)
 
 
-def _row(x: Array) -> Array:
+def row_of(x: Array) -> Array:
     """The elements in one row, the two parts of complex ones side by side; a view where they lie so already."""
     row = x.reshape(-1)
     return row.view(row.real.dtype) if row.dtype.kind == "c" else row
