@@ -99,7 +99,7 @@ def test_ways_out():
     assert [10, 20][tensor(1)] == 20
     assert len(t) == 1
     assert [row.tolist() for row in t] == [[9.0, 2.0]]
-    assert (t.shape, t.ndim, t.size) == ((1, 2), 2, 2)
+    assert (t.shape, t.ndim, t.size(), t.numel()) == ((1, 2), 2, (1, 2), 2)
     x = tensor([1.0, 2.0], requires_grad=True)
     for leave in (Tensor.numpy, np.asarray):
         with pytest.raises(TapeError, match=r"Can't call numpy\(\)(?s:.*)x.detach\(\).numpy\(\)"):
