@@ -17,7 +17,7 @@ from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
 from tracegrad.eager import Tensor
 from tracegrad.errors import DtypeError, TraceError
-from tracegrad.symbolic import Sym
+from tracegrad.symbolic import Recorder, Sym
 from tracegrad.trace.tracer import Argument, Static, Traced, trace
 
 
@@ -55,15 +55,23 @@ class Marked:
 
 
 class Call:
-    """A call's arguments taken apart: leaves, structure and key."""
+    """A call's arguments taken apart: leaves, structure and key; what tensors hold stands in their places.
 
-    __slots__ = ("args", "key", "kwargs", "leaves", "traced", "tree")
+    ``tensors`` has the tensors by position; ``recorder`` is that of traced values, None without any.
+    """
+
+    __slots__ = ("args", "key", "kwargs", "leaves", "recorder", "tensors", "tree")
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.args = args
         self.kwargs = kwargs
         self.leaves, self.tree = flatten((args, kwargs), root="arguments")
-        self.traced = False
+        self.recorder: Recorder | None = None
+        self.tensors: dict[int, Tensor] = {}
+        for k, leaf in enumerate(self.leaves):
+            if isinstance(leaf, Tensor):
+                self.tensors[k] = leaf
+                self.leaves[k] = leaf._array
         self.key: Any = (self.tree, tuple([self._signature(leaf) for leaf in self.leaves]))
 
     def _signature(self, leaf: Any) -> Hashable:
@@ -75,7 +83,7 @@ class Call:
         if kind is int:
             return int
         if isinstance(leaf, Sym):
-            self.traced = True
+            self.recorder = leaf.recorder
             return leaf.dtype, leaf.shape, leaf.weak
         if isinstance(leaf, (np.ndarray, np.generic)):
             return kind, leaf.dtype, leaf.shape
@@ -174,6 +182,8 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
 
 def _entry(leaf: Any, path: str) -> Argument | Static:
     """How a leaf enters the trace."""
+    if isinstance(leaf, Tensor):
+        leaf = leaf._array
     if isinstance(leaf, Marked):
         return Static(leaf.value)
     if isinstance(leaf, Sym):
@@ -191,12 +201,6 @@ def _entry(leaf: Any, path: str) -> Argument | Static:
             return Argument(path, Aval(leaf.shape, supported(leaf.dtype)), value=value)
         except DtypeError as error:
             raise DtypeError(f"{path}: {error.message}", fix=error.fix, where=user_frame()) from None
-    if isinstance(leaf, Tensor):
-        raise TraceError(
-            f"{path} is a Tensor, and a compiled function takes arrays",
-            fix=f"pass {path}.detach().numpy()",
-            where=user_frame(),
-        )
     if type(leaf) is float:
         return Argument(path, Aval((), np.dtype(np.float64)), weak=True)
     if type(leaf) is int:

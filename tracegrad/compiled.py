@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
@@ -15,19 +15,24 @@ from tracegrad.calls import Call, Family, Marked, Options, Stats
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
+from tracegrad.eager import Tensor
+from tracegrad.eager.traced import TracedTensor
 from tracegrad.errors import DifferentiationError, TracegradError
 from tracegrad.inspect.annotate import annotate_source
 from tracegrad.inspect.explain import explain_compilation
 from tracegrad.inspect.text import Text
 from tracegrad.pipeline import Compilation, Run, compile_graph
-from tracegrad.symbolic import Sym
+from tracegrad.symbolic import Recorder
+from tracegrad.taped import TapedProgram
 from tracegrad.trace.inline import inline
+from tracegrad.trace.reads import held
 from tracegrad.trace.tracer import Traced
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _LEAF = flatten(0.0)[1]
+_NO_TENSORS: Mapping[int, Tensor] = types.MappingProxyType({})
 VALUE, GRADIENT, BOTH = "value", "gradient", "value and gradient"
 
 
@@ -41,12 +46,19 @@ class _Bound:
     run: Run
     plain: bool
     """Whether the program takes the leaves as they are."""
+    taped: TapedProgram
+    """The same program for tensors."""
+    surrounded: bool
+    """Whether it reads tensors from outside the function."""
 
     def fresh(self) -> bool:
         """Whether everything the trace read from outside is still there."""
         return self.traced.guard.fresh()
 
-    def __call__(self, leaves: Sequence[Any]) -> Any:
+    def __call__(self, leaves: Sequence[Any], tensors: Mapping[int, Tensor] = _NO_TENSORS) -> Any:
+        if tensors or self.surrounded:
+            arguments = [tensors.get(k, leaves[k]) for k in self.traced.inputs]
+            return self.finish(self.taped(arguments + [capture.read() for capture in self.traced.captured]))
         if not self.plain:
             leaves = [leaves[k] for k in self.traced.inputs] + [capture.read() for capture in self.traced.captured]
         return self.finish(self.run(leaves))
@@ -58,6 +70,9 @@ class Compiled(Generic[P, R]):
     Calling it runs one native program. A new combination of dtypes, shapes and static values traces again; new sizes reuse
     the compiled kernels. Called with traced values, inside another compiled function, it becomes part of the outer graph.
 
+    Called with Tensors, or where the function reads Tensors from outside, it gives Tensors: one node of the dynamic graph,
+    ``CompiledFunctionBackward``, whose backward is compiled too. Inside, dtypes are NumPy's affair, not PyTorch's.
+
     >>> import numpy as np
     >>> import tracegrad as tg
     >>> double = tg.jit(lambda x: 2 * x, compile="never")
@@ -65,6 +80,8 @@ class Compiled(Generic[P, R]):
     (array([2., 4.]), np.float64(6.0))
     >>> double.stats.traces
     2
+    >>> double(tg.tensor([1.0, 2.0], requires_grad=True))
+    tensor([2., 4.], grad_fn=<CompiledFunctionBackward>)
     """
 
     __tracegrad_compiled__ = True
@@ -117,8 +134,8 @@ class Compiled(Generic[P, R]):
             if known is not None and known.fresh():
                 return known(args)
         call = self._family.call(args, kwargs)
-        if call.traced:
-            return self._inlined(call)
+        if call.recorder is not None:
+            return self._inlined(call, call.recorder)
         key = call.key
         static = self._static.get(key)
         if static:
@@ -128,7 +145,7 @@ class Compiled(Generic[P, R]):
             bound = self._bind(call)
         if quick is not None and not self._family.options.static_argnames:
             self._quick[tuple(quick)] = bound
-        return bound(call.leaves)
+        return bound(call.leaves, call.tensors)
 
     def __copy__(self) -> Self:
         return self
@@ -182,8 +199,12 @@ class Compiled(Generic[P, R]):
             )
             self._count(compilation)
             assert compilation.run is not None
+            assert compilation.joint is not None
             plain = traced.inputs == tuple(range(len(call.leaves))) and not traced.captured
-            bound = _Bound(traced, compilation, finish, compilation.run, plain)
+            surrounded = any(isinstance(capture.read(), Tensor) for capture in traced.captured)
+            native = self._family.options.native
+            taped = TapedProgram(compilation.joint, native=native, count=self._count, run=compilation.run)
+            bound = _Bound(traced, compilation, finish, compilation.run, plain, taped, surrounded)
             self._programs[key] = bound
             return bound
 
@@ -295,18 +316,19 @@ class Compiled(Generic[P, R]):
             where=user_frame(),
         )
 
-    def _inlined(self, call: Call) -> Any:
+    def _inlined(self, call: Call, recorder: Recorder) -> Any:
         """The call as part of an outer trace: its graph is emitted into the outer one."""
         traced, _ = self._traced_key(call)
         wrt, finish = self._results(call, traced)
-        recorder = next(leaf.recorder for leaf in call.leaves if isinstance(leaf, Sym))
         compilation = compile_graph(traced.graph, wrt, keep_value=self._want != GRADIENT, native=False)
         self._count(compilation)
         graph = compilation.joint
         assert graph is not None
         recorder.inherit(traced.reads, traced.captured)
-        arguments = [call.leaves[k] for k in traced.inputs] + [c.read() for c in traced.captured]
-        return finish(list(inline(graph, recorder, arguments)))
+        arguments = [call.leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
+        values = inline(graph, recorder, arguments)
+        # a trace of tensors goes on with tensors
+        return finish([TracedTensor(x) for x in values] if call.tensors else list(values))
 
     # -- looking inside --------------------------------------------------------------------------------------------
 
@@ -432,6 +454,11 @@ def _family(function: Callable[..., Any], options: Options) -> Family:
     """What a decorator makes of a function; TracegradError where it is none, or lacks an argument that is named."""
     if not callable(function):
         raise TracegradError(f"an object of type {type(function).__name__} is no function", fix="pass a function")
+    if hasattr(function, "named_modules") and hasattr(function, "named_parameters"):
+        raise TracegradError(
+            f"{type(function).__name__} is a module, whose code is written for tensors",
+            fix="compile it with tg.compile(module)",
+        )
     family = Family(function, options)
     unknown = [name for name in options.static_argnames if not family.takes(name)]
     if unknown:

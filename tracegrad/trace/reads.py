@@ -22,9 +22,14 @@ NUMBERS = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dty
 """Types whose values are compared, not looked into."""
 
 
+def held(value: Any) -> Any:
+    """The array in a tensor; anything else as it is. Tensors are known by their rank, as they stand above traces."""
+    return value._array if getattr(type(value), "bind_rank", None) == 1 else value
+
+
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """An array from outside the trace: ``read()`` gives the one to pass at a call."""
+    """An array or a tensor from outside the trace: ``read()`` gives the one to pass at a call."""
 
     name: str
     aval: Aval
@@ -67,8 +72,12 @@ class Reads:
         """Note a read."""
         self.seen.setdefault(origin, read)
 
-    def array(self, array: np.ndarray[Any, Any], name: str, fetch: Fetch) -> Same:
-        """Register an array; it becomes an input unless its contents are structure."""
+    def array(self, value: Any, name: str, fetch: Fetch) -> Same:
+        """Register an array, or the one in a tensor; it becomes an input unless its contents are structure."""
+        array = held(value)
+        if array is not value:
+            same = self.array(array, name, fetch)
+            return lambda v: held(v) is not v and same(held(v))
         self._kept.append(array)  # an id is the array's as long as it lives
         if name in self.frozen:
             return same_content(array)
@@ -86,7 +95,7 @@ class Reads:
         for capture in captured:
             array = capture.read()
             same = self.array(array, capture.name, capture.read)
-            self.add(("inlined", capture.name, id(array)), Read(capture.name, capture.read, same))
+            self.add(("inlined", capture.name, id(held(array))), Read(capture.name, capture.read, same))
 
     def number(self, array: np.ndarray[Any, Any]) -> int | None:
         """Which capture an array is."""

@@ -34,6 +34,7 @@ from tracegrad.trace.reads import (
     Reads,
     Same,
     SameContents,
+    held,
     same_content,
     same_number,
     same_object,
@@ -125,8 +126,9 @@ class Twins:
         if id(value) in self._shown:
             return self._shown[id(value)], same_object(value)
         self._kept.append(value)
-        if isinstance(value, np.ndarray):
-            return self._show_array(value, name, fetch)
+        array = held(value)
+        if isinstance(array, np.ndarray):
+            return self._show_array(value, array, name, fetch)
         if type(value) in CONTAINERS or (isinstance(value, tuple) and hasattr(value, "_fields")):
             return self._show_container(value, name, fetch)
         if callable(value) or isinstance(value, ModuleType):
@@ -141,16 +143,17 @@ class Twins:
             return self._show_object(value, name, fetch)
         return self.stand_ins.of(value), same_object(value)
 
-    def _show_array(self, array: np.ndarray[Any, Any], name: str, fetch: Fetch) -> tuple[Any, Same]:
+    def _show_array(self, value: Any, array: np.ndarray[Any, Any], name: str, fetch: Fetch) -> tuple[Any, Same]:
+        """An array, or a tensor and the array it holds."""
         if array.dtype.newbyteorder("=") not in SUPPORTED:
-            return array, same_object(array)
-        same = self.reads.array(array, name, fetch)
+            return value, same_object(value)
+        same = self.reads.array(value, name, fetch)
         shown = self.recorder.operand(array)
         shown.storage.guard = f"{name} is an array from outside the trace, and is not written to"
         shown.storage.outside = True
         shown.boxed = True
-        self._shown[id(array)] = shown
-        self._originals[id(shown)] = array
+        self._shown[id(value)] = shown
+        self._originals[id(shown)] = value
         return shown, same
 
     def _show_container(self, value: Any, name: str, fetch: Fetch) -> tuple[Any, Same]:
