@@ -27,7 +27,7 @@ from tracegrad.eager.residuals import find_map_plan, plan
 from tracegrad.eager.size import Size
 from tracegrad.eager.views import follow, note_view
 from tracegrad.errors import DtypeError, ShapeError, TapeError
-from tracegrad.ops import maps
+from tracegrad.ops import comparisons, maps
 from tracegrad.ops.maps import cast
 from tracegrad.ops.views import reverse
 
@@ -243,6 +243,12 @@ class Tensor(Conversions):
     __mul__ = pair(maps.multiply)
     __truediv__ = pair(maps.divide)
     __neg__ = single(maps.negative)
+
+    def __eq__(self, other: object) -> Any:
+        return comparisons.equal(self, other) if isinstance(other, _COMPARABLE) else NotImplemented
+
+    def __ne__(self, other: object) -> Any:
+        return comparisons.not_equal(self, other) if isinstance(other, _COMPARABLE) else NotImplemented
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
@@ -580,6 +586,7 @@ class Tensor(Conversions):
 
 
 _new = Tensor.__new__
+_COMPARABLE = (Tensor, np.ndarray, np.generic, int, float, complex)
 _RECORD = frozenset(("_array", "_source", "_slot", "_state", "_counter", "_view", "_inference"))
 
 
