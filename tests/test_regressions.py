@@ -34,19 +34,19 @@ def test_attributes_of_a_compiled_object_are_read_again():
 def test_a_refusal_that_the_function_catches_is_still_reported():
     def tolerant(x):
         try:
-            return np.linalg.det(x)
+            return np.linalg.eigvals(x)
         except TypeError:
             return np.sum(x)
 
-    with pytest.raises(TraceError, match=r"np\.linalg\.det is not traced"):
+    with pytest.raises(TraceError, match=r"np\.linalg\.eigvals is not traced"):
         tg.jit(compile="never")(tolerant)(X)
 
 
 def test_refusals_name_what_exists_and_means_the_same():
     for function, name, fix in (
-        (lambda x: np.arcsinh(x), "np.arcsinh", "np.sqrt(x * x + 1)"),
-        (lambda x: np.linalg.solve(x, x), "np.linalg.solve", "outside"),
-        (lambda x: scipy.special.gammaln(x), "scipy.special.gammaln", "outside"),
+        (lambda x: np.cbrt(x), "np.cbrt", "np.abs(x) ** (1 / 3)"),
+        (lambda x: np.linalg.eig(x), "np.linalg.eig", "outside"),
+        (lambda x: scipy.special.gamma(x), "scipy.special.gamma", "outside"),
         (lambda x: np.where(x > 1), "np.where", "keeps the shape"),
     ):
         with pytest.raises(TraceError) as caught:

@@ -20,7 +20,8 @@ from tracegrad import functional
 from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
 from tracegrad.errors import EscapeError, TraceError
-from tracegrad.ops import assembly, comparisons, contractions, einsum, indexing, maps, reductions, views
+from tracegrad.ops import assembly, comparisons, contractions, einsum, indexing, linalg, maps, reductions, views
+from tracegrad.ops import special as special_ops
 from tracegrad.symbolic import Recorder, Sym
 
 Function = Callable[..., Any]
@@ -45,9 +46,18 @@ _BY_NAME: tuple[tuple[ModuleType, str], ...] = (
 )
 """Functions with the name and the signature of NumPy's, by the module that has them."""
 
+_LINALG = (
+    "cholesky cond cross det diagonal eigh eigvalsh inv lstsq matrix_norm matrix_power matrix_rank matrix_transpose multi_dot "
+    "norm pinv qr slogdet solve svd svdvals trace vecdot vector_norm"
+)
+"""Functions of ``np.linalg``, likewise."""
+
+_SPECIAL = "gammainc gammaincc multigammaln polygamma zeta"
+"""Functions of ``scipy.special`` that are more than their op."""
+
 
 def _ops() -> Iterable[Op]:
-    for module in (maps, comparisons):
+    for module in (maps, comparisons, special_ops):
         yield from (value for value in vars(module).values() if isinstance(value, Op))
 
 
@@ -72,6 +82,12 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
     return maps.clip(a, low, high)
 
 
+def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    if axis is None and not axisa == axisb == axisc:
+        raise TraceError("np.cross along different axes is not traced", fix="move the axes to the end first: np.moveaxis")
+    return linalg.cross(a, b, axis=axisa if axis is None else axis)
+
+
 def _logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
     if return_sign:
         raise TraceError("logsumexp with return_sign is not traced", fix="write np.log(np.sum(b * np.exp(a)))")
@@ -92,8 +108,14 @@ def _make_table() -> dict[Any, Function]:
     for module, names in _BY_NAME:
         for name in names.split():
             table[getattr(np, name)] = getattr(module, name)
-    table |= {np.reciprocal: maps.reciprocal, np.hypot: maps.hypot, np.logaddexp: maps.logaddexp}
-    table |= {np.linalg.norm: assembly.norm}
+    table |= {np.reciprocal: maps.reciprocal, np.sinc: special_ops.sinc, np.i0: special_ops.i0}
+    for name in _SPECIAL.split():
+        table[getattr(special, name)] = getattr(special_ops, name)
+    for name in _LINALG.split():
+        if hasattr(np.linalg, name):  # some are younger than NumPy 2.0
+            table[getattr(np.linalg, name)] = getattr(linalg, name)
+    table |= {np.linalg.matmul: contractions.matmul, np.linalg.outer: contractions.outer, np.vander: linalg.vander}
+    table |= {np.linalg.tensordot: contractions.tensordot, np.cross: _cross}
     table |= {special.logsumexp: _logsumexp, special.softmax: _softmax, special.log_softmax: _log_softmax}
     table |= {np.positive: _positive, np.square: _square, np.copy: _copy, np.clip: _clip, np.round: assembly.around}
     table |= {
@@ -170,7 +192,12 @@ MATH_FUNCTIONS: Mapping[Any, Function] = {
     math.sinh: maps.sinh,
     math.cosh: maps.cosh,
     math.tanh: maps.tanh,
+    math.asinh: maps.arcsinh,
+    math.acosh: maps.arccosh,
+    math.atanh: maps.arctanh,
     math.erf: maps.erf,
+    math.erfc: special_ops.erfc,
+    math.lgamma: special_ops.lgamma,
     math.pow: maps.power,
     math.fabs: maps.absolute,
     math.copysign: maps.copysign,
@@ -202,11 +229,7 @@ SPELLINGS = {
     "isclose": "np.abs(a - b) < tolerance",
     "array_equal": "np.all(a == b)",
     "nan_to_num": "np.where(np.isnan(x), 0, x)",
-    "arcsinh": "np.sign(x) * np.log(np.abs(x) + np.sqrt(x * x + 1))",
-    "arccosh": "np.log(x + np.sqrt(x * x - 1))",
-    "arctanh": "(np.log1p(x) - np.log1p(-x)) / 2",
     "cbrt": "np.sign(x) * np.abs(x) ** (1 / 3)",
-    "sinc": "np.where(x == 0, 1, np.sin(np.pi * x) / (np.pi * x))",
     "fmax": "np.maximum(x, y), in which NaN wins",
     "fmin": "np.minimum(x, y), in which NaN wins",
     "deg2rad": "x * (np.pi / 180)",
@@ -222,7 +245,7 @@ SPELLINGS = {
 """What to write in place of a function that is not traced."""
 
 UNKNOWN = "compose it of functions that are traced, or compute it outside and pass the result in as an argument"
-"""For the others; tensors do not have them either. A like name is no hint: np.arcsinh is not nearly np.arcsin."""
+"""For the others; tensors do not have them either. A like name is no hint: np.fmod is not nearly np.mod."""
 
 
 def name_of(function: Any) -> str:
@@ -377,5 +400,6 @@ def owned(result: Any) -> Any:
     if isinstance(result, Sym):
         return result.strong()
     if isinstance(result, (list, tuple)) and any(isinstance(r, Sym) for r in result):
-        return type(result)(owned(r) for r in result)
+        parts = [owned(r) for r in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
     return result

@@ -9,12 +9,14 @@ import numpy as np
 
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
+from tracegrad.errors import TracegradError
 
 
 def interpret(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
     """The outputs of a graph for concrete arguments, one per input node in order of position.
 
-    Results are arrays, 0-d ones NumPy scalars as NumPy gives them, with the dtype the graph inferred.
+    Results are arrays, 0-d ones NumPy scalars as NumPy gives them, with the dtype the graph inferred. Errors of ops carry
+    the user's line of their node.
     """
     values: dict[int, Any] = {}
     last_use = {i: node.id for node in graph for i in node.inputs}
@@ -24,8 +26,11 @@ def interpret(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
             position = node.params["position"]
             values[node.id] = np.asarray(arguments[position], dtype=node.aval.dtype)
         else:
-            with np.errstate(all="ignore"):
-                values[node.id] = node.op.eager(*(values[i] for i in node.inputs), **node.params)
+            try:
+                with np.errstate(all="ignore"):
+                    values[node.id] = node.op.eager(*(values[i] for i in node.inputs), **node.params)
+            except TracegradError as error:
+                raise error.at(node.where) from None
         for i in node.inputs:
             if last_use[i] == node.id and i not in kept:
                 values.pop(i, None)

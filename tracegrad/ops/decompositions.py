@@ -1,0 +1,259 @@
+"""Decompositions and the exponential of stacks of matrices: raw ops over any leading axes, without native code.
+
+A decomposition has several results and an op has one, so it gives them packed: one array, from which the functions in
+``linalg`` cut their results by slices. One rule then sees the cotangents of all results at once.
+
+- ``eigh_packed``: eigenvalues as row 0, eigenvectors as the columns below: ``(…, n + 1, n)``;
+- ``svd_packed``: U, the singular values as a row, V, below one another: ``(…, m + 1 + n, k)`` with ``k = min(m, n)``;
+- ``qr_packed``: Qᵀ and R side by side: ``(…, k, m + n)``.
+
+Symmetric matrices are read whole, as (x + xᵀ)/2, so gradients with respect to them are symmetric. Where a derivative
+divides by the distance of two eigenvalues or singular values, a zero cotangent absorbs the infinity: the values alone
+have their derivatives at degenerate matrices, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from tracegrad.core.aval import Aval, shape_of
+from tracegrad.core.op import Op, Rule, Sample, Values
+from tracegrad.ops.assembly import tril
+from tracegrad.ops.contractions import matmul
+from tracegrad.ops.indexing import getitem
+from tracegrad.ops.maps import multiply, scale, select
+from tracegrad.ops.matrices import (
+    Array,
+    LinAlgError,
+    batch_element,
+    check_matrix,
+    columns,
+    opaque,
+    raises,
+    refused,
+    rows,
+    solve_triangular,
+    square,
+    stacks,
+    transposed,
+)
+from tracegrad.ops.views import concatenate, expand_dims
+
+
+def _diagonal_matrix(values: Any) -> Any:
+    """Square matrices with these diagonals."""
+    return multiply(expand_dims(values, -1), np.eye(shape_of(values)[-1], dtype=values.dtype))
+
+
+def _symmetric(x: Any) -> Any:
+    return (x + transposed(x)) * 0.5
+
+
+def _inverse_gaps(gaps: Any) -> Any:
+    """1 over each element off the diagonal, 0 on it; infinite where two values are equal."""
+    diagonal = np.eye(shape_of(gaps)[-1], dtype=bool)
+    return select(diagonal, 0.0, 1.0 / select(diagonal, 1.0, gaps))
+
+
+def _gaps(values: Any) -> Any:
+    """``values[j] - values[i]`` at place (i, j)."""
+    return expand_dims(values, -2) - expand_dims(values, -1)
+
+
+def _cholesky_eager(x: Array) -> Array:
+    whole = (x + np.swapaxes(x, -1, -2)) * x.dtype.type(0.5)
+    try:
+        result: Array = np.linalg.cholesky(whole)
+        return result
+    except np.linalg.LinAlgError:
+        where = batch_element(whole, lambda m: raises(np.linalg.cholesky, m))
+        first = next(m for m in whole.reshape(-1, *x.shape[-2:]) if raises(np.linalg.cholesky, m))
+        order = next(k for k in range(1, len(first) + 1) if raises(np.linalg.cholesky, first[:k, :k]))
+        raise LinAlgError(
+            f"linalg.cholesky: {where}The factorization could not be completed because the input is not positive-definite "
+            f"(the leading minor of order {order} is not positive-definite).",
+            fix="symmetrise the matrix, or add a small multiple of the identity",
+        ) from None
+
+
+def _cholesky_rule(g: Any, out: Any, x: Any) -> Any:
+    # L⁻ᵀ Φ(Lᵀ g) L⁻¹, where Φ takes the lower triangle with half of the diagonal
+    inside = matmul(transposed(out), g)
+    n = shape_of(inside)[-1]
+    taken = multiply(
+        inside, np.tril(np.ones((n, n), inside.dtype), -1) + np.eye(n, dtype=inside.dtype) * inside.dtype.type(0.5)
+    )
+    turned = transposed(out)
+    left = solve_triangular(turned, taken, upper=True, unitriangular=False)
+    return _symmetric(transposed(solve_triangular(turned, transposed(left), upper=True, unitriangular=False)))
+
+
+cholesky_raw = opaque(
+    "cholesky",
+    square("linalg.cholesky"),
+    _cholesky_eager,
+    (Rule(_cholesky_rule),),
+    ("linalg.cholesky", "LinalgCholeskyExBackward0"),
+    "The lower triangular L with L Lᵀ = (x + xᵀ)/2; LinAlgError where there is none.",
+    (*stacks((3, 3), (2, 3, 3), (1, 1)), refused((2, 3), "2 by 3")),
+)
+
+
+def _halves(x: Any, *, upper: bool) -> Any:
+    kept = np.triu(x) if upper else np.tril(x)
+    off = np.triu(x, 1) if upper else np.tril(x, -1)
+    return kept + np.swapaxes(off, -1, -2)
+
+
+from_triangle = opaque(
+    "from_triangle",
+    lambda x, *, upper: x,
+    _halves,
+    (Rule(lambda g, out, x, *, upper: _symmetric(g)),),
+    ("", ""),
+    "The symmetric matrix of which one triangle is read; its gradient is that of a matrix known to be symmetric.",
+    (
+        Sample((Values((3, 3)),), {"upper": False}, smooth=False),
+        Sample((Values((2, 3, 3)),), {"upper": True}, smooth=False),
+    ),
+)
+
+
+def _eigh_eager(x: Array, *, upper: bool = False) -> Array:
+    whole = (x + np.swapaxes(x, -1, -2)) * x.dtype.type(0.5)
+    try:
+        values, vectors = np.linalg.eigh(whole, "U" if upper else "L")
+    except np.linalg.LinAlgError:
+        raise LinAlgError(
+            "linalg.eigh: The algorithm failed to converge.", fix="look for NaN or infinity in the matrix"
+        ) from None
+    return np.concatenate([values[..., None, :], vectors], axis=-2)
+
+
+def _eigh_rule(g: Any, out: Any, x: Any, **params: Any) -> Any:
+    values, vectors = getitem(out, (Ellipsis, 0, slice(None))), rows(out, 1, None)
+    turned = transposed(vectors)
+    inside = matmul(turned, rows(g, 1, None))
+    # of the cotangent of the vectors only the part that turns them counts
+    turning = scale((inside - transposed(inside)) * 0.5, _inverse_gaps(_gaps(values)))
+    middle = turning + _diagonal_matrix(getitem(g, (Ellipsis, 0, slice(None))))
+    return matmul(matmul(vectors, middle), turned)
+
+
+eigh_packed = opaque(
+    "eigh",
+    lambda x, **params: Aval((*square("linalg.eigh")(x).shape[:-2], x.shape[-1] + 1, x.shape[-1]), x.dtype),
+    _eigh_eager,
+    (Rule(_eigh_rule),),
+    ("linalg.eigh", "LinalgEighBackward0"),
+    "Eigenvalues of (x + xᵀ)/2 in ascending order as row 0, eigenvectors as the columns below; ``upper`` is LAPACK's triangle.",
+    (*stacks((3, 3), (2, 3, 3), (1, 1)), refused((2, 3), "2 by 3")),
+)
+
+
+def _svd_eager(x: Array) -> Array:
+    if not np.isfinite(x).all():
+        raise LinAlgError(
+            "linalg.svd: The algorithm failed to converge because the input matrix contained non-finite values.",
+            fix="look for the NaN or infinity with x.isfinite().all()",
+        )
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    return np.concatenate([u, s[..., None, :], np.swapaxes(vh, -1, -2)], axis=-2)
+
+
+def _svd_rule(g: Any, out: Any, x: Any) -> Any:
+    m, n = shape_of(x)[-2:]
+    k = min(m, n)
+    u, s, v = rows(out, 0, m), getitem(out, (Ellipsis, m, slice(None))), rows(out, m + 1, None)
+    gu, gs, gv = rows(g, 0, m), getitem(g, (Ellipsis, m, slice(None))), rows(g, m + 1, None)
+    row, ut, vt = expand_dims(s, -2), transposed(u), transposed(v)
+    inverse = _inverse_gaps(_gaps(s) * (row + expand_dims(s, -1)))
+    ugu, vgv = matmul(ut, gu), matmul(vt, gv)
+    middle = scale(ugu - transposed(ugu), inverse) * row + expand_dims(s, -1) * scale(vgv - transposed(vgv), inverse)
+    result = matmul(matmul(u, middle + _diagonal_matrix(gs)), vt)
+    if m > k:
+        result = result + matmul(scale(gu - matmul(u, ugu), 1.0 / row), vt)
+    if n > k:
+        result = result + matmul(u, transposed(scale(gv - matmul(v, vgv), 1.0 / row)))
+    return result
+
+
+def _svd_infer(x: Aval) -> Aval:
+    check_matrix("linalg.svd", x.shape)
+    m, n = x.shape[-2:]
+    return Aval((*x.shape[:-2], m + 1 + n, min(m, n)), x.dtype)
+
+
+svd_packed = opaque(
+    "svd",
+    _svd_infer,
+    _svd_eager,
+    (Rule(_svd_rule),),
+    ("linalg.svd", "LinalgSvdBackward0"),
+    "U, the singular values in descending order as a row, and V, below one another.",
+    (*stacks((3, 3), (4, 2), (2, 2, 3)), refused((3,), "at least 2")),
+)
+
+
+def _qr_eager(x: Array) -> Array:
+    q, r = np.linalg.qr(x)
+    return np.concatenate([np.swapaxes(q, -1, -2), r], axis=-1)
+
+
+def _qr_rule(g: Any, out: Any, x: Any) -> Any:
+    m, n = shape_of(x)[-2:]
+    k = min(m, n)
+    q, r = transposed(columns(out, 0, m)), columns(out, m, None)
+    gq, gr = transposed(columns(g, 0, m)), columns(g, m, None)
+    if n > m:
+        # x = [a b], q r' = a, and the rest of r is qᵀ b
+        rest = columns(gr, m, None)
+        gq = gq + matmul(columns(x, m, None), transposed(rest))
+        gr, r = columns(gr, 0, m), columns(r, 0, m)
+    middle = matmul(r, transposed(gr)) - matmul(transposed(gq), q)
+    whole = gq + matmul(q, tril(middle) + transposed(tril(middle, -1)))
+    first = transposed(solve_triangular(r, transposed(whole), upper=True, unitriangular=False))
+    return first if n <= k else concatenate([first, matmul(q, rest)], -1)
+
+
+def _qr_infer(x: Aval) -> Aval:
+    check_matrix("linalg.qr", x.shape)
+    m, n = x.shape[-2:]
+    return Aval((*x.shape[:-2], min(m, n), m + n), x.dtype)
+
+
+qr_packed = opaque(
+    "qr",
+    _qr_infer,
+    _qr_eager,
+    (Rule(_qr_rule),),
+    ("linalg.qr", "LinalgQrBackward0"),
+    "The reduced Q, transposed, and R side by side.",
+    (*stacks((3, 3), (4, 2), (2, 2, 3)), refused((3,), "at least 2")),
+)
+
+# -- the exponential ----------------------------------------------------------------------------------------------------
+
+
+def _expm_rule(g: Any, out: Any, x: Any) -> Any:
+    # exp of [[xᵀ g] [0 xᵀ]] has the derivative of exp at xᵀ along g in its corner
+    n = shape_of(x)[-1]
+    turned = transposed(x)
+    above = concatenate([turned, g], -1)
+    below = concatenate([turned * 0.0, turned], -1)
+    corner = matrix_exp(concatenate([above, below], -2))
+    return columns(rows(corner, 0, n), n, None)
+
+
+matrix_exp: Op = opaque(
+    "matrix_exp",
+    square("linalg.matrix_exp"),
+    lambda x: scipy.linalg.expm(x) if x.size else x,
+    (Rule(_expm_rule),),
+    ("linalg.matrix_exp matrix_exp", "LinalgMatrixExpBackward0"),
+    "The exponential series of each matrix.",
+    (*stacks((3, 3), (2, 2, 2), diagonal=0.5), refused((2, 3), "2 by 3")),
+)
