@@ -11,11 +11,12 @@ import numpy as np
 from tracegrad.core.aval import shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
-from tracegrad.eager.functions.arguments import one_dim, several_dims, tensor_like, values_of
-from tracegrad.eager.functions.cutting import narrow
+from tracegrad.eager.functions.arguments import labelled, one_dim, several_dims, tensor_like, values_of
+from tracegrad.eager.functions.cutting import diagonal, narrow
 from tracegrad.eager.functions.joining import cat, stack
 from tracegrad.eager.functions.pointwise import clamp
-from tracegrad.eager.functions.reductions import mean, sum, vector_norm_of
+from tracegrad.eager.functions.reductions import mean, vector_norm_of
+from tracegrad.eager.functions.reductions import sum as sum_of
 from tracegrad.eager.functions.scans import cumsum
 from tracegrad.eager.functions.shapes import flip, reshape, squeeze, unsqueeze
 from tracegrad.errors import ShapeError
@@ -90,7 +91,7 @@ def trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     tensor(4.)
     """
     areas, place = _areas("trapezoid", y, x, dx, dim)
-    return divide(sum(areas, place), 2.0)
+    return labelled("MulBackward1" if x is None else "DivBackward1", divide(sum_of(areas, place), 2.0))
 
 
 def trapz(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
@@ -188,10 +189,10 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
         product = away
         freedom = total - correction
     else:
-        total = sum(weights)
-        away = subtract(x, divide(sum(multiply(x, weights), 1, True), total))
+        total = sum_of(weights)
+        away = subtract(x, divide(sum_of(multiply(x, weights), 1, True), total))
         product = multiply(away, weights)
-        lost = 1.0 if aweights is None else divide(sum(multiply(weights, aweights)), total)
+        lost = 1.0 if aweights is None else divide(sum_of(multiply(weights, aweights)), total)
         freedom = subtract(total, multiply(lost, correction)) if correction else total
     if not getattr(freedom, "bind_rank", 0):
         freedom = max(freedom, 0.0)
@@ -209,7 +210,7 @@ def corrcoef(input: Any) -> Any:
     found = cov(input)
     if not shape_of(found):
         return divide(found, found)
-    spread = sqrt(found.diagonal())
+    spread = sqrt(diagonal(found))
     return clamp(divide(divide(found, unsqueeze(spread, 1)), unsqueeze(spread, 0)), -1, 1)
 
 

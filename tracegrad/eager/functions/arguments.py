@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Shape, one_int, shape_of
+from tracegrad.core.graph import Constant
 from tracegrad.core.source import user_frame
 from tracegrad.errors import DtypeError, ShapeError, TraceError
 from tracegrad.ops.maps import cast, multiply, stop_gradient
-from tracegrad.ops.sources import TRACED
+from tracegrad.ops.sources import TRACED, literal
+from tracegrad.ops.sources import constant as constant_op
 
 Dims = int | Sequence[int] | None
 
@@ -105,7 +107,12 @@ def labelled(name: str, result: Any) -> Any:
 
 def tensor_like(array: Any, like: Any) -> Any:
     """An array as a tensor without history, or as a constant of the graph of a traced ``like``."""
-    return like.bind_op(stop_gradient, (array,), {}) if getattr(like, "bind_rank", 0) else array
+    rank = getattr(like, "bind_rank", 0)
+    if not rank:
+        return array
+    # the one op without operands that holds any value; a tensor's own may be written to, a graph's must not
+    value = literal(array) if rank >= TRACED else Constant(np.array(array))
+    return like.bind_op(constant_op, (), {"value": value})
 
 
 def constant(x: Any) -> Any:

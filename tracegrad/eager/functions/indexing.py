@@ -18,7 +18,7 @@ from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.indexing import getitem as by_key
 from tracegrad.ops.indexing import put
 from tracegrad.ops.indexing import take as taken
-from tracegrad.ops.maps import cast, select
+from tracegrad.ops.maps import select
 
 __all__ = [
     "argwhere",
@@ -67,7 +67,7 @@ def _name_of(key: Any) -> str:
     return name
 
 
-def getitem(input: Any, key: Any) -> Any:  # noqa: A002
+def getitem(input: Any, key: Any) -> Any:
     """``input[key]`` with integers, slices, None, Ellipsis, integer tensors and masks.
 
     >>> from tracegrad.eager import tensor
@@ -89,7 +89,7 @@ def _index_selected(x: Any, index: Any, place: int) -> Any:
     return taken(x, index, place)
 
 
-def index_select(input: Any, dim: int, index: Any) -> Any:  # noqa: A002
+def index_select(input: Any, dim: int, index: Any) -> Any:
     """The slices along a dim at a vector of positions.
 
     >>> from tracegrad.eager import tensor
@@ -115,7 +115,7 @@ def _taken(x: Any, index: Any) -> Any:
     return taken(reshape_to(x, shape=(math.prod(shape_of(x)),)), index, 0)
 
 
-def take(input: Any, index: Any) -> Any:  # noqa: A002
+def take(input: Any, index: Any) -> Any:
     """The elements at positions counted row by row, in the shape of the index.
 
     >>> from tracegrad.eager import tensor
@@ -131,7 +131,7 @@ def _gathered(x: Any, index: Any, place: int) -> Any:
     return gather_along(x, index, place)
 
 
-def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:  # noqa: A002
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """The elements at one position each along a dim; the other dims broadcast.
 
     >>> from tracegrad.eager import tensor
@@ -156,14 +156,17 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:  # 
     return _gathered(x, broadcast(indices, shape=(*outer[:place], b[place], *outer[place + 1 :])), place)
 
 
-@recorded_as("IndexFillBackward0")
 def _index_filled(x: Any, index: Any, value: Any, place: int) -> Any:
     count = shape_of(index)[0]
     shape = tuple(count if k == place else n for k, n in enumerate(shape_of(x)))
     return put(x, index, broadcast(value, shape=shape), axis=place)
 
 
-def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:  # noqa: A002
+_filled_by_number = recorded_as("IndexFillBackward0")(_index_filled)
+_filled_by_tensor = recorded_as("IndexFillBackward1")(_index_filled)
+
+
+def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     """A copy with the slices at positions along a dim filled with one value.
 
     >>> from tracegrad.eager import tensor
@@ -178,12 +181,12 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:  # noqa: A0
             fix="index_copy takes a slice per position",
             where=user_frame(),
         )
-    fill = (
-        cast(value, dtype=input.dtype) if getattr(value, "bind_rank", 0) else tensor_like(np.asarray(value, input.dtype), input)
-    )
     positions = reshape_to(index, shape=(1,)) if not shape_of(index) else index
     size = shape_of(input)[place]
-    return _index_filled(input, select(positions < 0, positions + size, positions), fill, place)
+    positions = select(positions < 0, positions + size, positions)
+    if getattr(value, "bind_rank", 0):
+        return _filled_by_tensor(input, positions, as_dtype(value, input.dtype), place)
+    return _filled_by_number(input, positions, tensor_like(np.asarray(value, input.dtype), input), place)
 
 
 # -- where a mask holds -----------------------------------------------------------------------------------------------
@@ -199,7 +202,7 @@ def _filled_with_tensor(x: Any, mask: Any, value: Any) -> Any:
     return select(mask, value, x)
 
 
-def masked_fill(input: Any, mask: Any, value: Any) -> Any:  # noqa: A002
+def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """A copy with one value where the mask holds.
 
     >>> from tracegrad.eager import tensor
@@ -234,7 +237,7 @@ def _at_flat(x: Any, places: Any, shape: tuple[int, ...]) -> Any:
     return taken(reshape_to(broadcast(x, shape=shape), shape=(math.prod(shape),)), places, 0)
 
 
-def masked_select(input: Any, mask: Any) -> Any:  # noqa: A002
+def masked_select(input: Any, mask: Any) -> Any:
     """The elements where the mask holds, row by row, as a vector.
 
     >>> from tracegrad.eager import tensor
@@ -254,7 +257,7 @@ def _scattered(x: Any, source: Any, places: Any) -> Any:
     return reshape_to(put(reshape_to(x, shape=(math.prod(shape_of(x)),)), places, values, axis=0), shape=shape_of(x))
 
 
-def masked_scatter(input: Any, mask: Any, source: Any) -> Any:  # noqa: A002
+def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     """A copy with the elements where the mask holds replaced by those of ``source``, one after the other.
 
     >>> from tracegrad.eager import tensor
@@ -279,7 +282,7 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:  # noqa: A002
     return _scattered(broadcast(input, shape=shape), source, tensor_like(places, input))
 
 
-def nonzero(input: Any, *, as_tuple: bool = False) -> Any:  # noqa: A002
+def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     """The positions of the elements that are not 0: one row each, or with ``as_tuple`` one vector per dim.
 
     >>> from tracegrad.eager import tensor
@@ -293,7 +296,7 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:  # noqa: A002
     return tensor_like(np.argwhere(values), input)
 
 
-def argwhere(input: Any) -> Any:  # noqa: A002
+def argwhere(input: Any) -> Any:
     """The positions of the elements that are not 0, one row each.
 
     >>> from tracegrad.eager import tensor
@@ -303,7 +306,7 @@ def argwhere(input: Any) -> Any:  # noqa: A002
     return nonzero(input)
 
 
-def where(condition: Any, input: Any = None, other: Any = None) -> Any:  # noqa: A002
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """``input`` where the condition holds, ``other`` elsewhere; the condition alone gives its positions.
 
     >>> from tracegrad.eager import tensor

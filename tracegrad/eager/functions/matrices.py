@@ -98,7 +98,7 @@ _dot = recorded_as("DotBackward0")(_dot_of)
 _vdot = recorded_as("VdotBackward0")(_dot_of)
 
 
-def mm(input: Any, mat2: Any) -> Any:  # noqa: A002
+def mm(input: Any, mat2: Any) -> Any:
     """The product of two matrices.
 
     >>> from tracegrad.eager import tensor
@@ -112,7 +112,7 @@ def mm(input: Any, mat2: Any) -> Any:  # noqa: A002
     return _mm(input, mat2)
 
 
-def bmm(input: Any, mat2: Any) -> Any:  # noqa: A002
+def bmm(input: Any, mat2: Any) -> Any:
     """The products of two stacks of matrices, one by one.
 
     >>> from tracegrad.eager import tensor
@@ -132,7 +132,7 @@ def bmm(input: Any, mat2: Any) -> Any:  # noqa: A002
     return matmul_batched(input, mat2)
 
 
-def mv(input: Any, vec: Any) -> Any:  # noqa: A002
+def mv(input: Any, vec: Any) -> Any:
     """The product of a matrix and a vector.
 
     >>> from tracegrad.eager import tensor
@@ -168,7 +168,7 @@ def _vectors(x: Any, y: Any) -> None:
     _same_dtype("dot", x, y)
 
 
-def dot(input: Any, tensor: Any) -> Any:  # noqa: A002
+def dot(input: Any, tensor: Any) -> Any:
     """The product of two vectors: the sum of the products of their elements.
 
     >>> from tracegrad.eager import tensor
@@ -179,7 +179,7 @@ def dot(input: Any, tensor: Any) -> Any:  # noqa: A002
     return _dot(input, tensor)
 
 
-def vdot(input: Any, other: Any) -> Any:  # noqa: A002
+def vdot(input: Any, other: Any) -> Any:
     """The product of two vectors, as ``dot``.
 
     >>> from tracegrad.eager import tensor
@@ -197,9 +197,10 @@ def _row_times(x: Any, y: Any) -> Any:
 
 @recorded_as("UnsafeViewBackward0")
 def _flat_mm(x: Any, y: Any) -> Any:
-    """A stack of matrices times one matrix: one big product instead of many small ones."""
+    """A stack of matrices times one matrix or vector: one big product instead of many small ones."""
     rows = reshape_to(x, shape=(math.prod(shape_of(x)[:-1]), shape_of(x)[-1]))
-    return reshape_to(matmul_batched(rows, y), shape=(*shape_of(x)[:-1], shape_of(y)[-1]))
+    columns = reshape_to(y, shape=(*shape_of(y), 1)) if len(shape_of(y)) == 1 else y
+    return reshape_to(matmul_batched(rows, columns), shape=(*shape_of(x)[:-1], *shape_of(y)[1:]))
 
 
 @recorded_as("UnsafeViewBackward0")
@@ -208,7 +209,7 @@ def _batched(x: Any, y: Any, batch: Shape) -> Any:
     return matmul_batched(left, broadcast(y, shape=(*batch, *shape_of(y)[-2:])))
 
 
-def matmul(input: Any, other: Any) -> Any:  # noqa: A002
+def matmul(input: Any, other: Any) -> Any:
     """The product of vectors, matrices and stacks of matrices; stacks broadcast.
 
     >>> from tracegrad.eager import tensor
@@ -235,20 +236,16 @@ def matmul(input: Any, other: Any) -> Any:  # noqa: A002
     if len(a) == 1 and len(b) == 2:
         return _row_times(input, other)
     if len(b) <= 2:
-        out = _flat_mm(x, y)
-    else:
-        try:
-            batch = broadcast_shapes(shape_of(x)[:-2], shape_of(y)[:-2])
-        except ShapeError as error:
-            raise ShapeError(f"matmul of shapes {a} and {b}: {error.message}", fix=error.fix, where=user_frame()) from None
-        out = _batched(x, y, tuple(batch))
-    shape = shape_of(out)
-    if len(a) == 1:
-        return reshape_to(out, shape=(*shape[:-2], shape[-1]))
-    return reshape_to(out, shape=shape[:-1]) if len(b) == 1 else out
+        return _flat_mm(input, other)
+    try:
+        batch = broadcast_shapes(shape_of(x)[:-2], shape_of(y)[:-2])
+    except ShapeError as error:
+        raise ShapeError(f"matmul of shapes {a} and {b}: {error.message}", fix=error.fix, where=user_frame()) from None
+    out = _batched(x, y, tuple(batch))
+    return reshape_to(out, shape=(*shape_of(out)[:-2], shape_of(out)[-1])) if len(a) == 1 else out
 
 
-def inner(input: Any, other: Any) -> Any:  # noqa: A002
+def inner(input: Any, other: Any) -> Any:
     """The sum of products over the last dims.
 
     >>> from tracegrad.eager import tensor
@@ -267,7 +264,7 @@ def inner(input: Any, other: Any) -> Any:  # noqa: A002
     return tensordot(input, other, ([-1], [-1]))
 
 
-def outer(input: Any, vec2: Any) -> Any:  # noqa: A002
+def outer(input: Any, vec2: Any) -> Any:
     """Every element of a vector times every element of another.
 
     >>> from tracegrad.eager import tensor
@@ -285,7 +282,7 @@ def outer(input: Any, vec2: Any) -> Any:  # noqa: A002
     return multiply(reshape_to(input, shape=(shape_of(input)[0], 1)), vec2)
 
 
-def ger(input: Any, vec2: Any) -> Any:  # noqa: A002
+def ger(input: Any, vec2: Any) -> Any:
     """Every element of a vector times every element of another, as ``outer``.
 
     >>> from tracegrad.eager import tensor
@@ -343,7 +340,7 @@ def _expandable(base: Any, shape: Shape) -> None:
         )
 
 
-def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:  # noqa: A002
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """``beta · input + alpha · (mat1 @ mat2)``.
 
     >>> from tracegrad.eager import tensor
@@ -369,7 +366,7 @@ def _stacks(name: str, x: Any, y: Any) -> None:
         )
 
 
-def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:  # noqa: A002
+def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """``beta · input + alpha · (batch1 @ batch2)`` of stacks of matrices.
 
     >>> from tracegrad.eager import tensor
@@ -381,7 +378,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: flo
     return _baddbmm(input, batch1, batch2, beta, alpha)
 
 
-def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:  # noqa: A002
+def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """``beta · input + alpha · Σ (batch1 @ batch2)``, summed over the stack.
 
     >>> from tracegrad.eager import tensor
@@ -393,7 +390,7 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: floa
     return _addbmm(input, batch1, batch2, beta, alpha)
 
 
-def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Any:  # noqa: A002
+def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """``beta · input + alpha · (mat @ vec)``.
 
     >>> from tracegrad.eager import tensor
@@ -412,7 +409,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) 
     return _addmv(input, mat, vec, beta, alpha)
 
 
-def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> Any:  # noqa: A002
+def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """``beta · input + alpha · outer(vec1, vec2)``.
 
     >>> from tracegrad.eager import tensor
@@ -438,7 +435,7 @@ def _kron_of(x: Any, y: Any) -> Any:
     return reshape_to(multiply(left, right), shape=tuple(n * m for n, m in zip(a, b, strict=True)))
 
 
-def kron(input: Any, other: Any) -> Any:  # noqa: A002
+def kron(input: Any, other: Any) -> Any:
     """The Kronecker product: every element of the first times the whole second.
 
     >>> from tracegrad.eager import tensor
@@ -455,7 +452,7 @@ def _cross_of(x: Any, y: Any, place: int) -> Any:
     return subtract(first, multiply(take(x, preceding, place), take(y, following, place)))
 
 
-def cross(input: Any, other: Any, dim: int | None = None) -> Any:  # noqa: A002
+def cross(input: Any, other: Any, dim: int | None = None) -> Any:
     """The cross product of vectors of three elements along a dim, by default the first of that size.
 
     >>> from tracegrad.eager import tensor

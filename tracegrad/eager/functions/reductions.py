@@ -31,7 +31,7 @@ from tracegrad.ops.comparisons import isnan, not_equal
 from tracegrad.ops.indexing import take_along_axis
 from tracegrad.ops.maps import absolute, cast, divide, maximum, minimum, multiply, power, select, sqrt, subtract
 from tracegrad.ops.reductions import reduce_all, reduce_any, reduce_max, reduce_min, reduce_prod
-from tracegrad.ops.views import expand_dims, reshape, squeeze
+from tracegrad.ops.views import expand_dims, join, permute, reshape, squeeze, strided_slice
 
 __all__ = [
     "all",
@@ -88,8 +88,8 @@ def _wide(x: Any, dtype: Any) -> Any:
     return None if x.dtype.kind == "f" else np.dtype(np.int64)
 
 
-def sum(  # noqa: A001
-    input: Any,  # noqa: A002
+def sum(
+    input: Any,
     dim: Dims = None,
     keepdim: bool = False,
     *,
@@ -119,7 +119,7 @@ def _nansum_of(x: Any, axes: tuple[int, ...], keep: bool, dtype: Any) -> Any:
 
 
 def nansum(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: Dims = None,
     keepdim: bool = False,
     *,
@@ -151,7 +151,7 @@ _mean_along = recorded_as("MeanBackward1")(_mean_of)
 
 
 def mean(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: Dims = None,
     keepdim: bool = False,
     *,
@@ -178,7 +178,7 @@ def mean(
 
 
 def nanmean(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: Dims = None,
     keepdim: bool = False,
     *,
@@ -200,7 +200,32 @@ def nanmean(
 
 
 def _prod_of(x: Any, axes: tuple[int, ...], keep: bool, dtype: Any) -> Any:
-    return _kept(reduce_prod(as_dtype(x, dtype), axes=axes), axes, keep)
+    x = as_dtype(x, dtype)
+    if x.dtype.kind in "fc" and axes:
+        # by halves: products of pairs have every derivative, with any number of zeros among the factors
+        rest = [k for k in range(len(shape_of(x))) if k not in axes]
+        sizes = tuple(shape_of(x)[k] for k in rest)
+        lines = reshape(permute(x, axes=(*rest, *axes)), (*sizes, math.prod(shape_of(x)[k] for k in axes)))
+        return _kept(_product_of_lines(lines, sizes), axes, keep)
+    return _kept(reduce_prod(x, axes=axes), axes, keep)
+
+
+def _product_of_lines(x: Any, sizes: tuple[int, ...]) -> Any:
+    """The products along the last axis; ``sizes`` are the others."""
+    count = shape_of(x)[-1]
+    if count == 0:
+        return reduce_prod(x, axes=(len(sizes),))
+
+    def part(start: int, length: int) -> Any:
+        starts = (*(0,) * len(sizes), start)
+        return strided_slice(x, starts=starts, sizes=(*sizes, length), steps=(1,) * len(starts))
+
+    while count > 1:
+        half = count // 2
+        product = multiply(part(0, half), part(half, half))
+        x = join(product, part(count - 1, 1), axis=len(sizes)) if count % 2 else product
+        count = half + count % 2
+    return reshape(x, sizes)
 
 
 _prod_all = recorded_as("ProdBackward0")(_prod_of)
@@ -208,7 +233,7 @@ _prod_along = recorded_as("ProdBackward1")(_prod_of)
 
 
 def prod(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: int | None = None,
     keepdim: bool = False,
     *,
@@ -227,7 +252,7 @@ def prod(
     return (_prod_all if dim is None else _prod_along)(input, axes, keepdim or keepdims, _wide(input, dtype))
 
 
-def count_nonzero(input: Any, dim: Dims = None, *, axis: Dims = None) -> Any:  # noqa: A002
+def count_nonzero(input: Any, dim: Dims = None, *, axis: Dims = None) -> Any:
     """How many elements are not 0, as int64.
 
     >>> from tracegrad.eager import tensor
@@ -240,8 +265,8 @@ def count_nonzero(input: Any, dim: Dims = None, *, axis: Dims = None) -> Any:  #
 # -- truth ------------------------------------------------------------------------------------------------------------
 
 
-def all(  # noqa: A001
-    input: Any,  # noqa: A002
+def all(
+    input: Any,
     dim: Dims = None,
     keepdim: bool = False,
     *,
@@ -258,8 +283,8 @@ def all(  # noqa: A001
     return _kept(reduce_all(_truths(input), axes=axes), axes, keepdim or keepdims)
 
 
-def any(  # noqa: A001
-    input: Any,  # noqa: A002
+def any(
+    input: Any,
     dim: Dims = None,
     keepdim: bool = False,
     *,
@@ -306,7 +331,7 @@ def _amin_of(x: Any, axes: tuple[int, ...]) -> Any:
 
 
 def amax(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: Dims = (),
     keepdim: bool = False,
     *,
@@ -325,7 +350,7 @@ def amax(
 
 
 def amin(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: Dims = (),
     keepdim: bool = False,
     *,
@@ -349,7 +374,7 @@ def _aminmax_of(x: Any, axes: tuple[int, ...], keep: bool) -> tuple[Any, Any]:
 
 
 def aminmax(
-    input: Any,  # noqa: A002
+    input: Any,
     *,
     dim: int | None = None,
     keepdim: bool = False,
@@ -373,7 +398,7 @@ def _place_of(pick: Any, x: Any, axis: int, keep: bool) -> Any:
 
 
 def argmax(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: int | None = None,
     keepdim: bool = False,
     *,
@@ -390,7 +415,7 @@ def argmax(
 
 
 def argmin(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: int | None = None,
     keepdim: bool = False,
     *,
@@ -443,8 +468,8 @@ def _min_all(x: Any, axes: tuple[int, ...]) -> Any:
     return reduce_min(x, axes=axes)
 
 
-def max(  # noqa: A001
-    input: Any,  # noqa: A002
+def max(
+    input: Any,
     dim: Any = None,
     keepdim: bool = False,
     *,
@@ -471,8 +496,8 @@ def max(  # noqa: A001
     return MaxResult(*_max_along(input, one_dim(dim, len(shape_of(input))), keepdim or keepdims))
 
 
-def min(  # noqa: A001
-    input: Any,  # noqa: A002
+def min(
+    input: Any,
     dim: Any = None,
     keepdim: bool = False,
     *,
@@ -554,7 +579,7 @@ def _spread_arguments(
 
 
 def var(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: Any = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
@@ -574,7 +599,7 @@ def var(
 
 
 def std(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: Any = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
@@ -594,7 +619,7 @@ def std(
 
 
 def var_mean(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: Any = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
@@ -615,7 +640,7 @@ def var_mean(
 
 
 def std_mean(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: Any = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
@@ -647,7 +672,9 @@ def vector_norm_of(x: Any, p: float, axes: tuple[int, ...], keep: bool) -> Any:
     elif p == -math.inf:
         found = reduce_min(size, axes=axes)
     elif p == 0:
-        found = reduce_sum(cast(not_equal(x, 0), dtype=x.dtype), axes=axes)
+        # a count, whose gradient is 0
+        counted = select(np.ones(shape_of(x), bool), cast(not_equal(x, 0), dtype=x.dtype), x)
+        found = reduce_sum(counted, axes=axes)
     elif p == 1:
         found = reduce_sum(size, axes=axes)
     else:
@@ -666,7 +693,7 @@ _vector_norm = recorded_as("LinalgVectorNormBackward0")(vector_norm_of)
 
 
 def norm(
-    input: Any,  # noqa: A002
+    input: Any,
     p: Any = "fro",
     dim: Dims = None,
     keepdim: bool = False,
@@ -696,7 +723,7 @@ def _dist_of(x: Any, y: Any, p: float) -> Any:
     return vector_norm_of(away, p, tuple(range(len(shape_of(away)))), False)
 
 
-def dist(input: Any, other: Any, p: float = 2) -> Any:  # noqa: A002
+def dist(input: Any, other: Any, p: float = 2) -> Any:
     """The p-norm of the difference of two tensors.
 
     >>> from tracegrad.eager import tensor
@@ -712,7 +739,7 @@ def _logsumexp_of(x: Any, axes: tuple[int, ...], keep: bool) -> Any:
 
 
 def logsumexp(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: Dims = None,
     keepdim: bool = False,
     *,
@@ -733,12 +760,13 @@ def logsumexp(
 
 @recorded_as("SoftmaxBackward0")
 def _softmax_of(x: Any, axis: int) -> Any:
-    return functional.softmax(x, axis)
+    # the one element of a 0-d tensor is a vector of one
+    return functional.softmax(x, axis) if shape_of(x) else reshape(functional.softmax(reshape(x, (1,)), 0), ())
 
 
 @recorded_as("LogSoftmaxBackward0")
 def _log_softmax_of(x: Any, axis: int) -> Any:
-    return functional.log_softmax(x, axis)
+    return functional.log_softmax(x, axis) if shape_of(x) else reshape(functional.log_softmax(reshape(x, (1,)), 0), ())
 
 
 def _along(name: str, function: Any, x: Any, dim: int | None, dtype: Any) -> Any:
@@ -747,12 +775,10 @@ def _along(name: str, function: Any, x: Any, dim: int | None, dtype: Any) -> Any
     if dtype is None:
         require_floating(x, f"{name}: the exponentials of integers are no integers.")
     x = as_dtype(x, dtype)
-    axis = one_dim(dim, len(shape_of(x)))
-    # the one element of a 0-d tensor is a vector of one
-    return function(x, axis) if shape_of(x) else reshape(function(reshape(x, (1,)), 0), ())
+    return function(x, one_dim(dim, len(shape_of(x))))
 
 
-def softmax(input: Any, dim: int | None = None, dtype: Any = None, *, axis: int | None = None) -> Any:  # noqa: A002
+def softmax(input: Any, dim: int | None = None, dtype: Any = None, *, axis: int | None = None) -> Any:
     """Exponentials over their sum along a dim.
 
     >>> from tracegrad.eager import tensor
@@ -762,7 +788,7 @@ def softmax(input: Any, dim: int | None = None, dtype: Any = None, *, axis: int 
     return _along("softmax", _softmax_of, input, axis if dim is None else dim, dtype)
 
 
-def log_softmax(input: Any, dim: int | None = None, dtype: Any = None, *, axis: int | None = None) -> Any:  # noqa: A002
+def log_softmax(input: Any, dim: int | None = None, dtype: Any = None, *, axis: int | None = None) -> Any:
     """The logarithm of ``softmax``, without underflow.
 
     >>> from tracegrad.eager import tensor

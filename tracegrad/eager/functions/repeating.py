@@ -11,7 +11,7 @@ from tracegrad.core.aval import broadcast_shapes, one_int, shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.arguments import one_dim, sizes_of, tensor_like, values_of
-from tracegrad.eager.functions.shapes import flatten, numel, transpose, unsqueeze, view
+from tracegrad.eager.functions.shapes import flatten, numel, unsqueeze, view
 from tracegrad.errors import ShapeError
 from tracegrad.ops import assembly
 from tracegrad.ops.broadcasting import broadcast, sum_to
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-def expand(input: Any, *sizes: Any) -> Any:  # noqa: A002
+def expand(input: Any, *sizes: Any) -> Any:
     """Dims of size 1, and new ones in front, repeated without a copy; -1 keeps a size.
 
     >>> from tracegrad.eager import tensor
@@ -68,7 +68,7 @@ def expand(input: Any, *sizes: Any) -> Any:  # noqa: A002
     return broadcast(input, shape=full)
 
 
-def expand_as(input: Any, other: Any) -> Any:  # noqa: A002
+def expand_as(input: Any, other: Any) -> Any:
     """``expand`` to the shape of another tensor.
 
     >>> from tracegrad.eager import tensor
@@ -78,7 +78,7 @@ def expand_as(input: Any, other: Any) -> Any:  # noqa: A002
     return expand(input, shape_of(other))
 
 
-def broadcast_to(input: Any, size: Sequence[int]) -> Any:  # noqa: A002
+def broadcast_to(input: Any, size: Sequence[int]) -> Any:
     """``expand`` to a shape.
 
     >>> from tracegrad.eager import tensor
@@ -107,7 +107,7 @@ def _tiled(x: Any, counts: tuple[int, ...]) -> Any:
     return copy(tiled) if 1 not in counts or all(n == 1 for n in counts) else tiled
 
 
-def repeat(input: Any, *sizes: Any) -> Any:  # noqa: A002
+def repeat(input: Any, *sizes: Any) -> Any:
     """The tensor side by side with itself, so often along each dim.
 
     >>> from tracegrad.eager import tensor
@@ -125,7 +125,7 @@ def repeat(input: Any, *sizes: Any) -> Any:  # noqa: A002
     return _tiled(input, counts)
 
 
-def tile(input: Any, *dims: Any) -> Any:  # noqa: A002
+def tile(input: Any, *dims: Any) -> Any:
     """The tensor side by side with itself; missing counts are 1.
 
     >>> from tracegrad.eager import tensor
@@ -138,7 +138,7 @@ def tile(input: Any, *dims: Any) -> Any:  # noqa: A002
     return _tiled(input, (1,) * max(missing, 0) + counts)
 
 
-def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Any:  # noqa: A002
+def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Any:
     """Each element repeated, all equally often or by a count per element.
 
     >>> from tracegrad.eager import tensor
@@ -164,7 +164,7 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, outpu
     return take(x, tensor_like(positions, x), place)
 
 
-def sum_to_size(input: Any, *size: Any) -> Any:  # noqa: A002
+def sum_to_size(input: Any, *size: Any) -> Any:
     """Summed over the dims along which a tensor of that size would be expanded.
 
     >>> from tracegrad.eager import tensor
@@ -206,7 +206,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
     sizes = tuple(numel(x) for x in given)
     grids = [expand(view(x, tuple(-1 if d == k else 1 for d in range(len(sizes)))), sizes) for k, x in enumerate(given)]
     if swap:
-        grids = [transpose(g, 0, 1) for g in (grids[1], grids[0], *grids[2:])]
+        grids[:2] = grids[1], grids[0]
     return tuple(grids)
 
 
@@ -221,7 +221,7 @@ def _unfolded(x: Any, place: int, width: int, step: int) -> Any:
     return permute(cut, axes=(*order, ndim))
 
 
-def unfold(input: Any, dimension: int, size: int, step: int) -> Any:  # noqa: A002
+def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
     """All windows along a dim as a new dim at the end.
 
     >>> from tracegrad.eager import tensor
