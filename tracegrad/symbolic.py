@@ -200,6 +200,8 @@ class Sym(ArrayMethods):
         """The array's shape, concrete while tracing."""
         return self.aval.shape
 
+    plain_shape = shape
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """The array's dtype."""

@@ -15,12 +15,12 @@ from tracegrad.symbolic import Recorder, Sym
 PROGRAMS = {
     "chain": lambda x, w: (maps.tanh(x * 1.5 + 0.3) ** 2 * maps.exp(-x * x)).sum(),
     "broadcast": lambda x, w: ((x + w[0]) / (w[:, :1] ** 2 + 2.0)).sum(),
-    "softmax": lambda x, w: maps.log(maps.exp(x - x.max(1, keepdims=True)).sum(1)).mean(),
+    "softmax": lambda x, w: maps.log(maps.exp(x - reductions.max(x, 1, keepdims=True)).sum(1)).mean(),
     "matrix": lambda x, w: (maps.tanh(x @ w.T) * (w @ x.T)).sum(),
     "views": lambda x, w: (views.concatenate([x, w[:, ::-1]], 1).reshape(2, -1).T[1:, :] ** 3).mean(),
     "gather": lambda x, w: (indexing.take(x, np.array([2, 0, 2]), 1) * w[[0, 1, 0], 1:]).sum(),
     "choice": lambda x, w: maps.select(x > 0, maps.log(maps.maximum(x, 1e-3)), x * w).sum(),
-    "extremes": lambda x, w: x.max() * w.min(0).sum() + reductions.prod(x[0]),
+    "extremes": lambda x, w: x.max() * reductions.min(w, 0).sum() + reductions.prod(x[0]),
     "reuse": lambda x, w: (x * x * x + x * w - x / (1.0 + w * w)).sum(),
     "twice": lambda x, w: (x * w).sum() * (x + w).mean(),
 }

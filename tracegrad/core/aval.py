@@ -81,7 +81,9 @@ def shape_of(value: Any) -> Shape:
 
     ``np.shape`` would go through NumPy's dispatch, which rules must not depend on.
     """
-    shape: Shape = value.shape if hasattr(value, "shape") else np.shape(value)
+    shape: Shape | None = value.shape if type(value) is np.ndarray else getattr(value, "plain_shape", None)
+    if shape is None:
+        shape = value.shape if hasattr(value, "shape") else np.shape(value)
     return shape
 
 

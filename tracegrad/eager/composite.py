@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
@@ -18,8 +18,9 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from tracegrad.autodiff.reverse import active_nodes, pull_back_graph
-from tracegrad.core.aval import Aval
+from tracegrad.core.aval import Aval, broadcast_shapes
 from tracegrad.core.graph import Graph
+from tracegrad.core.graph import Node as GraphNode
 from tracegrad.core.interpret import evaluate
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
@@ -31,6 +32,8 @@ from tracegrad.eager.nodes import Array, Node, Version, freed, unchanged
 from tracegrad.eager.quiet import quiet
 from tracegrad.eager.tensor import Tensor
 from tracegrad.eager.traced import TracedTensor
+from tracegrad.ops.broadcasting import broadcast
+from tracegrad.ops.maps import stop_gradient
 from tracegrad.ops.sources import input as input_op
 from tracegrad.symbolic import Recorder, Sym
 
@@ -53,6 +56,7 @@ class _Step:
     """One node of the graph as it is run: where its operands stand, and where its result goes."""
 
     op: Op
+    compute: Callable[..., Any]
     operands: tuple[int, ...]
     params: Mapping[str, Any]
     result: int
@@ -68,7 +72,7 @@ class _Plan:
     """
 
     inputs: tuple[int, ...]
-    constants: Mapping[int, Any]
+    constants: dict[int, Any]
     forward: tuple[_Step, ...]
     outputs: tuple[int, ...]
     avals: tuple[Aval, ...]
@@ -84,6 +88,8 @@ class _Plan:
     """Positions."""
     kept_values: tuple[int, ...]
     again: tuple[_Step, ...]
+    views: frozenset[int]
+    """Outputs that may be views of an operand, or be it."""
     single: bool
     """Whether the function returns one tensor and not a tuple."""
 
@@ -91,7 +97,13 @@ class _Plan:
 def _run(steps: Sequence[_Step], values: dict[int, Any]) -> None:
     """Run steps on arrays."""
     for step in steps:
-        values[step.result] = step.op.eager(*[values[i] for i in step.operands], **step.params)
+        operands = step.operands
+        if len(operands) == 1:
+            values[step.result] = step.compute(values[operands[0]], **step.params)
+        elif len(operands) == 2:
+            values[step.result] = step.compute(values[operands[0]], values[operands[1]], **step.params)
+        else:
+            values[step.result] = step.compute(*[values[i] for i in operands], **step.params)
 
 
 def _bind(steps: Sequence[_Step], values: dict[int, Any]) -> None:
@@ -143,41 +155,48 @@ def _split(
 ) -> _Plan:
     """Take the joint graph apart into what runs forward, what runs backward, and what goes from one to the other."""
     gradients = joint.outputs[len(outputs) :]
-    forward_ids = graph.ancestors(outputs)
+    operands = {node.id: _operands(joint, node) for node in joint}
     given = set(inputs) | set(cotangents.values())
     varying = set(given)
     for node in joint:
         if any(i in varying for i in node.inputs):
             varying.add(node.id)
-    constants: dict[int, Any] = {}
-    backward_ids: set[int] = set()
-    stack = list(gradients)
-    while stack:
-        i = stack.pop()
-        if i in backward_ids or i in forward_ids or i in given or i not in varying:
-            continue
-        backward_ids.add(i)
-        stack.extend(joint[i].inputs)
-    read = {i for b in backward_ids for i in joint[b].inputs} | set(gradients)
+
+    def behind(ids: Iterable[int], stop: Container[int] = ()) -> set[int]:
+        """The nodes that lead to some and are computed anew, up to where to stop."""
+        found: set[int] = set()
+        stack = list(ids)
+        while stack:
+            i = stack.pop()
+            if i in varying and i not in found and i not in stop:
+                found.add(i)
+                stack.extend(operands[i])
+        return found
+
+    forward_ids = behind(outputs, given)
+    backward_ids = behind(gradients, forward_ids | given)
+    read = {i for b in backward_ids for i in operands[b]} | set(gradients)
     residuals = {i for i in read if i in varying and i not in backward_ids and i not in cotangents.values()}
-    for i in (read | {k for f in forward_ids for k in joint[f].inputs} | set(outputs)) - varying:
+    constants: dict[int, Any] = {}
+    for i in (read | {k for f in forward_ids for k in operands[f]} | set(outputs)) - varying:
         evaluate(joint, i, constants)
+    wanted = {i for i in constants if i in read or i in outputs or any(i in operands[f] for f in forward_ids)}
     kept_outputs = tuple(k for k, node in enumerate(outputs) if node in residuals and node not in inputs)
     held = {outputs[k] for k in kept_outputs}
     kept_values = tuple(sorted(i for i in residuals if i not in inputs and i not in held))
-    again = joint.ancestors(kept_values)
+    again = behind(kept_values, held)
     kept_inputs = tuple(k for k, node in enumerate(inputs) if node in residuals or node in again)
 
-    def steps(ids: set[int]) -> tuple[_Step, ...]:
+    def steps(ids: Iterable[int]) -> tuple[_Step, ...]:
         return tuple(
-            _Step(joint[i].op, joint[i].inputs, joint[i].params, i)
+            _Step(joint[i].op, joint[i].op.eager, operands[i], joint[i].params, i)
             for i in sorted(ids)
-            if i in varying and joint[i].op.kind is not Kind.INPUT
+            if joint[i].op.kind is not Kind.INPUT
         )
 
     return _Plan(
         inputs=tuple(inputs),
-        constants={i: np.asarray(value) for i, value in constants.items()},
+        constants={i: np.asarray(constants[i]) for i in wanted},
         forward=steps(forward_ids),
         outputs=outputs,
         avals=tuple(joint[i].aval for i in outputs),
@@ -188,25 +207,41 @@ def _split(
         kept_inputs=kept_inputs,
         kept_outputs=kept_outputs,
         kept_values=kept_values,
-        again=steps(again - held),
+        again=steps(again),
+        views=frozenset(i for i in outputs if joint[i].op.kind in (Kind.INPUT, Kind.VIEW) or joint[i].op is stop_gradient),
         single=single,
     )
+
+
+def _operands(joint: Graph, node: GraphNode) -> tuple[int, ...]:
+    """The operands of a node; elementwise ops broadcast by themselves in NumPy, in a fifth of the time."""
+    if node.op.kind is not Kind.MAP:
+        return node.inputs
+    plain = tuple(joint[i].inputs[0] if joint[i].op is broadcast else i for i in node.inputs)
+    return plain if broadcast_shapes(*(joint[i].aval.shape for i in plain)) == node.aval.shape else node.inputs
 
 
 # -- arguments taken apart ---------------------------------------------------------------------------------------------
 
 
-def _emptied(value: Any, tensors: list[Any]) -> Any:
+def _emptied(value: Any, tensors: list[Any]) -> Hashable:
     """A hashable stand-in for an argument, with tensors taken out of it; TypeError for what has none."""
+    kind = type(value)
+    if value is None or kind is str:
+        return value  # type: ignore[no-any-return]
+    if kind is int or kind is bool:
+        return kind, value
     if isinstance(value, InPlace):
         tensors.append(value)
-        return _Operand(len(tensors) - 1)
+        array = value._array
+        # the hash of a dtype takes longer than that of its letter
+        return InPlace, array.shape, array.dtype.char
     if isinstance(value, (tuple, list)):
-        return type(value), tuple(_emptied(v, tensors) for v in value)
+        return kind, tuple([_emptied(v, tensors) for v in value])
     if isinstance(value, float):
         return float, value.hex()
     hash(value)
-    return type(value), value
+    return kind, value
 
 
 def _arguments(value: Any, taken: list[int]) -> Any:
@@ -215,7 +250,8 @@ def _arguments(value: Any, taken: list[int]) -> Any:
         taken.append(1)
         return _Operand(len(taken) - 1)
     if isinstance(value, (tuple, list)):
-        return type(value)(_arguments(v, taken) for v in value)
+        parts = [_arguments(v, taken) for v in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     return value
 
 
@@ -224,7 +260,8 @@ def _filled(value: Any, tensors: Sequence[Any]) -> Any:
     if isinstance(value, _Operand):
         return tensors[value.position]
     if isinstance(value, (tuple, list)):
-        return type(value)(_filled(v, tensors) for v in value)
+        parts = [_filled(v, tensors) for v in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if isinstance(value, dict):
         return {k: _filled(v, tensors) for k, v in value.items()}
     return value
@@ -255,26 +292,25 @@ def recorded_as(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 return function(*args, **kwargs)
             tensors: list[Any] = []
             try:
-                key = tuple([_emptied(a, tensors) for a in args]), tuple([(k, _emptied(kwargs[k], tensors)) for k in kwargs])
+                key: tuple[Hashable, ...] = (function, tuple([_emptied(a, tensors) for a in args]))
+                if kwargs:
+                    key = (*key, *[(k, _emptied(kwargs[k], tensors)) for k in kwargs])
             except TypeError:
                 return function(*args, **kwargs)
-            edges = [x._gradient_edge() if x.bind_rank == 1 else _TRACED for x in tensors]
-            if _TRACED in edges or not any(edges):
-                return function(*args, **kwargs)
+            edges = [_edge(x) for x in tensors]
             needs = tuple([edge is not None for edge in edges])
-            arrays = [x._array for x in tensors]
-            full = (function, key, tuple([(a.shape, a.dtype) for a in arrays]), needs, default_dtype.get())
+            if True not in needs or _TRACED in edges:
+                return function(*args, **kwargs)
+            full = (key, needs, default_dtype.get().char)
             plans = _plans.get()
             if plans is None:
                 plans = OrderedDict()
                 _plans.set(plans)
-            if full in plans:
-                plans.move_to_end(full)
-                plan = plans[full]
-            else:
+            plan = plans.get(full, _UNKNOWN)
+            if plan is _UNKNOWN:
                 taken: list[int] = []
                 skeleton = [_arguments(a, taken) for a in args], {k: _arguments(v, taken) for k, v in kwargs.items()}
-                plan = _make_plan(function, skeleton, [Aval(a.shape, a.dtype) for a in arrays], needs)
+                plan = _make_plan(function, skeleton, [Aval(x._array.shape, x._array.dtype) for x in tensors], needs)
                 plans[full] = plan
                 if len(plans) > CAPACITY:
                     plans.popitem(last=False)
@@ -288,6 +324,20 @@ def recorded_as(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 _TRACED: Any = object()
+_UNKNOWN: Any = object()
+
+
+def _edge(x: Tensor) -> Node | None:
+    """The node that cotangents of a tensor go to; for a traced one a mark."""
+    if x._view is not None:
+        return x._gradient_edge()
+    source = x._source
+    if source is None:
+        state = x._state
+        if state is not None and state.requires_grad:
+            return state
+        return _TRACED if x.bind_rank != 1 else None
+    return source
 
 
 # -- running -----------------------------------------------------------------------------------------------------------
@@ -295,31 +345,26 @@ _TRACED: Any = object()
 
 def _apply(name: str, plan: _Plan, tensors: Sequence[Tensor], edges: Sequence[Node | None]) -> Any:
     """Compute a composite and record its node."""
-    values: dict[int, Any] = dict(plan.constants)
+    values: dict[int, Any] = plan.constants.copy()
     for i, x in zip(plan.inputs, tensors, strict=True):
         values[i] = x._array
     quiet.run(_run, plan.forward, values)
-    memory = {id(x._array) for x in tensors} | {id(x._array.base) for x in tensors if x._array.base is not None}
     arrays = []
     for i in plan.outputs:
         out = np.asarray(values[i])
         # an operand that comes back as it is, or a view of it, would share storage unnoticed
-        if id(out) in memory or id(out.base) in memory or not out.flags.writeable:
-            out = out.copy()
-        arrays.append(out)
+        arrays.append(out.copy() if i in plan.views or not out.flags.writeable else out)
     saved: list[tuple[Array, Version | None, int]] = []
     for k in plan.kept_inputs:
         counter = tensors[k]._own_counter()
         saved.append((tensors[k]._array, counter, counter.count))
     node = CompositeNode(name, plan, tensors, edges)
-    results = []
-    for k, array in enumerate(arrays):
-        result = Tensor._wrap(array, node if k in plan.cotangents else None, None, k)
-        results.append(result)
+    results = [Tensor._wrap(array, node if k in plan.cotangents else None, None, k) for k, array in enumerate(arrays)]
     for k in plan.kept_outputs:
         counter = results[k]._own_counter()
         saved.append((results[k]._array, counter, counter.count))
-    saved.extend([(values[i], None, 0) for i in plan.kept_values])
+    for i in plan.kept_values:
+        saved.append((values[i], None, 0))  # noqa: PERF401 - most often there are few
     node.saved = saved
     return results[0] if plan.single else tuple(results)
 
