@@ -68,7 +68,7 @@ def held(value: Any, dtype: np.dtype[Any]) -> Any:
 
 def _finite_stays(value: float, dtype: np.dtype[Any]) -> bool:
     """Whether a finite number is finite in a floating dtype, too."""
-    return not math.isfinite(value) or abs(value) <= np.finfo(dtype).max
+    return not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max)
 
 
 def count_of(function: str, name: str, value: Any) -> int:
