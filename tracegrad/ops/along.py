@@ -194,10 +194,11 @@ def scatter_along(x: Any, indices: Any, src: Any, axis: int, *, trusted: bool = 
     array([5., 0., 1.])
     """
     shape = shape_of(x)
+    src = _cut(src, shape_of(indices))
     if not shape:
-        return reshape(_cut(src, shape_of(indices)), ())
-    flat = flat_positions(indices, shape, axis, trusted=trusted)
-    return reshape(put(_flat(x), flat, _flat(_cut(src, shape_of(indices))), axis=0), shape)
+        indices = reshape(indices, (-1,))
+    flat = flat_positions(indices, shape or (1,), axis, trusted=trusted)
+    return reshape(put(_flat(x), flat, _flat(src), axis=0), shape)
 
 
 def scatter_reduce_along(
@@ -220,7 +221,7 @@ def scatter_reduce_along(
     shape = shape_of(x)
     src = _cut(src, shape_of(indices))
     if not shape:
-        indices, src = reshape(indices, (-1,)), reshape(src, (-1,))
+        indices = reshape(indices, (-1,))
     flat = flat_positions(indices, shape or (1,), axis, trusted=trusted)
     return reshape(combine_at(_flat(x), flat, _flat(src), 0, reduce, include_self), shape)
 

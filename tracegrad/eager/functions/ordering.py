@@ -34,16 +34,19 @@ TopkResult = named_result("topk", "values", "indices")
 # -- sorting ----------------------------------------------------------------------------------------------------------
 
 
-@recorded_as("SortBackward0")
-def _sorted(x: Any, axis: int, descending: bool) -> Pair:
+def _sorted_of(x: Any, axis: int, descending: bool) -> Pair:
     return restored_pair(x, sorting.ordered(line_of(x), axis, descending))
 
 
+_sorted = recorded_as("SortBackward0")(_sorted_of)
+_sorted_stably = recorded_as("SortBackward1")(_sorted_of)
+
+
 def sort(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: int = -1,
     descending: bool = False,
-    stable: bool = False,
+    stable: bool | None = None,
     *,
     axis: int | None = None,
 ) -> Any:
@@ -56,10 +59,11 @@ def sort(
     indices=tensor([1, 2, 0]))
     """
     place = one_dim(dim if axis is None else axis, len(shape_of(input)))
-    return SortResult(*_sorted(input, place, bool(descending)))
+    # PyTorch has a function of its own for sorting with stable=, which here changes nothing
+    return SortResult(*(_sorted if stable is None else _sorted_stably)(input, place, bool(descending)))
 
 
-def msort(input: Any) -> Any:  # noqa: A002
+def msort(input: Any) -> Any:
     """The elements in order along the first dim.
 
     >>> from tracegrad.eager import tensor
@@ -71,7 +75,7 @@ def msort(input: Any) -> Any:  # noqa: A002
 
 
 def argsort(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: int = -1,
     descending: bool = False,
     stable: bool = False,
@@ -94,11 +98,11 @@ def _topk(x: Any, k: int, axis: int, largest: bool) -> Pair:
 
 
 def topk(
-    input: Any,  # noqa: A002
+    input: Any,
     k: int,
     dim: int = -1,
     largest: bool = True,
-    sorted: bool = True,  # noqa: A002
+    sorted: bool = True,
     *,
     axis: int | None = None,
 ) -> Any:
@@ -128,7 +132,7 @@ def _kthvalue(x: Any, k: int, axis: int, keep: bool) -> Pair:
 
 
 def kthvalue(
-    input: Any,  # noqa: A002
+    input: Any,
     k: int,
     dim: int = -1,
     keepdim: bool = False,
@@ -168,7 +172,7 @@ _nanmedian_along = recorded_as("NanmedianBackward1")(_median_along_of)
 
 
 def median(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: int | None = None,
     keepdim: bool = False,
     *,
@@ -190,7 +194,7 @@ def median(
 
 
 def nanmedian(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: int | None = None,
     keepdim: bool = False,
     *,
@@ -224,7 +228,7 @@ def _mode(x: Any, axis: int, keep: bool) -> Pair:
 
 
 def mode(
-    input: Any,  # noqa: A002
+    input: Any,
     dim: int = -1,
     keepdim: bool = False,
     *,
@@ -291,7 +295,7 @@ def _quantile(name: str, x: Any, q: Any, dim: int | None, keep: bool, how: str) 
 
 
 def quantile(
-    input: Any,  # noqa: A002
+    input: Any,
     q: Any,
     dim: int | None = None,
     keepdim: bool = False,
@@ -312,7 +316,7 @@ def quantile(
 
 
 def nanquantile(
-    input: Any,  # noqa: A002
+    input: Any,
     q: Any,
     dim: int | None = None,
     keepdim: bool = False,
