@@ -27,7 +27,7 @@ __all__ = ["bincount", "bucketize", "histc", "searchsorted", "unique", "unique_c
 
 def searchsorted(
     sorted_sequence: Any,
-    input: Any,  # noqa: A002
+    input: Any,
     *,
     out_int32: bool = False,
     right: bool = False,
@@ -57,7 +57,7 @@ def searchsorted(
     return cast(found, dtype=np.dtype(np.int32)) if out_int32 else found
 
 
-def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:  # noqa: A002
+def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
     """The number of the bucket between boundaries that each element falls into.
 
     >>> from tracegrad.eager import tensor
@@ -124,8 +124,8 @@ def _unique(x: Any, adjacent: bool, return_inverse: bool, return_counts: bool, d
 
 
 def unique(
-    input: Any,  # noqa: A002
-    sorted: bool = True,  # noqa: A002
+    input: Any,
+    sorted: bool = True,
     return_inverse: bool = False,
     return_counts: bool = False,
     dim: int | None = None,
@@ -142,7 +142,7 @@ def unique(
 
 
 def unique_consecutive(
-    input: Any,  # noqa: A002
+    input: Any,
     return_inverse: bool = False,
     return_counts: bool = False,
     dim: int | None = None,
@@ -156,7 +156,7 @@ def unique_consecutive(
     return _unique(input, True, return_inverse, return_counts, dim)
 
 
-def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:  # noqa: A002
+def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     """How often each of 0, 1, 2, … occurs, or the sum of the weights where it does; no gradient flows.
 
     >>> from tracegrad.eager import tensor
@@ -185,7 +185,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:  # noq
     return tensor_like(total, input)
 
 
-def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:  # noqa: A002
+def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     """How many elements fall into each of equal bins; equal bounds stand for the extremes. No gradient flows.
 
     >>> from tracegrad.eager import tensor

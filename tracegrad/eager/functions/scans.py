@@ -35,7 +35,7 @@ def _cumprod(x: Any, axis: int, dtype: Any) -> Any:
     return restored(x, scans.running_product(line_of(as_dtype(x, dtype)), axis=axis))
 
 
-def cumsum(input: Any, dim: int | None = None, *, dtype: Any = None, axis: int | None = None) -> Any:  # noqa: A002
+def cumsum(input: Any, dim: int | None = None, *, dtype: Any = None, axis: int | None = None) -> Any:
     """The sums up to each element along a dim; integers and bools are summed as int64.
 
     >>> from tracegrad.eager import tensor
@@ -48,7 +48,7 @@ def cumsum(input: Any, dim: int | None = None, *, dtype: Any = None, axis: int |
     return scans.running_sum(input, axis=place) if wide is None and shape_of(input) else _cumsum(input, place, wide)
 
 
-def cumprod(input: Any, dim: int | None = None, *, dtype: Any = None, axis: int | None = None) -> Any:  # noqa: A002
+def cumprod(input: Any, dim: int | None = None, *, dtype: Any = None, axis: int | None = None) -> Any:
     """The products up to each element along a dim; the gradient is right with zeros among the factors.
 
     >>> from tracegrad.eager import tensor
@@ -70,7 +70,7 @@ def _cummin(x: Any, axis: int) -> Pair:
     return restored_pair(x, scans.cummin(line_of(x), axis))
 
 
-def cummax(input: Any, dim: int | None = None, *, axis: int | None = None) -> Any:  # noqa: A002
+def cummax(input: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
     """The greatest element so far along a dim, and where it stands: of equal ones the latest.
 
     >>> from tracegrad.eager import tensor
@@ -80,7 +80,7 @@ def cummax(input: Any, dim: int | None = None, *, axis: int | None = None) -> An
     return CummaxResult(*_cummax(input, place_of("cummax", input, dim, axis)))
 
 
-def cummin(input: Any, dim: int | None = None, *, axis: int | None = None) -> Any:  # noqa: A002
+def cummin(input: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
     """The smallest element so far along a dim, and where it stands: of equal ones the latest.
 
     >>> from tracegrad.eager import tensor
@@ -95,7 +95,7 @@ def _logcumsumexp(x: Any, axis: int) -> Any:
     return restored(x, scans.logcumsumexp(line_of(x), axis))
 
 
-def logcumsumexp(input: Any, dim: int | None = None, *, axis: int | None = None) -> Any:  # noqa: A002
+def logcumsumexp(input: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
     """The logarithms of the running sums of exponentials along a dim, without overflow; DtypeError for integers.
 
     >>> from tracegrad.eager import tensor
