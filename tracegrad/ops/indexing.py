@@ -10,6 +10,7 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from tracegrad.core.aval import Aval, Shape, broadcast_shapes, normalise_axis, shape_of
 from tracegrad.core.op import FLAT, Kind, Op, Rule, Sample, Values, linear
 from tracegrad.errors import DtypeError, ShapeError, TraceError
+from tracegrad.ops.broadcasting import reshape_to
 from tracegrad.ops.comparisons import logical_and
 from tracegrad.ops.maps import add, cast, multiply, select
 from tracegrad.ops.sources import TRACED, running_index
@@ -371,6 +373,40 @@ def _result_shape(key: _Key) -> Shape:
     return tuple(shape)
 
 
+_BASIC = frozenset((int, type(None), type(Ellipsis)))
+
+
+def _coded(key: Any) -> tuple[Any, ...] | None:
+    """A key of ints, slices, None and Ellipsis as something hashable; None for other keys."""
+    code: list[Any] = []
+    for part in key if type(key) is tuple else (key,):
+        kind = type(part)
+        if kind is slice:
+            bounds = (part.start, part.stop, part.step)
+            if any(type(b) is not int and b is not None for b in bounds):
+                return None
+            code.append(bounds)
+        elif kind in _BASIC:
+            code.append(part)
+        else:
+            return None
+    return tuple(code)
+
+
+@lru_cache(maxsize=4096)
+def _basic_steps(shape: Shape, code: tuple[Any, ...]) -> tuple[tuple[Op, dict[str, Any]], ...]:
+    """The view ops that read a basic key: a slice, a reversal and a reshape, as far as they are needed."""
+    key = _understand(tuple(slice(*part) if type(part) is tuple else part for part in code), shape)
+    steps: list[tuple[Op, dict[str, Any]]] = []
+    if key.sizes != shape or any(s != 1 for s in key.steps):
+        steps.append((strided_slice, {"starts": key.starts, "sizes": key.sizes, "steps": key.steps}))
+    if key.flipped:
+        steps.append((reverse, {"axes": key.flipped}))
+    if (result := _result_shape(key)) != key.sizes:
+        steps.append((reshape_to, {"shape": result}))
+    return tuple(steps)
+
+
 def getitem(x: Any, key: Any) -> Any:
     """``x[key]`` by NumPy's rules: integers, slices, Ellipsis, None, integer arrays and concrete boolean masks.
 
@@ -380,6 +416,11 @@ def getitem(x: Any, key: Any) -> Any:
     array([[2, 0],
            [5, 3]])
     """
+    code = _coded(key)
+    if code is not None:
+        for op, params in _basic_steps(shape_of(x), code):
+            x = op(x, **params)
+        return x
     split = _understand(key, shape_of(x))
     block = split.block(x)
     if split.arrays:
