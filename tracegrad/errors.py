@@ -15,6 +15,7 @@ __all__ = [
     "EscapeError",
     "FileFormatError",
     "Frame",
+    "GradcheckError",
     "MissingAttributeError",
     "ShapeError",
     "TapeError",
@@ -144,6 +145,10 @@ class DifferentiationError(TracegradError, TypeError):
 
 class TapeError(TracegradError, RuntimeError):
     """A use of an eager tensor that its record forbids: a graph already freed, a value changed, a backward without a start."""
+
+
+class GradcheckError(TracegradError, RuntimeError):
+    """A gradient that differs from what differences say."""
 
 
 class TreeError(TracegradError, TypeError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -153,6 +153,11 @@ class Tensor(Conversions):
         if slot:
             self._slot = slot
         return self
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """PyTorch's methods, which ``surface.with_methods`` gives to the class."""
 
     # -- computing ----------------------------------------------------------------------------------------------------
 
