@@ -259,7 +259,7 @@ def zipped(name):
         (zipped(b"arr_0.npy"), "it is an archive of NumPy arrays"),
         (b"\x93NUMPY\x01\x00" + b"\0" * 64, "it is a NumPy array"),
         (b"", "it is empty"),
-        (b"these are words and no numbers", "header too large"),
+        (b"these are words and no numbers", "is not a safetensors file: .*[hH]eader"),
         (safetensors.numpy.save({"w": np.ones(9)})[:-8], "is not a safetensors file"),
     ],
 )
