@@ -165,34 +165,7 @@ class Tensor(Conversions):
         """Compute an op on tensors, arrays and numbers, and record it if a gradient can flow through it."""
         if len(operands) == 1 and self._array.dtype.kind in "fc":
             return self._bind_one(op, params)
-        arrays: list[Any] = []
-        sources: list[Node | None] = []
-        slots: list[int] | None = None
-        dtype = self._array.dtype
-        plain = dtype.kind in "fc"
-        recorded = False
-        for x in operands:
-            if isinstance(x, Tensor):
-                array = x._array
-                if x._view is not None:
-                    follow(x)
-                source = x._source
-                if source is None:
-                    state = x._state
-                    if state is not None and state.requires_grad:
-                        source = state
-                        recorded = True
-                else:
-                    recorded = True
-                    if x._slot:
-                        slots = slots or [0] * len(operands)
-                        slots[len(sources)] = x._slot
-                if array.dtype is not dtype:
-                    plain = plain and array.dtype == dtype
-            else:
-                array, source, plain = x, None, False
-            arrays.append(array)
-            sources.append(source)
+        arrays, sources, slots, plain = _taken_apart(operands, self._array.dtype)
         kept = arrays if plain else coerce(op, arrays)
         try:
             out = quiet.run(op.eager, *kept, **params) if params else quiet.run(op.eager, *kept)
@@ -207,14 +180,11 @@ class Tensor(Conversions):
                 result._array = result._array.copy()
             else:
                 note_view(result, op, params, operands)
-        if recorded:
-            if recording.get():
-                if result._array.dtype.kind in "fc":
-                    found = plan(op, tuple([s is not None for s in sources]), kept, params)
-                    if found.active:
-                        result._source = record(op, params, found, operands, kept, sources, slots, result)
-            elif inferring.get():
-                result._inference = True
+        if slots is not None and recording.get():
+            if result._array.dtype.kind in "fc":
+                found = plan(op, tuple([s is not None for s in sources]), kept, params)
+                if found.active:
+                    result._source = record(op, params, found, operands, kept, sources, slots, result)
         elif inferring.get():
             result._inference = True
         return result
@@ -600,6 +570,41 @@ class Tensor(Conversions):
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if self._array.ndim == 0 and spec else format(repr(self), spec)
+
+
+def _taken_apart(operands: Sequence[Any], dtype: np.dtype[Any]) -> tuple[list[Any], list[Node | None], list[int] | None, bool]:
+    """What operands hold and where they come from.
+
+    Returns arrays or numbers; nodes; slots, None if no gradient flows; and whether all are arrays of one float dtype.
+    """
+    arrays: list[Any] = []
+    sources: list[Node | None] = []
+    slots = [0] * len(operands)
+    plain = dtype.kind in "fc"
+    recorded = False
+    for k, x in enumerate(operands):
+        if not isinstance(x, Tensor):
+            arrays.append(x)
+            sources.append(None)
+            plain = False
+            continue
+        array = x._array
+        if x._view is not None:
+            follow(x)
+        source = x._source
+        if source is None:
+            state = x._state
+            if state is not None and state.requires_grad:
+                source = state
+                recorded = True
+        else:
+            recorded = True
+            slots[k] = x._slot
+        if array.dtype is not dtype:
+            plain = plain and array.dtype == dtype
+        arrays.append(array)
+        sources.append(source)
+    return arrays, sources, slots if recorded else None, plain
 
 
 _new = Tensor.__new__

@@ -187,9 +187,7 @@ def _rows(outputs: Sequence[Tensor], given: Sequence[Tensor], create_graph: bool
     """Per output and input the block of the Jacobian, row by row."""
     found = []
     for y in outputs:
-        rows = []
-        for unit in _units(y):
-            rows.append(_grads([y], given, [unit], create_graph, strict))
+        rows = [_grads([y], given, [unit], create_graph, strict) for unit in _units(y)]
         found.append([_stacked([row[k] for row in rows], (*y.shape, *x.shape), x) for k, x in enumerate(given)])
     return found
 

@@ -49,12 +49,12 @@ def gradcheck(
     >>> gradcheck(lambda x: x.sin(), (tensor([0.5, 1.0], dtype=float64, requires_grad=True),))
     True
     """
-    given = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    given: list[Any] = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
     places = [k for k, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
     try:
         if not places:
             raise GradcheckError(
-                "gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True.",
+                "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True.",
                 where=user_frame(),
             )
         with enable_grad():
@@ -70,7 +70,8 @@ def gradcheck(
                 numerical = _numerical(func, given, k, j, eps)
                 if not np.allclose(a, numerical, rtol, atol, equal_nan=False):
                     raise GradcheckError(
-                        f"Jacobian mismatch for output {j} with respect to input {k},\nnumerical:\n{numerical}\nanalytical:\n{a}\n",
+                        f"Jacobian mismatch for output {j} with respect to input {k},\nnumerical:\n{numerical}\n"
+                        f"analytical:\n{a}\n",
                         fix=_advice(given[k]),
                         where=user_frame(),
                     )
@@ -101,7 +102,7 @@ def gradgradcheck(
     >>> gradgradcheck(lambda x: x.sin(), (tensor([0.5, 1.0], dtype=float64, requires_grad=True),))
     True
     """
-    given = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+    given: list[Any] = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
     places = [k for k, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
     with enable_grad():
         outputs = [y for y in _outputs(func(*given)) if y.dtype.kind in "fc"]
