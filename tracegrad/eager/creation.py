@@ -153,7 +153,7 @@ def like(
 
 
 def zeros_like(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     *,
     dtype: Any = None,
     device: Any = None,
@@ -169,7 +169,7 @@ def zeros_like(
 
 
 def ones_like(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     *,
     dtype: Any = None,
     device: Any = None,
@@ -185,7 +185,7 @@ def ones_like(
 
 
 def full_like(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     fill_value: Any,
     *,
     dtype: Any = None,
@@ -204,7 +204,7 @@ def full_like(
 
 
 def empty_like(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     *,
     dtype: Any = None,
     device: Any = None,

@@ -65,9 +65,9 @@ short = int16
 long = int64
 cfloat = complex64
 cdouble = complex128
-float = float32  # noqa: A001 - PyTorch's names for these three
-int = int32  # noqa: A001
-bool = np.dtype(np.bool_)  # noqa: A001
+float = float32
+int = int32
+bool = np.dtype(np.bool_)
 
 _KNOWN = frozenset(
     (bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64, complex64, complex128),
@@ -166,7 +166,7 @@ class finfo:  # noqa: N801 - PyTorch's name
 
     __slots__ = ("bits", "dtype", "eps", "max", "min", "resolution", "smallest_normal", "tiny")
 
-    def __init__(self, type: Any = None) -> None:  # noqa: A002 - PyTorch's name
+    def __init__(self, type: Any = None) -> None:
         d = default_dtype.get() if type is None else as_dtype(type)
         if d.kind not in "fc":
             raise DtypeError(
@@ -200,7 +200,7 @@ class iinfo:  # noqa: N801 - PyTorch's name
 
     __slots__ = ("bits", "dtype", "max", "min")
 
-    def __init__(self, type: Any) -> None:  # noqa: A002 - PyTorch's name
+    def __init__(self, type: Any) -> None:
         d = as_dtype(type)
         if d.kind not in "iu":
             floating = d.kind in "fc"
