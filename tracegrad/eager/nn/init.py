@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from tracegrad.eager.distributions import normal_array, uniform_array
+from tracegrad.eager.generators import source
 from tracegrad.eager.modes import no_grad
-from tracegrad.eager.random import normal_array, source, uniform_array
 from tracegrad.eager.tensor import Tensor
 
 __all__ = [

@@ -218,6 +218,8 @@ class MultiheadAttention(Module):
                 raise RuntimeError(f"only bool and floating types of {name} are supported")
             shape = tuple(mask.shape)
             rank = len(shape)
+            wanted: tuple[int, ...]
+            view: tuple[int, ...]
             if name == "key_padding_mask":
                 wanted, view = (batch, keys), (batch, 1, 1, keys)
             elif rank == 2:

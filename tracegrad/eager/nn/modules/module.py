@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
+from tracegrad.eager.nn.modules.backward_hooks import Passage
 from tracegrad.eager.nn.modules.conversion import Convertible
 from tracegrad.eager.nn.modules.hooks import CallStyle, ModuleHooks, RemovableHandle
 from tracegrad.eager.nn.modules.state import Stateful
@@ -77,12 +78,18 @@ class Module(Stateful, Convertible):
         result = None
         try:
             args, kwargs = self._run_pre_hooks(args, kwargs)
+            passage = None
+            if self._backward_hooks or self._backward_pre_hooks:
+                passage = Passage(self, self._backward_hooks, self._backward_pre_hooks)
+                args = passage.start(args)
             result = self.forward(*args, **kwargs)
             while waiting:
                 # taken off first: a hook that raised has been called
                 hook, style = waiting.pop(0)
                 changed = _call_hook(hook, style, self, args, kwargs, result)
                 result = result if changed is None else changed
+            if passage is not None:
+                result = passage.end(result)
         except Exception:
             for hook, style in waiting:
                 if style.always_call:
@@ -143,6 +150,21 @@ class Module(Stateful, Convertible):
         always_call: call it also where ``forward`` raised.
         """
         return self._forward_hooks.add(hook, CallStyle(with_kwargs, always_call), prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call ``hook(module, grad_output)`` where a backward enters; what it returns replaces the cotangents."""
+        return self._backward_pre_hooks.add(hook, prepend=prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call a hook where a backward leaves the module.
+
+        Parameters
+        ----------
+        hook: called as ``hook(module, grad_input, grad_output)`` with tuples of cotangents, None for those of values
+            that carry none; what it returns replaces ``grad_input``.
+        prepend: run it before the hooks that are there.
+        """
+        return self._backward_hooks.add(hook, prepend=prepend)
 
     # -- modes --------------------------------------------------------------------------------------------------------
 

@@ -104,9 +104,10 @@ class _BatchNorm(_Normalisation):
             self.num_batches_tracked[...] = self.num_batches_tracked + 1
             if self.momentum is None:  # the mean of all batches
                 factor = 1.0 / float(self.num_batches_tracked)
-        running = (self.running_mean, self.running_var) if not self.training or self.track_running_stats else (None, None)
-        own_statistics = self.training or (self.running_mean is None and self.running_var is None)
-        return functional.batch_norm(input, *running, self.weight, self.bias, own_statistics, factor, self.eps)
+        use = not self.training or self.track_running_stats
+        running_mean, running_var = (self.running_mean, self.running_var) if use else (None, None)
+        own = self.training or (self.running_mean is None and self.running_var is None)
+        return functional.batch_norm(input, running_mean, running_var, self.weight, self.bias, own, factor, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):

@@ -67,7 +67,7 @@ class _Recurrent(Module):
         self.reset_parameters()
 
     def _check(self) -> None:
-        rate = self.dropout
+        rate: Any = self.dropout
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
             raise ValueError(
                 "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"

@@ -31,8 +31,6 @@ class IncompatibleKeys(NamedTuple):
             return "<All keys matched successfully>"
         return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
-    __str__ = __repr__
-
 
 class StateDict(OrderedDict[str, Any]):
     """The tensors of a module by dotted name; ``_metadata`` has the version of each module's layout."""
@@ -143,7 +141,8 @@ class Stateful(Registry):
         local = dict(loading.metadata.get(prefix[:-1], {}))
         if loading.assign:
             local["assign_to_params_buffers"] = True
-        self._load_from_state_dict(state, prefix, local, loading.strict, *loading.incompatible, loading.errors)
+        missing, unexpected = loading.incompatible
+        self._load_from_state_dict(state, prefix, local, loading.strict, missing, unexpected, loading.errors)
         for name, module in self._modules.items():
             if module is not None:
                 below = f"{prefix}{name}."

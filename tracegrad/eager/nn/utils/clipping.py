@@ -6,10 +6,11 @@ import math
 import warnings
 from collections.abc import Iterable
 
-import numpy as np
-
+from tracegrad.eager.functions.joining import stack
+from tracegrad.eager.functions.reductions import norm
 from tracegrad.eager.modes import no_grad
 from tracegrad.eager.tensor import Tensor
+from tracegrad.ops.maps import minimum
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
@@ -41,8 +42,8 @@ def get_total_norm(
     if not given:
         return Tensor(0.0)
     p = float(norm_type)
-    norms = [np.linalg.norm(np.ravel(g.detach().numpy()), p).astype(g.dtype) for g in given]
-    total = Tensor(np.linalg.norm(np.stack(norms), p))
+    with no_grad():
+        total: Tensor = norm(stack([norm(g, p) for g in given]), p)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"The total norm of order {p} for gradients from `parameters` is non-finite, so it cannot be clipped. To "
@@ -57,10 +58,9 @@ def clip_grads_with_norm_(
     """Scale gradients in place by ``max_norm / total_norm`` where that is below 1; the norm may come from elsewhere."""
     with no_grad():
         # PyTorch's guard against a norm of zero
-        ratio = max_norm / (total_norm.detach().numpy() + np.asarray(1e-6, total_norm.dtype))
-        factor = np.minimum(ratio, 1.0)
+        factor = minimum(max_norm / (total_norm + 1e-6), 1.0)
         for g in _gradients(parameters):
-            g[...] = g.detach().numpy() * factor.astype(g.dtype)
+            g *= factor
 
 
 def clip_grad_norm_(
@@ -110,4 +110,4 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
     limit = float(clip_value)
     with no_grad():
         for g in _gradients(parameters):
-            g[...] = np.clip(g.detach().numpy(), -limit, limit)
+            g[...] = g.clip(-limit, limit)
