@@ -17,6 +17,7 @@ from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
 from tracegrad.eager import Tensor
 from tracegrad.errors import DtypeError, TraceError
+from tracegrad.pipeline import Compilation
 from tracegrad.symbolic import Recorder, Sym
 from tracegrad.trace.tracer import Argument, Static, Traced, trace
 
@@ -34,6 +35,21 @@ class Stats:
     cache_hits: int = 0
     kernels: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def count(self, compilation: Compilation) -> None:
+        """Add a compilation."""
+        for stage, seconds in compilation.seconds.items():
+            self.spent(stage, seconds)
+        if compilation.loaded is not None and compilation.generated is not None:
+            self.kernels = compilation.generated.kernels
+            if compilation.loaded.from_cache:
+                self.cache_hits += 1
+            else:
+                self.compiles += 1
+
+    def spent(self, stage: str, seconds: float) -> None:
+        """Add to the time of a stage."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +179,10 @@ class Family:
                 entries.append(_entry(leaf, path))
         began = time.perf_counter()
         traced = trace(self.function, call.tree, entries, name=self.name)
-        self.count("trace", time.perf_counter() - began)
+        self.stats.spent("trace", time.perf_counter() - began)
         self.stats.traces += 1
         self.traces[key] = traced
         return traced
-
-    def count(self, stage: str, seconds: float) -> None:
-        """Add to the time of a stage."""
-        self.stats.seconds[stage] = self.stats.seconds.get(stage, 0.0) + seconds
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:

@@ -197,27 +197,16 @@ class Compiled(Generic[P, R]):
             compilation = compile_graph(
                 traced.graph, wrt, keep_value=self._want != GRADIENT, native=self._family.options.native
             )
-            self._count(compilation)
+            self._family.stats.count(compilation)
             assert compilation.run is not None
             assert compilation.joint is not None
             plain = traced.inputs == tuple(range(len(call.leaves))) and not traced.captured
             surrounded = any(isinstance(capture.read(), Tensor) for capture in traced.captured)
             native = self._family.options.native
-            taped = TapedProgram(compilation.joint, native=native, count=self._count, run=compilation.run)
+            taped = TapedProgram(compilation.joint, native=native, count=self._family.stats.count, compilation=compilation)
             bound = _Bound(traced, compilation, finish, compilation.run, plain, taped, surrounded)
             self._programs[key] = bound
             return bound
-
-    def _count(self, compilation: Compilation) -> None:
-        stats = self._family.stats
-        for stage, seconds in compilation.seconds.items():
-            self._family.count(stage, seconds)
-        if compilation.loaded is not None and compilation.generated is not None:
-            stats.kernels = compilation.generated.kernels
-            if compilation.loaded.from_cache:
-                stats.cache_hits += 1
-            else:
-                stats.compiles += 1
 
     def _results(self, call: Call, traced: Traced) -> tuple[tuple[int, ...] | None, Callable[[list[Any]], Any]]:
         """The input nodes to differentiate, and how a run's outputs become the caller's result."""
@@ -321,7 +310,7 @@ class Compiled(Generic[P, R]):
         traced, _ = self._traced_key(call)
         wrt, finish = self._results(call, traced)
         compilation = compile_graph(traced.graph, wrt, keep_value=self._want != GRADIENT, native=False)
-        self._count(compilation)
+        self._family.stats.count(compilation)
         graph = compilation.joint
         assert graph is not None
         recorder.inherit(traced.reads, traced.captured)

@@ -23,7 +23,7 @@ from tracegrad.eager.anomaly import detecting
 from tracegrad.eager.modes import inferring, recording
 from tracegrad.eager.nodes import Node, Version, freed, unchanged
 from tracegrad.ops.pullback import absorbing_product
-from tracegrad.pipeline import Compilation, Run, compile_graph
+from tracegrad.pipeline import Compilation, compile_graph
 from tracegrad.trace.inline import prune
 
 Saved = tuple[Any, Version | None, int]
@@ -53,28 +53,36 @@ class TapedProgram:
     graph: frozen; its inputs are the arguments of a call.
     native: False for the interpreter.
     count: told of each compilation.
-    run: the compiled graph, where there is one already.
+    compilation: of the graph, where there is one already.
     """
 
-    def __init__(self, graph: Graph, *, native: bool, count: Callable[[Compilation], None], run: Run | None = None) -> None:
+    def __init__(
+        self, graph: Graph, *, native: bool, count: Callable[[Compilation], None], compilation: Compilation | None = None
+    ) -> None:
         self.graph = graph
         self.native = native
         self.count = count
         self.avals = tuple([graph[i].aval for i in graph.outputs])
-        self._run = run
+        self._compilation: Compilation | None = compilation
         self._pullbacks: dict[tuple[int, ...], Pullback | None] = {}
         self._lock = threading.RLock()
 
+    @property
+    def compilation(self) -> Compilation:
+        """What the compiler has made of the graph."""
+        if self._compilation is None:
+            with self._lock:
+                if self._compilation is None:
+                    made = compile_graph(self.graph, native=self.native)
+                    self.count(made)
+                    self._compilation = made
+        return self._compilation
+
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         """The outputs for arrays and numbers, without a record."""
-        if self._run is None:
-            with self._lock:
-                if self._run is None:
-                    compilation = compile_graph(self.graph, native=self.native)
-                    self.count(compilation)
-                    self._run = compilation.run
-        assert self._run is not None
-        return self._run(arrays)
+        found = self._compilation or self.compilation
+        assert found.run is not None
+        return found.run(arrays)
 
     def __call__(self, arguments: Sequence[Any]) -> list[Tensor]:
         """The outputs as fresh tensors, recorded as one node where a gradient can flow.

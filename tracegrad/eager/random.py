@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from tracegrad.eager.generators import (
 from tracegrad.eager.scalars import count_of, number
 from tracegrad.eager.size import size_of
 from tracegrad.eager.tensor import Tensor
+from tracegrad.eager.traced import redrawing
 from tracegrad.errors import DtypeError, ShapeError
 
 __all__ = [
@@ -61,6 +63,19 @@ __all__ = [
 Array = np.ndarray[Any, Any]
 
 
+def _drawn(draw: Callable[[np.random.Generator], Array], generator: Generator | None, requires_grad: bool = False) -> Tensor:
+    """A random tensor; while a program is traced an input of it, drawn anew at each call."""
+    anew = redrawing.get()
+    return made(draw(source(generator)), requires_grad) if anew is None else anew(draw, generator)
+
+
+def _laid_as(found: Tensor, drawn: Array) -> Array:
+    """Numbers in the layout of another tensor."""
+    result = np.empty_like(found._array)
+    result[...] = drawn
+    return result
+
+
 def rand(
     *shape: Any,
     size: Any = None,
@@ -76,7 +91,8 @@ def rand(
     """
     check_device(device)
     sizes = size_of("rand", shape, size)
-    return made(uniform_array(source(generator), sizes, chosen_dtype(dtype)), requires_grad)
+    d = chosen_dtype(dtype)
+    return _drawn(lambda rng: uniform_array(rng, sizes, d), generator, requires_grad)
 
 
 def randn(
@@ -94,7 +110,8 @@ def randn(
     """
     check_device(device)
     sizes = size_of("randn", shape, size)
-    return made(normal_array(source(generator), sizes, chosen_dtype(dtype)), requires_grad)
+    d = chosen_dtype(dtype)
+    return _drawn(lambda rng: normal_array(rng, sizes, d), generator, requires_grad)
 
 
 def randint(
@@ -138,7 +155,8 @@ def randint(
         )
     first, last = _bound("randint", "low", 0 if low is None else low), _bound("randint", "high", high)
     d = chosen_dtype(dtype, int64)
-    return made(integer_array(source(generator), size_of("randint", (size,)), d, first, last), requires_grad)
+    sizes = size_of("randint", (size,))
+    return _drawn(lambda rng: integer_array(rng, sizes, d, first, last), generator, requires_grad)
 
 
 def _bound(function: str, name: str, value: Any) -> int:
@@ -158,8 +176,8 @@ def randperm(
     [0, 1, 2]
     """
     check_device(device)
-    order = source(generator).permutation(count_of("randperm", "n", n))
-    return made(order.astype(chosen_dtype(dtype, int64)), requires_grad)
+    count, d = count_of("randperm", "n", n), chosen_dtype(dtype, int64)
+    return _drawn(lambda rng: rng.permutation(count).astype(d), generator, requires_grad)
 
 
 def rand_like(
@@ -176,9 +194,8 @@ def rand_like(
     >>> rand_like(Tensor([1.0, 2.0])).shape == (2,)
     True
     """
-    result = like("rand_like", input, dtype, device, memory_format, requires_grad)
-    result._array[...] = uniform_array(source(generator), result.shape, result.dtype)
-    return result
+    found = like("rand_like", input, dtype, device, memory_format, False)
+    return _drawn(lambda rng: _laid_as(found, uniform_array(rng, found.shape, found.dtype)), generator, requires_grad)
 
 
 def randn_like(
@@ -195,9 +212,8 @@ def randn_like(
     >>> randn_like(Tensor([1.0, 2.0])).shape == (2,)
     True
     """
-    result = like("randn_like", input, dtype, device, memory_format, requires_grad)
-    result._array[...] = normal_array(source(generator), result.shape, result.dtype)
-    return result
+    found = like("randn_like", input, dtype, device, memory_format, False)
+    return _drawn(lambda rng: _laid_as(found, normal_array(rng, found.shape, found.dtype)), generator, requires_grad)
 
 
 def randint_like(
@@ -251,10 +267,8 @@ def normal(
                 where=user_frame(),
             )
         spread = number("normal", "std", std)
-        drawn = normal_array(
-            source(generator), size_of("normal", (size,)), chosen_dtype(dtype), number("normal", "mean", mean), spread
-        )
-        return made(drawn, requires_grad)
+        sizes, d, centre = size_of("normal", (size,)), chosen_dtype(dtype), number("normal", "mean", mean)
+        return _drawn(lambda rng: normal_array(rng, sizes, d, centre, spread), generator, requires_grad)
     if size is not None:
         raise DtypeError("normal() of tensors has their shape", fix="leave size out", where=user_frame())
     middle, spread = values_of(mean), values_of(std)

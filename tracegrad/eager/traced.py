@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, NoReturn, Self
 
 import numpy as np
 
-from tracegrad.core.op import Op
+from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.inplace import InPlace
+from tracegrad.eager.modes import recording
 from tracegrad.eager.promote import coerce
 from tracegrad.eager.tensor import Tensor
 from tracegrad.errors import EscapeError
 from tracegrad.ops.maps import copy as copy_of
 from tracegrad.ops.maps import stop_gradient
-from tracegrad.symbolic import Sym
+from tracegrad.symbolic import Recorder, Sym
+
+redrawing: ContextVar[Callable[[Callable[[np.random.Generator], Any], Any], Tensor] | None] = ContextVar(
+    "redrawing", default=None
+)
+"""While a program is traced: makes a random tensor an input that each call draws anew, from ``(draw, generator)``."""
 
 
 class TracedTensor(Tensor):
@@ -33,11 +40,12 @@ class TracedTensor(Tensor):
 
     def bind_op(self, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Tensor:
         """Append an op, its operands promoted as PyTorch promotes them."""
-        values = [x._array if isinstance(x, InPlace) else x for x in operands]
-        recorder = self._array.recorder
         # arrays from outside are looked up before they are cast
-        values = [recorder.operand(v) if isinstance(v, np.ndarray) else v for v in values]
-        return TracedTensor(self._array.bind_op(op, coerce(op, values), params))
+        values = [operand(self._array.recorder, x) for x in operands]
+        result = TracedTensor(self._array.bind_op(op, coerce(op, values), params))
+        if not recording.get() and op is not stop_gradient and op.kind is not Kind.VIEW and result.dtype.kind in "fc":
+            return stop_gradient(result)  # type: ignore[no-any-return]
+        return result
 
     @property
     def requires_grad(self) -> bool:
@@ -57,17 +65,18 @@ class TracedTensor(Tensor):
         )
 
     def __getitem__(self, key: Any) -> Any:
-        return TracedTensor(self._array[_traced(key)])
+        return TracedTensor(self._array[_traced(self._array.recorder, key)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._array[_traced(key)] = _traced(value)
+        recorder = self._array.recorder
+        self._array[_traced(recorder, key)] = _stored(recorder, value)
 
     def _become(self, result: InPlace, other: Any, writer: str) -> Self:
         """Write a result over this value; views of it see that, as of arrays in a traced function."""
         if self._array.shape or self._array.boxed:
-            self._array.assign(result._array)
+            self._array.assign(operand(self._array.recorder, result))
         else:
-            self._array = result._array
+            self._array = operand(self._array.recorder, result)
         return self
 
     def _check_writable(self, value: Any) -> None:
@@ -90,7 +99,7 @@ class TracedTensor(Tensor):
 
     @data.setter
     def data(self, value: Any) -> None:
-        self._array = _traced(value)
+        self._array = _stored(self._array.recorder, value)
 
     # -- ways out of the trace, which the traced value refuses with the line ------------------------------------------
 
@@ -123,10 +132,26 @@ class TracedTensor(Tensor):
         return repr(self._array)
 
 
-def _traced(value: Any) -> Any:
-    """A key or a value with what tensors hold in their places."""
-    if isinstance(value, InPlace):
+def operand(recorder: Recorder, value: Any) -> Any:
+    """The traced value of a tensor or an array: its own, the input it was adopted as, or a constant."""
+    if isinstance(value, TracedTensor):
         return value._array
-    if isinstance(value, (tuple, list)):
-        return type(value)(_traced(v) for v in value)
-    return value
+    if isinstance(value, InPlace):
+        adopt: Callable[[Any], Sym | None] | None = recorder.adopt
+        known = None if adopt is None else adopt(value)
+        return recorder.operand(value._array) if known is None else known
+    return recorder.operand(value) if isinstance(value, np.ndarray) else value
+
+
+def _traced(recorder: Recorder, key: Any) -> Any:
+    """A key with traced values in the places of traced tensors; other tensors are arrays, whose values are known."""
+    if isinstance(key, InPlace):
+        return key._array
+    if isinstance(key, (tuple, list)):
+        return type(key)(_traced(recorder, v) for v in key)
+    return key
+
+
+def _stored(recorder: Recorder, value: Any) -> Any:
+    """A value to write."""
+    return np.asarray(value) if isinstance(value, (tuple, list)) else operand(recorder, value)

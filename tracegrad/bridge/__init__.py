@@ -1,0 +1,5 @@
+"""From eager training to static programs: ``compile`` for a module, ``compile_step`` for a whole step of training."""
+
+from tracegrad.bridge.functions import CompiledTensors, compile  # noqa: A004 - PyTorch's name
+
+__all__ = ["CompiledTensors", "compile"]
