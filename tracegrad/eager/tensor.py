@@ -23,7 +23,7 @@ from tracegrad.eager.promote import coerce
 from tracegrad.eager.protocols import apply_function, apply_ufunc
 from tracegrad.eager.quiet import quiet
 from tracegrad.eager.record import explain, record
-from tracegrad.eager.residuals import find_map_plan, plan
+from tracegrad.eager.residuals import Plan, find_map_plan, plan
 from tracegrad.eager.size import Size
 from tracegrad.eager.views import follow, note_view
 from tracegrad.errors import DtypeError, ShapeError, TapeError
@@ -44,7 +44,7 @@ def pair(op: Op) -> Callable[[Any, Any], Any]:
     into finding out what its operands are.
     """
     compute = op.eager
-    plans = {(a, b): find_map_plan(op, (a, b)) for a in (False, True) for b in (False, True)}
+    plans: dict[tuple[bool, bool], Plan] = {}
 
     def operate(x: Any, y: Any) -> Any:
         if not isinstance(x, Tensor) or x.bind_rank != 1 or x._view is not None:
@@ -76,7 +76,10 @@ def pair(op: Op) -> Callable[[Any, Any], Any]:
         if a is None and (state := x._state) is not None and state.requires_grad:
             a = state
         if (a is not None or b is not None) and recording.get():
-            found = plans[a is not None, b is not None]
+            needs = a is not None, b is not None
+            found = plans.get(needs)
+            if found is None:
+                found = plans[needs] = find_map_plan(op, needs)
             if found.active:
                 result._source = node = record(op, _NO_PARAMS, found, (x, y), (array, other), (a, b), None, result)
                 if x._slot or (b is not None and y._slot):
@@ -91,9 +94,10 @@ def pair(op: Op) -> Callable[[Any, Any], Any]:
 def single(op: Op) -> Callable[[Any], Any]:
     """An elementwise op of one operand for tensors, short where it is of floats and no view; see ``pair``."""
     compute = op.eager
-    found = find_map_plan(op, (True,))
+    known: Plan | None = None
 
     def operate(x: Any) -> Any:
+        nonlocal known
         if not (isinstance(x, Tensor) and x.bind_rank == 1):
             return op(x)
         array = x._array
@@ -108,6 +112,9 @@ def single(op: Op) -> Callable[[Any], Any]:
         if source is None and (state := x._state) is not None and state.requires_grad:
             source = state
         if source is not None and recording.get():
+            found = known
+            if found is None:
+                found = known = find_map_plan(op, (True,))
             if found.active:
                 result._source = node = record(op, _NO_PARAMS, found, (x,), (array,), (source,), None, result)
                 if x._slot:
