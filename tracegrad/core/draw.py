@@ -34,6 +34,10 @@ _COLOURS = {  # role: fill, outline
     "opaque": ("#d3c8c2", "#7b5c4b"),
     "backward": ("#fbd3d0", "#c9453c"),
     "output": ("#2f4b6e", "#1d3048"),
+    # the dynamic graph, in the colours that torchviz made known; its nodes are grey
+    "leaf tensor": ("#add8e6", "#5b9bb5"),
+    "saved tensor": ("#ffc266", "#c77f1a"),
+    "output tensor": ("#caff70", "#86b33f"),
 }
 _OTHER = ("#ececec", "#777777")
 _LIGHT_TEXT = {"output"}
@@ -51,7 +55,7 @@ class Box:
         Its text; may have several lines.
     role
         Its colour: input, constant, map, view, reduce, index, contract, loop, cond, custom, opaque, backward or
-        output; any other word is grey.
+        output; in dynamic graphs leaf tensor, saved tensor or output tensor; any other word is grey.
     tooltip
         Shown when the pointer rests on it.
     cluster
