@@ -239,7 +239,7 @@ class TestDropout:
         assert 0.4 < (values[:, 0] == 0).mean() < 0.6
 
     def test_probability(self):
-        with pytest.raises(ValueError, match="dropout probability has to be between 0 and 1, but got 1.5"):
+        with pytest.raises(ValueError, match=r"dropout probability has to be between 0 and 1, but got 1\.5"):
             nn.Dropout(1.5)
 
     def test_between_layers_of_a_recurrent_net(self):
@@ -319,8 +319,10 @@ class TestRunningStatistics:
         (
             lambda: nn.RNN(2, 3).double()(tg.ones(4, 1, 2)),
             ValueError,
-            "RNN input dtype (float32) does not match weight dtype (float64). "
-            "Convert input: input.to(float64), or convert model: model.to(float32)",
+            (
+                "RNN input dtype (torch.float32) does not match weight dtype (torch.float64). "
+                "Convert input: input.to(torch.float64), or convert model: model.to(torch.float32)"
+            ),
         ),
         (lambda: nn.RNN(2, 3, nonlinearity="x"), ValueError, "Unknown nonlinearity 'x'. Select from 'tanh' or 'relu'."),
         (lambda: nn.GRU(2, 0), ValueError, "hidden_size must be greater than zero"),

@@ -183,9 +183,10 @@ class _Recurrent(Module):
             raise ValueError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {rank}D instead")
         weight = self.all_weights[0][0]
         if x.dtype != weight.dtype:
+            given, wanted = f"torch.{x.dtype.name}", f"torch.{weight.dtype.name}"
             raise ValueError(
-                f"RNN input dtype ({x.dtype}) does not match weight dtype ({weight.dtype}). "
-                f"Convert input: input.to({weight.dtype}), or convert model: model.to({x.dtype})"
+                f"RNN input dtype ({given}) does not match weight dtype ({wanted}). "
+                f"Convert input: input.to({wanted}), or convert model: model.to({given})"
             )
         if x.shape[-1] != self.input_size:
             raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}")
