@@ -24,10 +24,11 @@ from tracegrad.eager.device import (
     cuda,
     device,
     get_default_device,
+    memory_format,
     preserve_format,
     set_default_device,
 )
-from tracegrad.eager.display import set_printoptions
+from tracegrad.eager.display import get_printoptions, printoptions, set_printoptions
 from tracegrad.eager.modes import (
     enable_grad,
     inference_mode,
@@ -36,6 +37,7 @@ from tracegrad.eager.modes import (
     no_grad,
     set_grad_enabled,
 )
+from tracegrad.eager.serialization import load, save
 from tracegrad.eager.size import Size
 from tracegrad.eager.surface import SURFACE, with_methods
 from tracegrad.eager.tensor import Tensor, tensor
@@ -51,13 +53,18 @@ __all__ = [
     "device",
     "enable_grad",
     "get_default_device",
+    "get_printoptions",
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",
+    "load",
+    "memory_format",
     "no_grad",
     "optim",
     "preserve_format",
+    "printoptions",
     "random",
+    "save",
     "set_default_device",
     "set_grad_enabled",
     "set_printoptions",
@@ -81,4 +88,6 @@ def __getattr__(name: str) -> Any:
     """Say what is missing and why."""
     if name.startswith("__"):
         raise AttributeError(name)
+    if name in dtypes.ABSENT:
+        raise AttributeError(dtypes.missing_dtype(name))
     raise AttributeError(f"tracegrad.eager has no {name!r}; docs/pytorch.md lists what is there")

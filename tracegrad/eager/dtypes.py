@@ -151,6 +151,9 @@ def missing_dtype(name: str) -> str:
     return f"tensors have no dtype {name}: {reason}"
 
 
+ABSENT = frozenset(("float16", "half", "bfloat16", "complex32", "chalf", "qint8", "quint8", "qint32"))
+"""Dtypes that PyTorch has and tensors here have not."""
+
 _SHORT_FLOATS = "tracegrad computes on the CPU, which has no arithmetic of 16-bit floats"
 _LISTED = "there are bool, int8 to int64, uint8 to uint64, float32, float64, complex64 and complex128"
 
