@@ -9,8 +9,7 @@ from tracegrad import functional
 from tracegrad.core.aval import shape_of
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions import pointwise, reductions
-from tracegrad.eager.nn.functional.common import finished
-from tracegrad.errors import ShapeError
+from tracegrad.eager.nn.functional.common import finished, refused
 from tracegrad.ops.maps import absolute, add, divide, multiply, negative, select, subtract
 from tracegrad.ops.maps import sigmoid as sigmoid_op
 from tracegrad.ops.maps import tanh as tanh_op
@@ -142,18 +141,18 @@ def prelu(input: Any, weight: Any) -> Any:
     """
     shape, count = shape_of(input), shape_of(weight)
     if len(count) > 1:
-        raise ShapeError(
+        raise refused(
             f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {len(count)}",
-            fix="give one weight, or one per channel",
+            "give one weight, or one per channel",
         )
     if count in ((), (1,)):
         return _prelu(input, weight)
     channels = shape[1] if len(shape) > 1 else 1
     if count[0] != channels:
-        raise ShapeError(
+        raise refused(
             f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {count[0]} "
             f"and channel size = {channels}.",
-            fix=f"give one weight, or {channels}",
+            f"give one weight, or {channels}",
         )
     return _prelu(input, reshape(weight, (channels, *(1,) * (len(shape) - 2))))
 
@@ -320,9 +319,9 @@ def glu(input: Any, dim: int = -1) -> Any:
     """
     shape = shape_of(input)
     if shape and -len(shape) <= dim < len(shape) and shape[dim] % 2:
-        raise ShapeError(
+        raise refused(
             f"Halving dimension must be even, but dimension {dim % len(shape)} is size {shape[dim]}",
-            fix="give an input with an even size along dim",
+            "give an input with an even size along dim",
         )
     return _glu(input, dim)
 

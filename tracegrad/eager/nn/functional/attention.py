@@ -10,8 +10,9 @@ import numpy as np
 from tracegrad.core.aval import Shape, broadcast_shapes, shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
+from tracegrad.eager.nn.functional.common import refused
 from tracegrad.eager.nn.functional.dropout import dropout
-from tracegrad.errors import DtypeError, ShapeError
+from tracegrad.errors import DtypeError
 from tracegrad.functional.activations import peak_of
 from tracegrad.ops.assembly import repeat
 from tracegrad.ops.contractions import matmul
@@ -46,14 +47,10 @@ _mm = recorded_as("MmBackward0")(matmul)
 _stacked = recorded_as("UnsafeViewBackward0")(matmul)
 
 
-def _refuse(message: str, fix: str) -> ShapeError:
-    return ShapeError(message, fix=fix, where=user_frame())
-
-
 def _check(query: Any, key: Any, value: Any, mask: Any) -> None:
     q, k, v = shape_of(query), shape_of(key), shape_of(value)
     if min(map(len, (q, k, v))) < 2:
-        raise _refuse(
+        raise refused(
             f"scaled_dot_product_attention: Expected query, key, and value to all be at least 2 dimensional, but got "
             f"{list(q)}, {list(k)} and {list(v)}",
             "give (…, length, features)",
@@ -66,7 +63,7 @@ def _check(query: Any, key: Any, value: Any, mask: Any) -> None:
             where=user_frame(),
         )
     if q[-1] != k[-1] or k[-2] != v[-2]:
-        raise _refuse(
+        raise refused(
             f"scaled_dot_product_attention: query {list(q)}, key {list(k)} and value {list(v)} do not fit: queries and "
             "keys need equally many features, keys and values equal lengths",
             "give query (…, L, E), key (…, S, E) and value (…, S, F)",
@@ -82,7 +79,7 @@ def _check(query: Any, key: Any, value: Any, mask: Any) -> None:
         )
     wanted: Shape = (*broadcast_shapes(q[:-2], k[:-2]), q[-2], k[-2])
     if broadcast_shapes(shape_of(mask), wanted) != wanted:
-        raise _refuse(
+        raise refused(
             f"attn_mask of size {list(shape_of(mask))} does not broadcast to the scores of size {list(wanted)}",
             "give a mask (L, S), or one per sample and head",
         )
@@ -133,7 +130,7 @@ def scaled_dot_product_attention(
 def _repeated_heads(query: Any, x: Any) -> Any:
     heads, own = shape_of(query)[-3], shape_of(x)[-3]
     if heads % own:
-        raise _refuse(
+        raise refused(
             f"enable_gqa: the query has {heads} heads, which is no multiple of the {own} of keys and values",
             "make it one",
         )

@@ -11,8 +11,8 @@ from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.reductions import sum as sum_of
 from tracegrad.eager.nn.functional.activations import log_softmax
-from tracegrad.eager.nn.functional.common import check_reduction, concrete, reduced, reduction_named
-from tracegrad.errors import DtypeError, ShapeError
+from tracegrad.eager.nn.functional.common import check_reduction, concrete, reduced, reduction_named, refused
+from tracegrad.errors import DtypeError
 from tracegrad.functional.losses import class_axis
 from tracegrad.ops import reductions
 from tracegrad.ops.indexing import take_along_axis
@@ -24,10 +24,6 @@ __all__ = ["cross_entropy", "multi_margin_loss", "nll_loss"]
 
 
 _over = recorded_as("DivBackward1")(divide)
-
-
-def _refuse(message: str, fix: str) -> ShapeError:
-    return ShapeError(message, fix=fix, where=user_frame())
 
 
 _nll = recorded_as("NllLossBackward0")(functional.nll_loss)
@@ -46,18 +42,18 @@ def _check_classes(name: str, input: Any, target: Any, weight: Any, ignore_index
             where=user_frame(),
         )
     if len(shape) > 1 and labels[:1] != shape[:1]:
-        raise _refuse(
+        raise refused(
             f"Expected input batch_size ({shape[0]}) to match target batch_size ({labels[0] if labels else 1}).",
             "give one class number per sample",
         )
     expected = shape[:axis] + shape[axis + 1 :]
     if labels != expected:
-        raise _refuse(
+        raise refused(
             f"Expected target size {list(expected)}, got {list(labels)}: {name} of an input of shape {list(shape)}",
             f"give one class number per sample, in shape {expected}",
         )
     if weight is not None and shape_of(weight) != (classes,):
-        raise _refuse(
+        raise refused(
             f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of "
             f"shape: {list(shape_of(weight))}",
             f"give a weight of shape ({classes},)",
@@ -176,7 +172,7 @@ def _soft_cross_entropy(input: Any, target: Any, weight: Any, reduction: str, la
     axis = class_axis("cross_entropy", input)
     classes = shape_of(input)[axis]
     if weight is not None and shape_of(weight) != (classes,):
-        raise _refuse(
+        raise refused(
             f"cross_entropy: weight tensor should be defined either for all {classes} classes or no classes but got "
             f"weight tensor of shape: {list(shape_of(weight))}",
             f"give a weight of shape ({classes},)",

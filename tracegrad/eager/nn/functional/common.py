@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import one_int
+from tracegrad.core.source import user_frame
 from tracegrad.eager.functions.reductions import mean
 from tracegrad.eager.functions.reductions import sum as sum_of
 from tracegrad.errors import ShapeError
@@ -31,8 +32,13 @@ def sizes_of(name: str, value: int | Sequence[int], count: int, least: int = 0) 
     given = given * count if len(given) == 1 else given
     found = tuple(n for n in given if n is not None and n >= least)
     if len(found) != count or len(given) != count:
-        raise ShapeError(f"{name}={value!r}", fix=f"give an int, or {count} ints, none below {least}")
+        raise refused(f"{name}={value!r}", f"give an int, or {count} ints, none below {least}")
     return found
+
+
+def refused(message: str, fix: str) -> ShapeError:
+    """The error of shapes that do not fit, with the user's line."""
+    return ShapeError(message, fix=fix, where=user_frame())
 
 
 def finished(function: Callable[..., Any], input: Any, inplace: bool, *args: Any) -> Any:

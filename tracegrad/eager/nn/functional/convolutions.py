@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracegrad.core.aval import Shape, shape_of
-from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.shapes import squeeze, unsqueeze
-from tracegrad.eager.nn.functional.common import sizes_of
+from tracegrad.eager.nn.functional.common import refused, sizes_of
 from tracegrad.eager.nn.functional.linear import same_dtype
-from tracegrad.errors import ShapeError
 from tracegrad.functional.convolutions import (
     columns,
     convolution,
@@ -38,19 +36,15 @@ _convolution = recorded_as("ConvolutionBackward0")(convolution)
 _transposed = recorded_as("ConvolutionBackward0")(transposed_convolution)
 
 
-def _refuse(message: str, fix: str) -> ShapeError:
-    return ShapeError(message, fix=fix, where=user_frame())
-
-
 def _check(name: str, ndim: int, x: Shape, w: Shape, bias: Any, groups: int, transposed: bool) -> None:
     """Raise ShapeError in PyTorch's words where operands do not fit; ``x`` has its batch axis."""
     if len(w) != ndim + 2:
-        raise _refuse(
+        raise refused(
             f"{name}: expected a {ndim + 2}-dimensional weight, but got one of size {list(w)}",
             f"give a weight with {ndim + 2} dims",
         )
     if groups < 1 or w[0] % groups:
-        raise _refuse(
+        raise refused(
             f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, and divisible by it, "
             f"but got weight of size {list(w)} instead",
             "choose groups so that it divides the channels",
@@ -58,13 +52,13 @@ def _check(name: str, ndim: int, x: Shape, w: Shape, bias: Any, groups: int, tra
     wanted = w[0] if transposed else w[1] * groups
     if x[1] != wanted:
         kind = f"Given transposed={int(transposed)}, weight" if transposed else f"Given groups={groups}, weight"
-        raise _refuse(
+        raise refused(
             f"{kind} of size {list(w)}, expected input{list(x)} to have {wanted} channels, but got {x[1]} channels instead",
             f"give an input of shape (batch, {wanted}, …), or another weight",
         )
     outputs = w[1] * groups if transposed else w[0]
     if bias is not None and shape_of(bias) != (outputs,):
-        raise _refuse(
+        raise refused(
             f"Given weight of size {list(w)}, expected bias to be 1-dimensional with {outputs} elements, "
             f"but got bias of size {list(shape_of(bias))} instead",
             f"give a bias of shape ({outputs},)",
@@ -74,7 +68,7 @@ def _check(name: str, ndim: int, x: Shape, w: Shape, bias: Any, groups: int, tra
 def _batched(name: str, input: Any, ndim: int) -> Any:
     """The input with a batch axis; ShapeError for other ranks."""
     if len(shape_of(input)) not in (ndim + 1, ndim + 2):
-        raise _refuse(
+        raise refused(
             f"Expected {ndim + 1}D (unbatched) or {ndim + 2}D (batched) input to {name}, "
             f"but got input of size: {list(shape_of(input))}",
             f"give (batch, channels, …) with {ndim + 2} dims, for example with x.unsqueeze(0)",
@@ -106,7 +100,7 @@ def _convolved(ndim: int, x: Any, weight: Any, bias: Any, stride: Ints, padding:
     padded = [n + b + a for n, (b, a) in zip(shape[2:], sides, strict=True)]
     reach = [(k - 1) * d + 1 for k, d in zip(own[2:], dilations, strict=True)]
     if any(r > n for r, n in zip(reach, padded, strict=True)):
-        raise _refuse(
+        raise refused(
             f"Calculated padded input size per channel: ({' x '.join(map(str, padded))}). "
             f"Kernel size: ({' x '.join(map(str, reach))}). Kernel size can't be greater than actual input size",
             "use a smaller kernel or dilation, or more padding",
@@ -198,14 +192,14 @@ def _deconvolved(
     strides, dilations = sizes_of("stride", stride, ndim, 1), sizes_of("dilation", dilation, ndim, 1)
     pads, extra = sizes_of("padding", padding, ndim), sizes_of("output_padding", output_padding, ndim)
     if any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)):
-        raise _refuse(
+        raise refused(
             f"output padding must be smaller than either stride or dilation, but got output_padding={extra}, "
             f"stride={strides}, dilation={dilations}",
             "give a smaller output_padding",
         )
     sizes = transposed_sizes(shape[2:], own[2:], strides, pads, extra, dilations)
     if any(n < 1 for n in sizes):
-        raise _refuse(
+        raise refused(
             f"Given input size per channel: ({' x '.join(map(str, shape[2:]))}). Calculated output size per channel: "
             f"({' x '.join(map(str, sizes))}). Output size is too small",
             "use less padding",
@@ -311,7 +305,7 @@ def unfold(input: Any, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0,
     """
     shape = shape_of(input)
     if len(shape) not in (3, 4):
-        raise _refuse(
+        raise refused(
             f"Expected 3D or 4D (batch mode) tensor for input with possibly 0 batch size, but got: {list(shape)}",
             "give (batch, channels, height, width)",
         )
@@ -319,7 +313,7 @@ def unfold(input: Any, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0,
     pads, strides = sizes_of("padding", padding, 2), sizes_of("stride", stride, 2, 1)
     counts = _counts(shape[-2:], window, dilations, pads, strides)
     if any(n < 1 for n in counts):
-        raise _refuse(
+        raise refused(
             f"Given input with spatial size {shape[-2:]}, kernel_size={window}, dilation={dilations}, padding={pads}, "
             f"calculated shape of the array of sliding blocks as {counts}, but its components must be at least one",
             "use a smaller window or more padding",
@@ -350,13 +344,13 @@ def fold(
     counts = _counts(sizes, window, dilations, pads, strides)
     taps = window[0] * window[1]
     if len(shape) not in (2, 3) or shape[-2] % taps:
-        raise _refuse(
+        raise refused(
             f"Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got "
             f"input of size {list(shape)} and kernel_size={window}",
             f"give (batch, channels · {taps}, patches)",
         )
     if shape[-1] != counts[0] * counts[1]:
-        raise _refuse(
+        raise refused(
             f"Given output_size={sizes}, kernel_size={window}, dilation={dilations}, padding={pads}, stride={strides}, "
             f"expected size of input's dimension 2 to match the calculated number of sliding blocks "
             f"{counts[0]} * {counts[1]} = {counts[0] * counts[1]}, but got input.size(2)={shape[-1]}.",

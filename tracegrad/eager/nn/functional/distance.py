@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import broadcast_shapes, shape_of
-from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.pointwise import clamp_min
 from tracegrad.eager.functions.reductions import norm
 from tracegrad.eager.functions.reductions import sum as sum_of
-from tracegrad.eager.nn.functional.common import check_reduction, reduced, reduction_named
-from tracegrad.errors import ShapeError
+from tracegrad.eager.nn.functional.common import check_reduction, reduced, reduction_named, refused
 from tracegrad.ops import reductions
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import (
@@ -44,10 +42,6 @@ __all__ = [
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
 ]
-
-
-def _refuse(message: str, fix: str) -> ShapeError:
-    return ShapeError(message, fix=fix, where=user_frame())
 
 
 # -- between vectors --------------------------------------------------------------------------------------------------
@@ -119,12 +113,12 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_eucl
     tensor([[5., 1.]])
     """
     if len(shape_of(x1)) < 2 or len(shape_of(x2)) < 2:
-        raise _refuse(
+        raise refused(
             f"cdist only supports at least 2D tensors, X1 got: {len(shape_of(x1))}D, X2 got: {len(shape_of(x2))}D",
             "give matrices of rows, or stacks of them",
         )
     if shape_of(x1)[-1] != shape_of(x2)[-1]:
-        raise _refuse(
+        raise refused(
             f"X1 and X2 must have the same number of columns. X1: {shape_of(x1)[-1]} X2: {shape_of(x2)[-1]}",
             "give rows of equal size",
         )
@@ -147,7 +141,7 @@ def pdist(input: Any, p: float = 2) -> Any:
     tensor([1., 3., 2.])
     """
     if len(shape_of(input)) != 2:
-        raise _refuse(f"pdist only supports 2D tensors, got: {len(shape_of(input))}D", "give a matrix of rows")
+        raise refused(f"pdist only supports 2D tensors, got: {len(shape_of(input))}D", "give a matrix of rows")
     if p < 0:
         raise ValueError("pdist only supports non-negative p values")
     return _pdist(input, float(p))
@@ -193,7 +187,7 @@ def margin_ranking_loss(
     """
     reduction = check_reduction(reduction_named(size_average, reduce, reduction))
     if not len(shape_of(input1)) == len(shape_of(input2)) == len(shape_of(target)):
-        raise _refuse(
+        raise refused(
             f"margin_ranking_loss : All input tensors should have same dimension but got sizes: "
             f"input1: {list(shape_of(input1))}, input2: {list(shape_of(input2))}, target: {list(shape_of(target))}",
             "give one target per pair",
@@ -222,7 +216,7 @@ def cosine_embedding_loss(
     reduction = check_reduction(reduction_named(size_average, reduce, reduction))
     shape, labels = shape_of(input1), shape_of(target)
     if shape != shape_of(input2) or labels != shape[:-1] or len(shape) not in (1, 2):
-        raise _refuse(
+        raise refused(
             f"cosine_embedding_loss: inputs of sizes {list(shape)} and {list(shape_of(input2))} and a target of size "
             f"{list(labels)}; 1D target tensor expects 2D input tensors, 0D target tensor expects 1D input tensors",
             "give rows (batch, size) and one target per row",
@@ -289,7 +283,7 @@ def triplet_margin_with_distance_loss(
         raise ValueError(f"margin must be greater than 0, got {margin}")
     ranks = [len(shape_of(x)) for x in (anchor, positive, negative)]
     if len(set(ranks)) > 1:
-        raise _refuse(
+        raise refused(
             f"The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
             f"anchor {ranks[0]}D, positive {ranks[1]}D, and negative {ranks[2]}D inputs",
             "give all three one shape",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tracegrad.core.aval import shape_of
@@ -60,7 +61,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     shape, own = shape_of(input), shape_of(weight)
     same_dtype("linear", input=input, weight=weight, bias=bias)
     if not shape or len(own) not in (1, 2) or shape[-1] != own[-1]:
-        rows = shape[:1] if len(shape) == 1 else (int(input.size // shape[-1]) if shape and shape[-1] else 0, *shape[-1:])
+        rows = shape[:1] if len(shape) < 2 else (math.prod(shape[:-1]), shape[-1])
         raise ShapeError(
             f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, rows))} and {'x'.join(map(str, own[::-1]))}): "
             f"linear of an input of shape {list(shape)} and a weight of shape {list(own)}",
@@ -78,7 +79,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         return out if bias is None else add(out, bias)
     if len(shape) == 1 and bias is None:
         return _squeezed_row(_product(unsqueeze(input, 0), t(weight)))
-    rows_of = input if len(shape) == 2 else reshape(input, (-1, shape[-1]) if input.size else (0, shape[-1]))
+    rows_of = input if len(shape) == 2 else reshape(input, (math.prod(shape[:-1]), shape[-1]))
     out = _product(rows_of, t(weight)) if bias is None else _affine(bias, rows_of, t(weight))
     if len(shape) == 2:
         return out

@@ -8,12 +8,10 @@ from typing import Any
 
 from tracegrad import functional
 from tracegrad.core.aval import shape_of
-from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.reductions import sum as sum_of
 from tracegrad.eager.nn.functional.activations import logsigmoid
-from tracegrad.eager.nn.functional.common import check_reduction, concrete, reduced, reduction_named
-from tracegrad.errors import ShapeError
+from tracegrad.eager.nn.functional.common import check_reduction, concrete, reduced, reduction_named, refused
 from tracegrad.ops.maps import absolute, add, copy, divide, exp, log, multiply, negative, power, select, subtract
 from tracegrad.ops.views import expand_dims
 
@@ -32,14 +30,10 @@ __all__ = [
 ]
 
 
-def _refuse(message: str, fix: str) -> ShapeError:
-    return ShapeError(message, fix=fix, where=user_frame())
-
-
 def same_size(name: str, input: Any, target: Any) -> None:
     """Raise ShapeError where the target would have to broadcast: a loss over all pairs is hardly ever meant."""
     if shape_of(input) != shape_of(target):
-        raise _refuse(
+        raise refused(
             f"{name}: Using a target size ({list(shape_of(target))}) that is different to the input size "
             f"({list(shape_of(input))})",
             "give both one shape, for example with target.view_as(input)",
@@ -98,7 +92,7 @@ def binary_cross_entropy_with_logits(
     """
     reduction = check_reduction(reduction_named(size_average, reduce, reduction))
     if shape_of(input) != shape_of(target):
-        raise _refuse(
+        raise refused(
             f"Target size ({list(shape_of(target))}) must be the same as input size ({list(shape_of(input))})",
             "give both one shape, for example with target.view_as(input)",
         )

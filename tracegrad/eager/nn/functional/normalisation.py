@@ -10,14 +10,13 @@ import numpy as np
 
 from tracegrad import functional
 from tracegrad.core.aval import Shape, one_int, shape_of
-from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.pointwise import clamp_min
 from tracegrad.eager.functions.reductions import mean, norm
 from tracegrad.eager.modes import no_grad
+from tracegrad.eager.nn.functional.common import refused
 from tracegrad.eager.nn.functional.padding import pad
 from tracegrad.eager.nn.functional.pooling import avg_pool2d, avg_pool3d
-from tracegrad.errors import ShapeError
 from tracegrad.functional import normalised_by
 from tracegrad.ops import reductions
 from tracegrad.ops.maps import add, divide, multiply, power, reciprocal, sqrt, stop_gradient
@@ -32,10 +31,6 @@ __all__ = [
     "normalize",
     "rms_norm",
 ]
-
-
-def _refuse(message: str, fix: str) -> ShapeError:
-    return ShapeError(message, fix=fix, where=user_frame())
 
 
 # -- by statistics of the batch ---------------------------------------------------------------------------------------
@@ -61,7 +56,7 @@ def _by_running(x: Any, weight: Any, bias: Any, mean_of: Any, variance: Any, eps
 def _check_channels(channels: int, **given: Any) -> None:
     for name, value in given.items():
         if value is not None and math.prod(shape_of(value)) != channels:
-            raise _refuse(
+            raise refused(
                 f"{name} should contain {channels} elements not {math.prod(shape_of(value))}",
                 f"give {name} of shape ({channels},)",
             )
@@ -103,13 +98,13 @@ def batch_norm(
     """
     shape = shape_of(input)
     if len(shape) < 2:
-        raise _refuse(f"batch_norm: expected 2 dims or more, got an input of size {list(shape)}", "give (batch, channels, …)")
+        raise refused(f"batch_norm: expected 2 dims or more, got an input of size {list(shape)}", "give (batch, channels, …)")
     _check_channels(shape[1], running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     count = math.prod(shape) // shape[1] if shape[1] else 0
     if not training:
         if running_mean is None or running_var is None:
             missing = "running_mean" if running_mean is None else "running_var"
-            raise _refuse(f"{missing} must be defined in evaluation mode", "pass both, or training=True")
+            raise refused(f"{missing} must be defined in evaluation mode", "pass both, or training=True")
         if eps < 0:
             raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
         return _by_running(input, weight, bias, running_mean, running_var, eps)
@@ -143,7 +138,7 @@ def instance_norm(
     """
     shape = shape_of(input)
     if len(shape) < 3:
-        raise _refuse(
+        raise refused(
             f"instance_norm: expected 3 dims or more, got an input of size {list(shape)}", "give (batch, channels, sizes…)"
         )
     batch, channels = shape[:2]
@@ -176,14 +171,14 @@ def _normalised_axes(input: Any, normalized_shape: int | Sequence[int], **given:
     wanted: Shape = (number,) if number is not None else tuple(int(n) for n in normalized_shape)  # type: ignore[union-attr]
     shape = shape_of(input)
     if not wanted or tuple(shape[-len(wanted) :]) != wanted:
-        raise _refuse(
+        raise refused(
             f"Given normalized_shape={list(wanted)}, expected input with shape [*, {', '.join(map(str, wanted))}], "
             f"but got input of size{list(shape)}",
             "normalized_shape are the sizes of the input's last dims",
         )
     for name, value in given.items():
         if value is not None and tuple(shape_of(value)) != wanted:
-            raise _refuse(
+            raise refused(
                 f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
                 f"{list(shape_of(value))} and normalized_shape = {list(wanted)}",
                 f"give {name} of shape {wanted}",
@@ -225,9 +220,9 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     """
     shape = shape_of(input)
     if len(shape) < 2:
-        raise _refuse(f"Expected at least 2 dimensions for input tensor but received {len(shape)}", "give (batch, channels, …)")
+        raise refused(f"Expected at least 2 dimensions for input tensor but received {len(shape)}", "give (batch, channels, …)")
     if num_groups < 1 or shape[1] % num_groups:
-        raise _refuse(
+        raise refused(
             f"Expected number of channels in input to be divisible by num_groups, but got input of shape {list(shape)} "
             f"and num_groups={num_groups}",
             "choose a number of groups that divides the channels",
@@ -237,7 +232,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {sizes}")
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None and tuple(shape_of(value)) != (shape[1],):
-            raise _refuse(
+            raise refused(
                 f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of "
                 f"shape {list(shape_of(value))} and input of shape {list(shape)}",
                 f"give {name} of shape ({shape[1]},)",
@@ -302,7 +297,7 @@ def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float 
     """
     shape = shape_of(input)
     if len(shape) < 3:
-        raise _refuse(f"Expected 3D or higher dimensionality input (got {len(shape)} dimensions)", "give (batch, channels, …)")
+        raise refused(f"Expected 3D or higher dimensionality input (got {len(shape)} dimensions)", "give (batch, channels, …)")
     if not math.prod(shape):
         return input
     squares = multiply(input, input)

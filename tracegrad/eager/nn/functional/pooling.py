@@ -17,7 +17,7 @@ from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.reductions import mean
 from tracegrad.eager.functions.shapes import squeeze, unsqueeze
 from tracegrad.eager.nn.functional.activations import relu
-from tracegrad.eager.nn.functional.common import sizes_of
+from tracegrad.eager.nn.functional.common import refused, sizes_of
 from tracegrad.errors import ShapeError
 from tracegrad.ops.broadcasting import reduce_sum
 from tracegrad.ops.indexing import take_along_axis
@@ -290,6 +290,8 @@ def _adaptive_sizes(name: str, x: Any, output_size: Any, ndim: int) -> Shape:
             fix="give (batch, channels, sizes…), or (channels, sizes…) for one sample",
             where=user_frame(),
         )
+    if isinstance(output_size, Sequence) and len(output_size) not in (1, ndim):
+        raise refused(f"{name}: output_size={output_size!r}", f"give one number, or one per spatial dim ({ndim})")
     given = output_size if isinstance(output_size, Sequence) else (output_size,) * ndim
     given = tuple(given) * (ndim if len(given) == 1 else 1)
     kept = shape[-ndim:]

@@ -11,7 +11,7 @@ import numpy as np
 from tracegrad.core.aval import Shape, shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
-from tracegrad.eager.nn.functional.common import sizes_of
+from tracegrad.eager.nn.functional.common import refused, sizes_of
 from tracegrad.eager.nn.functional.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from tracegrad.errors import ShapeError
 from tracegrad.ops.indexing import getitem
@@ -215,10 +215,6 @@ def _mixed(x: Any, groups: int) -> Any:
     return reshape(transpose(apart, (0, 2, 1, *range(3, len(shape) + 1))), shape)
 
 
-def _refuse(message: str, fix: str) -> ShapeError:
-    return ShapeError(message, fix=fix, where=user_frame())
-
-
 def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     """(…, channels · factor², height, width) as (…, channels, height · factor, width · factor).
 
@@ -231,12 +227,12 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     """
     shape = shape_of(input)
     if len(shape) < 3:
-        raise _refuse(
+        raise refused(
             f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {len(shape)} dimension(s)",
             "give (…, channels, height, width)",
         )
     if upscale_factor < 1 or shape[-3] % upscale_factor**2:
-        raise _refuse(
+        raise refused(
             f"pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, "
             f"but input.size(-3)={shape[-3]} is not divisible by {upscale_factor**2}",
             "choose another factor",
@@ -255,12 +251,12 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     """
     shape = shape_of(input)
     if len(shape) < 3:
-        raise _refuse(
+        raise refused(
             f"pixel_unshuffle expects input to have at least 3 dimensions, but got input with {len(shape)} dimension(s)",
             "give (…, channels, height, width)",
         )
     if downscale_factor < 1 or shape[-2] % downscale_factor or shape[-1] % downscale_factor:
-        raise _refuse(
+        raise refused(
             f"pixel_unshuffle expects height and width to be divisible by downscale_factor, but input.size(-2)={shape[-2]} "
             f"and input.size(-1)={shape[-1]} are not both divisible by {downscale_factor}",
             "choose another factor",
@@ -277,12 +273,12 @@ def channel_shuffle(input: Any, groups: int) -> Any:
     """
     shape = shape_of(input)
     if len(shape) < 3:
-        raise _refuse(
+        raise refused(
             f"channel_shuffle expects input with > 2 dims, but got input with sizes {list(shape)}",
             "give (batch, channels, sizes…)",
         )
     if groups < 1 or shape[1] % groups:
-        raise _refuse(
+        raise refused(
             f"Number of channels must be divisible by groups. Got {shape[1]} channels and {groups} groups.",
             "choose another number of groups",
         )
