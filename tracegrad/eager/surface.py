@@ -12,46 +12,96 @@ from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 from tracegrad.core.op import Kind, Op
+from tracegrad.eager import linalg
 from tracegrad.eager.functions import (
     analysis,
+    contractions,
     counting,
     cutting,
+    gamma,
     in_place,
     indexing,
     joining,
+    linear_algebra,
     matrices,
     ordering,
+    placing,
     pointwise,
     reductions,
     repeating,
     scans,
+    scatter,
     shapes,
+    special_functions,
 )
-from tracegrad.ops import comparisons, maps
+from tracegrad.eager.nn import functional
+from tracegrad.ops import comparisons, maps, special
 
 __all__ = ["FUNCTIONS_ONLY", "IN_PLACE", "METHODS", "METHODS_ONLY", "SURFACE", "with_methods"]
 
 C = TypeVar("C", bound=type)
 Function = Callable[..., Any]
 
-OPS: tuple[ModuleType, ...] = (comparisons, maps)
+OPS: tuple[ModuleType, ...] = (comparisons, maps, special)
 """Modules whose elementwise ops carry PyTorch's names."""
 
 FAMILIES: tuple[tuple[str, ModuleType], ...] = (
     ("", analysis),
+    ("", contractions),
     ("", counting),
     ("", cutting),
+    ("", gamma),
     ("", indexing),
     ("", joining),
+    ("", linear_algebra),
     ("", matrices),
     ("", ordering),
+    ("", placing),
     ("", pointwise),
     ("", reductions),
     ("", repeating),
     ("", scans),
+    ("", scatter),
     ("", shapes),
+    ("linalg.", linalg),
+    ("special.", special_functions),
 )
 """Modules whose functions carry PyTorch's names, and the namespace these stand in."""
+
+OF_NETWORKS: tuple[str, ...] = (
+    "avg_pool1d",
+    "celu",
+    "conv1d",
+    "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "cosine_similarity",
+    "dropout",
+    "group_norm",
+    "layer_norm",
+    "max_pool1d",
+    "max_pool2d",
+    "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "prelu",
+    "rms_norm",
+    "selu",
+)
+"""Functions of ``torch.nn.functional`` that PyTorch also has beside the others, with the same arguments."""
+
+ALIASES: Mapping[str, str] = {
+    "special.log_softmax": "log_softmax",
+    "special.logit": "logit",
+    "special.logsumexp": "logsumexp",
+    "special.polygamma": "polygamma",
+    "special.round": "round",
+    "special.softmax": "softmax",
+}
+"""Second names of functions that are written out, and the first ones."""
+
+_ELSEWHERE: Mapping[str, str] = {"multi_dot": "linalg.multi_dot"}
+"""Functions whose namespace is not that of their module's others."""
 
 METHODS_ONLY = frozenset(
     {
@@ -72,13 +122,16 @@ METHODS_ONLY = frozenset(
 )
 """Methods without a function of the name in PyTorch's namespace."""
 
-FUNCTIONS_ONLY = frozenset(
+FUNCTIONS_ONLY = frozenset(OF_NETWORKS) - {"prelu"} | frozenset(
     {
         "atleast_1d",
         "atleast_2d",
         "atleast_3d",
+        "bilinear",
         "block_diag",
+        "broadcast_shapes",
         "broadcast_tensors",
+        "bucketize",
         "cdist",
         "cartesian_prod",
         "cat",
@@ -90,6 +143,7 @@ FUNCTIONS_ONLY = frozenset(
         "concat",
         "concatenate",
         "dstack",
+        "einsum",
         "hstack",
         "meshgrid",
         "row_stack",
@@ -159,7 +213,9 @@ def _collect() -> dict[str, Function]:
                 found |= _from_op(value)
     # functions written out know more of PyTorch's arguments than those made from ops
     for prefix, module in FAMILIES:
-        found |= {prefix + name: getattr(module, name) for name in module.__all__}
+        found |= {_ELSEWHERE.get(name, prefix + name): getattr(module, name) for name in module.__all__}
+    found |= {name: getattr(functional, name) for name in OF_NETWORKS}
+    found |= {name: found[first] for name, first in ALIASES.items()}
     return dict(sorted(found.items()))
 
 
@@ -174,7 +230,12 @@ def _where(self: Any, condition: Any, other: Any) -> Any:
     return indexing.where(condition, self, other)
 
 
-_OTHERWISE: Mapping[str, Function] = {"where": _where}
+def _polygamma(self: Any, n: int) -> Any:
+    """The ``n``-th derivative of digamma."""
+    return pointwise.polygamma(n, self)
+
+
+_OTHERWISE: Mapping[str, Function] = {"polygamma": _polygamma, "where": _where}
 """Methods whose tensor is not the function's first argument."""
 
 METHODS: Mapping[str, Function] = MappingProxyType(
@@ -187,11 +248,11 @@ _WRITERS = """
     arctan2 arctanh asin asinh atan atan2 atanh baddbmm bitwise_and bitwise_not bitwise_or bitwise_xor ceil
     clamp clamp_max clamp_min clip copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf erfc
     erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac ge greater greater_equal gt heaviside
-    hypot i0 index_add index_copy index_fill index_put index_reduce ldexp le lerp less less_equal lgamma log
-    log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul
-    multiply nan_to_num ne neg negative not_equal polygamma pow rad2deg reciprocal relu remainder round rsqrt
-    scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh tril
-    triu true_divide trunc xlogy
+    hypot i0 igamma igammac index_add index_copy index_fill index_put index_reduce ldexp le lerp less less_equal
+    lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt masked_fill
+    masked_scatter mul multiply nan_to_num ne neg negative not_equal polygamma pow put rad2deg reciprocal relu
+    remainder round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt square sub
+    subtract tan tanh tril triu true_divide trunc xlogy
 """
 
 IN_PLACE: tuple[str, ...] = tuple(name for name in _WRITERS.split() if name in METHODS)
@@ -238,7 +299,7 @@ def with_methods(cls: C) -> C:
     given: dict[str, Any] = {
         **METHODS,
         **{f"{name}_": in_place.in_place(f"{name}_", METHODS[name]) for name in IN_PLACE},
-        **{name: getattr(in_place, name) for name in ("copy_", "fill_", "zero_")},
+        **{name: getattr(in_place, name) for name in ("copy_", "fill_", "fill_diagonal_", "zero_")},
         **{name: property(f) for name, f in _PROPERTIES.items()},
         **_OPERATORS,
     }

@@ -134,7 +134,8 @@ def gradient(
     given = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(places)
     if len(given) != len(places):
         raise ShapeError(
-            f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length {len(places)}, but got a list of "
+            f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length {len(places)}, but "
+            "got a list of "
             f"length {len(given)}",
             fix="give one spacing per dim",
             where=user_frame(),

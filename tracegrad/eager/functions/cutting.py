@@ -79,7 +79,7 @@ def _position(index: Any, size: int, place: int) -> int:
     return number % size
 
 
-def select(input: Any, dim: int, index: int) -> Any:  # noqa: A002
+def select(input: Any, dim: int, index: int) -> Any:
     """The slice at one position of a dim, which is dropped.
 
     >>> from tracegrad.eager import tensor
@@ -90,7 +90,7 @@ def select(input: Any, dim: int, index: int) -> Any:  # noqa: A002
     return _selected(input, place, _position(index, shape_of(input)[place], place))
 
 
-def narrow(input: Any, dim: int, start: int, length: int) -> Any:  # noqa: A002
+def narrow(input: Any, dim: int, start: int, length: int) -> Any:
     """``length`` positions of a dim from ``start`` on.
 
     >>> from tracegrad.eager import tensor
@@ -122,7 +122,7 @@ def _unbound(x: Any, place: int) -> tuple[Any, ...]:
     return tuple(reshape_to(_slice_of(x, place, k, 1), shape=shape) for k in range(shape_of(x)[place]))
 
 
-def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:  # noqa: A002
+def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     """All slices along a dim, which is dropped.
 
     >>> from tracegrad.eager import tensor
@@ -141,7 +141,7 @@ _split_evenly = recorded_as("SplitBackward0")(_pieces)
 _split_as_said = recorded_as("SplitWithSizesBackward0")(_pieces)
 
 
-def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:  # noqa: A002
+def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
     """Pieces of one size along a dim, the last one smaller if need be, or of the sizes listed.
 
     >>> from tracegrad.eager import tensor
@@ -159,7 +159,7 @@ def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, .
     return tuple(_split_evenly(input, place, ends))
 
 
-def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tuple[Any, ...]:  # noqa: A002
+def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tuple[Any, ...]:
     """Pieces of the sizes listed along a dim.
 
     >>> from tracegrad.eager import tensor
@@ -170,7 +170,8 @@ def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tu
     sizes = [int(n) for n in split_sizes]
     if any(n < 0 for n in sizes) or sum(sizes) != shape_of(input)[place]:
         raise ShapeError(
-            f"split_with_sizes expects split_sizes to sum exactly to {shape_of(input)[place]} (input tensor's size at dimension "
+            f"split_with_sizes expects split_sizes to sum exactly to {shape_of(input)[place]} (input tensor's size "
+            "at dimension "
             f"{place}), but got split_sizes={sizes}",
             fix="give sizes that add up to the size of the dim",
             where=user_frame(),
@@ -178,7 +179,7 @@ def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tu
     return tuple(_split_as_said(input, place, (0, *itertools.accumulate(sizes))))
 
 
-def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:  # noqa: A002
+def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     """At most ``chunks`` pieces of one size along a dim, the last one smaller if need be.
 
     >>> from tracegrad.eager import tensor
@@ -193,7 +194,7 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:  # noqa: A0
     return split(input, each, place) if size else split_with_sizes(input, [0] * chunks, place)
 
 
-def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:  # noqa: A002
+def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
     """Pieces along a dim: so many, or cut at the positions listed.
 
     >>> from tracegrad.eager import tensor
@@ -220,7 +221,8 @@ def _split_named(name: str, x: Any, parts: Any, needed: int, place: int) -> tupl
     ndim = len(shape_of(x))
     if ndim < needed:
         raise ShapeError(
-            f"torch.{name} requires a tensor with at least {needed} dimension{'s' if needed > 1 else ''}, but got a tensor with "
+            f"torch.{name} requires a tensor with at least {needed} dimension{'s' if needed > 1 else ''}, but got "
+            "a tensor with "
             f"{ndim} dimensions!",
             fix="use torch.tensor_split with the dim you mean",
             where=user_frame(),
@@ -228,7 +230,8 @@ def _split_named(name: str, x: Any, parts: Any, needed: int, place: int) -> tupl
     sections = one_int(parts)
     if sections is not None and shape_of(x)[place] % max(sections, 1):
         raise ShapeError(
-            f"torch.{name} attempted to split along dimension {place}, but the size of the dimension {shape_of(x)[place]} is not "
+            f"torch.{name} attempted to split along dimension {place}, but the size of the dimension "
+            f"{shape_of(x)[place]} is not "
             f"divisible by the split_size {sections}!",
             fix="use torch.tensor_split for uneven pieces",
             where=user_frame(),
@@ -236,7 +239,7 @@ def _split_named(name: str, x: Any, parts: Any, needed: int, place: int) -> tupl
     return tensor_split(x, parts, place)
 
 
-def hsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:  # noqa: A002
+def hsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
     """Pieces along the columns, of a vector along its elements.
 
     >>> from tracegrad.eager import tensor
@@ -246,7 +249,7 @@ def hsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:  # noqa: A0
     return _split_named("hsplit", input, indices_or_sections, 1, 0 if len(shape_of(input)) == 1 else 1)
 
 
-def vsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:  # noqa: A002
+def vsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
     """Pieces along the rows.
 
     >>> from tracegrad.eager import tensor
@@ -256,7 +259,7 @@ def vsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:  # noqa: A0
     return _split_named("vsplit", input, indices_or_sections, 2, 0)
 
 
-def dsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:  # noqa: A002
+def dsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
     """Pieces along the third dim.
 
     >>> from tracegrad.eager import tensor
@@ -296,7 +299,7 @@ def _two_dims(x: Any, dim1: int, dim2: int, more: int = 0) -> tuple[int, int]:
     return a, b
 
 
-def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:  # noqa: A002
+def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     """The diagonal of the matrices in two dims, as the last dim.
 
     >>> from tracegrad.eager import tensor
@@ -317,13 +320,13 @@ def _embedded(x: Any, offset: int, a: int, b: int) -> Any:
     steps = (*(1,) * (ndim - 1), n + 1 if count > 1 else 1)
     flat = embed(x, shape=(*lead, room), starts=(*(0,) * (ndim - 1), start if count else 0), steps=steps)
     square = reshape_to(_slice_of(flat, ndim - 1, 0, n * n), shape=(*lead, n, n))
-    order = [k for k in range(ndim - 1)]
+    order = list(range(ndim - 1))
     for place, axis in sorted(((a, ndim - 1), (b, ndim))):
         order.insert(place, axis)
     return permute(square, axes=tuple(order))
 
 
-def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:  # noqa: A002
+def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     """Matrices, in two new dims, with the last dim of the input on their diagonal.
 
     >>> from tracegrad.eager import tensor
@@ -335,7 +338,7 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
     return _embedded(input, offset, *_two_dims(input, dim1, dim2, 1))
 
 
-def diag(input: Any, diagonal: int = 0) -> Any:  # noqa: A002
+def diag(input: Any, diagonal: int = 0) -> Any:
     """The matrix of a diagonal, or the diagonal of a matrix.
 
     >>> from tracegrad.eager import tensor
@@ -352,7 +355,7 @@ def diag(input: Any, diagonal: int = 0) -> Any:  # noqa: A002
     return _copied_diagonal(input, diagonal) if ndim == 2 else diag_embed(input, diagonal)
 
 
-def diagflat(input: Any, offset: int = 0) -> Any:  # noqa: A002
+def diagflat(input: Any, offset: int = 0) -> Any:
     """The matrix with all elements of a tensor on its diagonal.
 
     >>> from tracegrad.eager import tensor
@@ -367,7 +370,7 @@ def _trace_of(x: Any) -> Any:
     return reduce_sum(_diagonal_of(x, 0, 0, 1), axes=(0,))
 
 
-def trace(input: Any) -> Any:  # noqa: A002
+def trace(input: Any) -> Any:
     """The sum of a matrix's diagonal.
 
     >>> from tracegrad.eager import tensor
@@ -398,7 +401,7 @@ def _matrices(name: str, x: Any) -> None:
         raise ShapeError(f"{name}: input tensor must have at least 2 dimensions", fix="give a matrix", where=user_frame())
 
 
-def tril(input: Any, diagonal: int = 0) -> Any:  # noqa: A002
+def tril(input: Any, diagonal: int = 0) -> Any:
     """The elements on and below a diagonal, 0 above it.
 
     >>> from tracegrad.eager import tensor
@@ -410,7 +413,7 @@ def tril(input: Any, diagonal: int = 0) -> Any:  # noqa: A002
     return _lower(input, int(diagonal))
 
 
-def triu(input: Any, diagonal: int = 0) -> Any:  # noqa: A002
+def triu(input: Any, diagonal: int = 0) -> Any:
     """The elements on and above a diagonal, 0 below it.
 
     >>> from tracegrad.eager import tensor
@@ -440,14 +443,15 @@ _select_replaced = recorded_as("SelectScatterBackward0")(_updated)
 def _refuse_shape(name: str, found: Shape, wanted: Shape) -> None:
     if found != wanted:
         raise ShapeError(
-            f"{name}: expected src to have a size equal to the slice of self. src size = {list(found)}, slice size = {list(wanted)}",
+            f"{name}: expected src to have a size equal to the slice of self. src size = {list(found)}, slice size "
+            f"= {list(wanted)}",
             fix="give src the shape of what it replaces",
             where=user_frame(),
         )
 
 
 def slice_scatter(
-    input: Any,  # noqa: A002
+    input: Any,
     src: Any,
     dim: int = 0,
     start: int | None = None,
@@ -467,7 +471,7 @@ def slice_scatter(
     return _slice_replaced(input, src, place, positions.start if len(positions) else 0, len(positions), step)
 
 
-def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:  # noqa: A002
+def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
     """A copy of ``input`` with the slice at one position of a dim replaced by ``src``.
 
     >>> from tracegrad.eager import tensor
@@ -494,7 +498,7 @@ def _diagonal_replaced(x: Any, src: Any, offset: int, a: int, b: int) -> Any:
     return permute(filled, axes=tuple(order.index(k) for k in range(len(order))))
 
 
-def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:  # noqa: A002
+def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     """A copy of ``input`` with a diagonal of the matrices in two dims replaced by ``src``.
 
     >>> from tracegrad.eager import tensor

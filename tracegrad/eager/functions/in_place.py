@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from tracegrad.eager.functions.repeating import expand
 from tracegrad.errors import ShapeError
 from tracegrad.ops.maps import select
 
-__all__ = ["copy_", "fill_", "in_place", "zero_"]
+__all__ = ["copy_", "fill_", "fill_diagonal_", "in_place", "zero_"]
 
 
 def in_place(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,7 +30,6 @@ def in_place(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         operands = [x for x in (*args, *kwargs.values()) if getattr(x, "requires_grad", False)]
-        # refused before anything is computed, as the function may not be one that ends in an error of its own
         return self._become(function(self, *args, **kwargs), operands[0] if operands else None, name)
 
     method.__name__ = name
@@ -86,3 +86,32 @@ def copy_(input: Any, src: Any, non_blocking: bool = False) -> Any:
     tensor([5., 5.])
     """
     return input._become(_copied(input, as_dtype(expand(src, shape_of(input)), input.dtype)), src, "copy_")
+
+
+@recorded_as("FillDiagonalBackward0")
+def _with_diagonal(x: Any, value: float) -> Any:
+    places = np.indices(shape_of(x), sparse=True)
+    same = np.ones(shape_of(x), bool)
+    for first, second in itertools.pairwise(places):
+        same = same & (first == second)
+    return select(same, value, x)
+
+
+def fill_diagonal_(input: Any, fill_value: float, wrap: bool = False) -> Any:
+    """One value on the main diagonal, written over the tensor.
+
+    >>> from tracegrad.eager import tensor
+    >>> fill_diagonal_(tensor([[1.0, 2.0], [3.0, 4.0]]), 0)
+    tensor([[0., 2.],
+            [3., 0.]])
+    """
+    shape = shape_of(input)
+    if len(shape) < 2 or (len(shape) > 2 and len(set(shape)) != 1):
+        raise ShapeError(
+            f"fill_diagonal_: dimensions must larger than 1, and beyond 2 all of one size; the shape is {tuple(shape)}",
+            fix="give a matrix",
+            where=user_frame(),
+        )
+    if wrap:
+        raise ShapeError("fill_diagonal_ with wrap=True is not there", fix="write to slices of the tensor", where=user_frame())
+    return input._become(as_dtype(_with_diagonal(input, fill_value), input.dtype), None, "fill_diagonal_")

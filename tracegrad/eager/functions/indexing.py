@@ -11,9 +11,7 @@ from tracegrad.core.aval import broadcast_shapes, shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.arguments import as_dtype, labelled, one_dim, tensor_like, values_of
-from tracegrad.eager.functions.shapes import flatten
 from tracegrad.errors import DtypeError, ShapeError
-from tracegrad.ops.along import gather_along
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.indexing import getitem as by_key
 from tracegrad.ops.indexing import put
@@ -28,8 +26,6 @@ __all__ = [
     "masked_scatter",
     "masked_select",
     "nonzero",
-    "take",
-    "take_along_dim",
     "where",
 ]
 
@@ -108,52 +104,6 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     if not shape_of(input):
         return reshape_to(_index_selected(reshape_to(input, shape=(1,)), vector, 0), shape=())
     return _index_selected(input, vector, place)
-
-
-@recorded_as("TakeBackward0")
-def _taken(x: Any, index: Any) -> Any:
-    return taken(reshape_to(x, shape=(math.prod(shape_of(x)),)), index, 0)
-
-
-def take(input: Any, index: Any) -> Any:
-    """The elements at positions counted row by row, in the shape of the index.
-
-    >>> from tracegrad.eager import tensor
-    >>> take(tensor([[1.0, 2.0], [3.0, 4.0]]), tensor([3, 0]))
-    tensor([4., 1.])
-    """
-    _integer_index("take", index)
-    return _taken(input, index)
-
-
-@recorded_as("GatherBackward0")
-def _gathered(x: Any, index: Any, place: int) -> Any:
-    return gather_along(x, index, place)
-
-
-def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
-    """The elements at one position each along a dim; the other dims broadcast.
-
-    >>> from tracegrad.eager import tensor
-    >>> take_along_dim(tensor([[1.0, 2.0], [4.0, 3.0]]), tensor([[1], [0]]), 1)
-    tensor([[2.],
-            [4.]])
-    """
-    _integer_index("take_along_dim", indices)
-    if dim is None:
-        return _gathered(flatten(input), flatten(indices), 0)
-    a, b = tuple(shape_of(input)), tuple(shape_of(indices))
-    if len(a) != len(b):
-        raise ShapeError(
-            "torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
-            f"{len(a)} dimensions for input, and {len(b)} dimensions for indices",
-            fix="indices.unsqueeze adds dims",
-            where=user_frame(),
-        )
-    place = one_dim(dim, len(a))
-    outer = broadcast_shapes((*a[:place], 1, *a[place + 1 :]), (*b[:place], 1, *b[place + 1 :]))
-    x = broadcast(input, shape=(*outer[:place], a[place], *outer[place + 1 :]))
-    return _gathered(x, broadcast(indices, shape=(*outer[:place], b[place], *outer[place + 1 :])), place)
 
 
 def _index_filled(x: Any, index: Any, value: Any, place: int) -> Any:
@@ -317,7 +267,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         return nonzero(condition, as_tuple=True)
     if getattr(condition, "dtype", None) != np.dtype(bool):
         raise DtypeError(
-            f"where expected condition to be a boolean tensor, but got a tensor with dtype {getattr(condition, 'dtype', type(condition))}",
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{getattr(condition, 'dtype', type(condition))}",
             fix="a comparison such as x > 0, or condition.to(torch.bool)",
             where=user_frame(),
         )

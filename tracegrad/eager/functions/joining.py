@@ -67,7 +67,8 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Any
             continue
         if len(shape) != len(first):
             raise ShapeError(
-                f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)} (tensor number {k} in the list, "
+                f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)} (tensor number {k} in "
+                "the list, "
                 f"of shape {shape})",
                 fix="give all tensors one number of dims",
                 where=user_frame(),
@@ -75,7 +76,8 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Any
         for d, (n, m) in enumerate(zip(first, shape, strict=True)):
             if n != m and d != place:
                 raise ShapeError(
-                    f"Sizes of tensors must match except in dimension {place}. Expected size {n} but got size {m} for tensor number "
+                    f"Sizes of tensors must match except in dimension {place}. Expected size {n} but got size {m} for "
+                    "tensor number "
                     f"{k} in the list: shapes {first} and {shape}",
                     fix="make every other dim equal",
                     where=user_frame(),
@@ -114,7 +116,8 @@ def stack(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> A
     for k, x in enumerate(parts):
         if shape_of(x) != first:
             raise ShapeError(
-                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(shape_of(x))} at entry {k}",
+                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(shape_of(x))} "
+                f"at entry {k}",
                 fix="give all tensors one shape; torch.cat joins along a dim they have",
                 where=user_frame(),
             )
@@ -221,7 +224,7 @@ def cartesian_prod(*tensors: Any) -> Any:
     return parts[0] if len(parts) == 1 else stack([flatten(g) for g in meshgrid(*parts)], 1)
 
 
-def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:  # noqa: A002
+def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
     """All choices of ``r`` elements of a vector, in order, one per row.
 
     >>> from tracegrad.eager import tensor

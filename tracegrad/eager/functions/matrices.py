@@ -160,7 +160,8 @@ def _vectors(x: Any, y: Any) -> None:
         )
     if shape_of(x) != shape_of(y):
         raise ShapeError(
-            f"inconsistent tensor size, expected tensor [{shape_of(x)[0]}] and src [{shape_of(y)[0]}] to have the same number of "
+            f"inconsistent tensor size, expected tensor [{shape_of(x)[0]}] and src [{shape_of(y)[0]}] to have the "
+            "same number of "
             f"elements, but got {shape_of(x)[0]} and {shape_of(y)[0]} elements respectively",
             fix="give vectors of one length",
             where=user_frame(),
@@ -334,7 +335,8 @@ def _expandable(base: Any, shape: Shape) -> None:
     lead = len(shape) - len(own)
     if lead < 0 or any(n not in (1, shape[lead + k]) for k, n in enumerate(own)):
         raise ShapeError(
-            f"The expanded size of the tensor must match the existing size: input has shape {list(own)}, the product {list(shape)}",
+            f"The expanded size of the tensor must match the existing size: input has shape {list(own)}, the "
+            f"product {list(shape)}",
             fix="give an input that broadcasts to the product",
             where=user_frame(),
         )
@@ -360,7 +362,8 @@ def _stacks(name: str, x: Any, y: Any) -> None:
     a, b = shape_of(x), shape_of(y)
     if a[0] != b[0] or a[2] != b[1]:
         raise ShapeError(
-            f"{name}: Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[2]}] but got: [{b[0]}, {b[1]}].",
+            f"{name}: Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[2]}] but got: "
+            f"[{b[0]}, {b[1]}].",
             fix="give equally many matrices that multiply",
             where=user_frame(),
         )
@@ -461,7 +464,8 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
     """
     if len(shape_of(input)) != len(shape_of(other)):
         raise ShapeError(
-            f"linalg.cross: inputs must have the same number of dimensions, got {tuple(shape_of(input))} and {tuple(shape_of(other))}",
+            f"linalg.cross: inputs must have the same number of dimensions, got {tuple(shape_of(input))} and "
+            f"{tuple(shape_of(other))}",
             fix="x.unsqueeze adds dims",
             where=user_frame(),
         )
@@ -471,7 +475,8 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
     place = shape.index(3) if dim is None else one_dim(dim, len(shape))
     if shape_of(input)[place] != 3 or shape_of(other)[place] != 3:
         raise ShapeError(
-            f"linalg.cross: inputs dimension {place} must have length 3. Got {shape_of(input)[place]} and {shape_of(other)[place]}",
+            f"linalg.cross: inputs dimension {place} must have length 3. Got {shape_of(input)[place]} and "
+            f"{shape_of(other)[place]}",
             fix="give vectors of 3 elements",
             where=user_frame(),
         )

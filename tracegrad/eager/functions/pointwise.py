@@ -12,7 +12,7 @@ from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.arguments import as_dtype, constant, floating, labelled, tensor_like
 from tracegrad.errors import DtypeError, ShapeError
-from tracegrad.ops import maps
+from tracegrad.ops import maps, special
 from tracegrad.ops.assembly import around
 from tracegrad.ops.comparisons import equal as equal_elements
 from tracegrad.ops.comparisons import (
@@ -57,7 +57,9 @@ __all__ = [
     "isreal",
     "ldexp",
     "lerp",
+    "logit",
     "nan_to_num",
+    "polygamma",
     "positive",
     "pow",
     "rad2deg",
@@ -134,7 +136,8 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     for x, y in ((input, other), (other, input)):
         if getattr(x, "dtype", None) == np.dtype(bool) and (_is_tensor(y) or isinstance(y, bool)):
             raise DtypeError(
-                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the "
+                "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a "
+                "mask, use the "
                 "`~` or `logical_not()` operator instead.",
                 fix="~mask",
                 where=user_frame(),
@@ -553,6 +556,33 @@ def _fraction(x: Any) -> Any:
     return _subtract(x, trunc(x))
 
 
+@recorded_as("LogitBackward0")
+def _logit_inside(x: Any, eps: float) -> Any:
+    return special.logit(maps.clip(x, eps, 1 - eps))
+
+
+def logit(input: Any, eps: float | None = None) -> Any:
+    """``ln(input / (1 - input))``, of elements moved to ``eps`` … ``1 - eps`` if that is given.
+
+    >>> from tracegrad.eager import tensor
+    >>> logit(tensor([0.5, 2.0]), eps=0.5)
+    tensor([0., 0.])
+    """
+    return special.logit(input) if eps is None else _logit_inside(input, float(eps))
+
+
+def polygamma(n: int, input: Any) -> Any:
+    """The ``n``-th derivative of digamma.
+
+    >>> from tracegrad.eager import tensor
+    >>> polygamma(1, tensor([1.0]))
+    tensor([1.6449])
+    """
+    if n < 0:
+        raise ShapeError("polygamma(n, x) does not support negative n.", fix="give an order of 0 or more", where=user_frame())
+    return special.polygamma_order(floating(input), n=int(n))
+
+
 def frac(input: Any) -> Any:
     """What is behind the point, with the sign of the element.
 
@@ -663,8 +693,7 @@ def heaviside(input: Any, values: Any) -> Any:
             where=user_frame(),
         )
     x = constant(input)
-    found = select(equal_elements(x, 0), constant(values), cast(greater(x, 0), dtype=x.dtype))
-    return found
+    return select(equal_elements(x, 0), constant(values), cast(greater(x, 0), dtype=x.dtype))
 
 
 # -- comparison -------------------------------------------------------------------------------------------------------

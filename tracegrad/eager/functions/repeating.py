@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import broadcast_shapes, one_int, shape_of
+from tracegrad.core.aval import broadcast_shapes as common_shape
+from tracegrad.core.aval import one_int, shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.arguments import one_dim, sizes_of, tensor_like, values_of
 from tracegrad.eager.functions.shapes import flatten, numel, unsqueeze, view
+from tracegrad.eager.size import Size
 from tracegrad.errors import ShapeError
 from tracegrad.ops import assembly
 from tracegrad.ops.broadcasting import broadcast, sum_to
@@ -20,6 +22,7 @@ from tracegrad.ops.maps import copy
 from tracegrad.ops.views import permute, windows
 
 __all__ = [
+    "broadcast_shapes",
     "broadcast_tensors",
     "broadcast_to",
     "expand",
@@ -89,6 +92,15 @@ def broadcast_to(input: Any, size: Sequence[int]) -> Any:
     return expand(input, size)
 
 
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape that tensors of these shapes have together.
+
+    >>> broadcast_shapes((2,), (3, 1))
+    torch.Size([3, 2])
+    """
+    return Size(common_shape(*((n,) if isinstance(n, int) else tuple(n) for n in shapes)))
+
+
 def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
     """Tensors expanded to the shape they have together.
 
@@ -97,7 +109,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
     [torch.Size([1, 2]), torch.Size([1, 2])]
     """
     given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
-    shape = broadcast_shapes(*(shape_of(x) for x in given))
+    shape = common_shape(*(shape_of(x) for x in given))
     return tuple(expand(x, shape) for x in given)
 
 

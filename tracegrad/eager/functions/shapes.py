@@ -35,6 +35,7 @@ __all__ = [
     "atleast_1d",
     "atleast_2d",
     "atleast_3d",
+    "clone",
     "contiguous",
     "dim",
     "flatten",
@@ -67,7 +68,7 @@ __all__ = [
 # -- what a tensor's shape is -----------------------------------------------------------------------------------------
 
 
-def size(input: Any, dim: int | None = None) -> Any:  # noqa: A002
+def size(input: Any, dim: int | None = None) -> Any:
     """The shape, or the size of one dim.
 
     >>> from tracegrad.eager import tensor
@@ -83,7 +84,7 @@ def size(input: Any, dim: int | None = None) -> Any:  # noqa: A002
     return shape[place]
 
 
-def dim(input: Any) -> int:  # noqa: A002
+def dim(input: Any) -> int:
     """The number of dims.
 
     >>> from tracegrad.eager import tensor
@@ -93,7 +94,7 @@ def dim(input: Any) -> int:  # noqa: A002
     return len(shape_of(input))
 
 
-def ndimension(input: Any) -> int:  # noqa: A002
+def ndimension(input: Any) -> int:
     """The number of dims, as ``dim``.
 
     >>> from tracegrad.eager import tensor
@@ -103,7 +104,7 @@ def ndimension(input: Any) -> int:  # noqa: A002
     return len(shape_of(input))
 
 
-def numel(input: Any) -> int:  # noqa: A002
+def numel(input: Any) -> int:
     """The number of elements.
 
     >>> from tracegrad.eager import tensor
@@ -113,7 +114,7 @@ def numel(input: Any) -> int:  # noqa: A002
     return math.prod(shape_of(input))
 
 
-def nelement(input: Any) -> int:  # noqa: A002
+def nelement(input: Any) -> int:
     """The number of elements, as ``numel``.
 
     >>> from tracegrad.eager import tensor
@@ -126,7 +127,7 @@ def nelement(input: Any) -> int:  # noqa: A002
 # -- the same elements under another shape ----------------------------------------------------------------------------
 
 
-def reshape(input: Any, *shape: Any) -> Any:  # noqa: A002
+def reshape(input: Any, *shape: Any) -> Any:
     """The same elements under another shape; one size may be -1.
 
     >>> from tracegrad.eager import tensor
@@ -137,7 +138,7 @@ def reshape(input: Any, *shape: Any) -> Any:  # noqa: A002
     return reshape_to(input, shape=filled_sizes(input, sizes_of(shape)))
 
 
-def view(input: Any, *shape: Any) -> Any:  # noqa: A002
+def view(input: Any, *shape: Any) -> Any:
     """``reshape`` without a copy; ShapeError where the strides do not allow it.
 
     >>> from tracegrad.eager import tensor
@@ -162,7 +163,7 @@ def view(input: Any, *shape: Any) -> Any:  # noqa: A002
     return reshape_to(input, shape=sizes)
 
 
-def view_as(input: Any, other: Any) -> Any:  # noqa: A002
+def view_as(input: Any, other: Any) -> Any:
     """``view`` with the shape of another tensor.
 
     >>> from tracegrad.eager import tensor
@@ -173,7 +174,7 @@ def view_as(input: Any, other: Any) -> Any:  # noqa: A002
     return view(input, shape_of(other))
 
 
-def reshape_as(input: Any, other: Any) -> Any:  # noqa: A002
+def reshape_as(input: Any, other: Any) -> Any:
     """``reshape`` with the shape of another tensor.
 
     >>> from tracegrad.eager import tensor
@@ -184,7 +185,7 @@ def reshape_as(input: Any, other: Any) -> Any:  # noqa: A002
     return reshape(input, shape_of(other))
 
 
-def ravel(input: Any) -> Any:  # noqa: A002
+def ravel(input: Any) -> Any:
     """All elements as a vector.
 
     >>> from tracegrad.eager import tensor
@@ -194,7 +195,7 @@ def ravel(input: Any) -> Any:  # noqa: A002
     return flatten(input)
 
 
-def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:  # noqa: A002
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """The dims from ``start_dim`` to ``end_dim``, both included, as one.
 
     >>> from tracegrad.eager import tensor
@@ -216,7 +217,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:  # noqa: 
     return reshape_to(input, shape=(*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
-def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:  # noqa: A002
+def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     """One dim as several of the given sizes; one may be -1.
 
     >>> from tracegrad.eager import tensor
@@ -239,7 +240,7 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:  # noqa: A002
     return reshape_to(input, shape=(*shape[:place], *parts, *shape[place + 1 :]))
 
 
-def squeeze(input: Any, dim: Dims = None, *, axis: Dims = None) -> Any:  # noqa: A002
+def squeeze(input: Any, dim: Dims = None, *, axis: Dims = None) -> Any:
     """Without the dims of size 1, or those of the named ones that have size 1.
 
     >>> from tracegrad.eager import tensor
@@ -254,7 +255,7 @@ def squeeze(input: Any, dim: Dims = None, *, axis: Dims = None) -> Any:  # noqa:
     return labelled(f"SqueezeBackward{overload}", reshape_to(input, shape=kept))
 
 
-def unsqueeze(input: Any, dim: int, *, axis: int | None = None) -> Any:  # noqa: A002
+def unsqueeze(input: Any, dim: int, *, axis: int | None = None) -> Any:
     """With a dim of size 1 added at a place.
 
     >>> from tracegrad.eager import tensor
@@ -272,7 +273,17 @@ def _in_row_order(x: Any) -> Any:
     return reshape_to(cast(reshape_to(x, shape=(math.prod(shape_of(x)),)), dtype=x.dtype), shape=shape_of(x))
 
 
-def contiguous(input: Any) -> Any:  # noqa: A002
+def clone(input: Any, *, memory_format: Any = None) -> Any:
+    """A copy with storage of its own, through which gradients flow.
+
+    >>> from tracegrad.eager import tensor
+    >>> clone(tensor([1.0, 2.0]))
+    tensor([1., 2.])
+    """
+    return copy(input)
+
+
+def contiguous(input: Any) -> Any:
     """The tensor itself if it is stored row by row, else a copy that is.
 
     >>> from tracegrad.eager import tensor
@@ -340,7 +351,7 @@ def atleast_3d(*tensors: Any) -> Any:
 # -- the order of dims ------------------------------------------------------------------------------------------------
 
 
-def permute(input: Any, *dims: Any) -> Any:  # noqa: A002
+def permute(input: Any, *dims: Any) -> Any:
     """The dims in another order.
 
     >>> from tracegrad.eager import tensor
@@ -359,7 +370,7 @@ def permute(input: Any, *dims: Any) -> Any:  # noqa: A002
     return permuted(input, axes=several_dims(wanted, ndim))
 
 
-def transpose(input: Any, dim0: int, dim1: int) -> Any:  # noqa: A002
+def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Two dims swapped.
 
     >>> from tracegrad.eager import tensor
@@ -374,7 +385,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:  # noqa: A002
     return labelled("TransposeBackward0", permuted(input, axes=tuple(order)))
 
 
-def swapaxes(input: Any, axis0: int, axis1: int) -> Any:  # noqa: A002
+def swapaxes(input: Any, axis0: int, axis1: int) -> Any:
     """Two dims swapped, as ``transpose``.
 
     >>> from tracegrad.eager import tensor
@@ -384,7 +395,7 @@ def swapaxes(input: Any, axis0: int, axis1: int) -> Any:  # noqa: A002
     return transpose(input, axis0, axis1)
 
 
-def swapdims(input: Any, dim0: int, dim1: int) -> Any:  # noqa: A002
+def swapdims(input: Any, dim0: int, dim1: int) -> Any:
     """Two dims swapped, as ``transpose``.
 
     >>> from tracegrad.eager import tensor
@@ -394,7 +405,7 @@ def swapdims(input: Any, dim0: int, dim1: int) -> Any:  # noqa: A002
     return transpose(input, dim0, dim1)
 
 
-def t(input: Any) -> Any:  # noqa: A002
+def t(input: Any) -> Any:
     """A matrix transposed; a vector or a number as it is.
 
     >>> from tracegrad.eager import tensor
@@ -411,7 +422,7 @@ def t(input: Any) -> Any:  # noqa: A002
     return labelled("TBackward0", permuted(input, axes=tuple(reversed(range(ndim)))))
 
 
-def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:  # noqa: A002
+def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """Dims moved to new places, the others in their order.
 
     >>> from tracegrad.eager import tensor
@@ -433,7 +444,7 @@ def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence
     return permuted(input, axes=tuple(order))
 
 
-def moveaxis(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:  # noqa: A002
+def moveaxis(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """Dims moved to new places, as ``movedim``.
 
     >>> from tracegrad.eager import tensor
@@ -443,7 +454,7 @@ def moveaxis(input: Any, source: int | Sequence[int], destination: int | Sequenc
     return movedim(input, source, destination)
 
 
-def flip(input: Any, *dims: Any) -> Any:  # noqa: A002
+def flip(input: Any, *dims: Any) -> Any:
     """The elements in reverse order along dims.
 
     >>> from tracegrad.eager import tensor
@@ -455,7 +466,7 @@ def flip(input: Any, *dims: Any) -> Any:  # noqa: A002
     return reverse(input, axes=axes)
 
 
-def fliplr(input: Any) -> Any:  # noqa: A002
+def fliplr(input: Any) -> Any:
     """The columns in reverse order.
 
     >>> from tracegrad.eager import tensor
@@ -467,7 +478,7 @@ def fliplr(input: Any) -> Any:  # noqa: A002
     return flip(input, (1,))
 
 
-def flipud(input: Any) -> Any:  # noqa: A002
+def flipud(input: Any) -> Any:
     """The rows in reverse order.
 
     >>> from tracegrad.eager import tensor
@@ -485,7 +496,7 @@ def _rolled(x: Any, shifts: tuple[int, ...], dims: tuple[int, ...] | None) -> An
     return assembly.roll(x, shifts[0] if dims is None else shifts, dims)
 
 
-def roll(input: Any, shifts: int | Sequence[int], dims: Dims = None) -> Any:  # noqa: A002
+def roll(input: Any, shifts: int | Sequence[int], dims: Dims = None) -> Any:
     """The elements moved along dims, those that leave at the end coming back at the start.
 
     >>> from tracegrad.eager import tensor
@@ -515,7 +526,7 @@ def _rotated(x: Any, k: int, a: int, b: int) -> Any:
     return copy(x)
 
 
-def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:  # noqa: A002
+def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
     """Turned ``k`` times by a right angle in the plane of two dims, from the first towards the second.
 
     >>> from tracegrad.eager import tensor
