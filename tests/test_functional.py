@@ -12,12 +12,16 @@ from tracegrad.core.interpret import interpret
 from tracegrad.eager.tensor import tensor
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.functional import cross_entropy, log_softmax, logsumexp, nll_loss, one_hot, relu, softmax
+from tracegrad.functional.convolutions import columns, convolution, from_columns, transposed_convolution
 from tracegrad.ops.reductions import sum as sum_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(5, 3))
 LABELS = np.array([0, 2, 1, 1, 0])
 TARGET = RNG.random((5, 3))
+
+SIGNAL = RNG.normal(size=(2, 6, 5))
+VOLUME = RNG.normal(size=(2, 2, 3, 3, 4))
 
 FUNCTIONS = {
     "relu": (functional.relu, [X]),
@@ -49,6 +53,64 @@ FUNCTIONS = {
     "linear": (functional.linear, [X, RNG.normal(size=(4, 3)), RNG.normal(size=4)]),
     "layer_norm": (functional.layer_norm, [X, RNG.normal(size=3), RNG.normal(size=3)]),
     "layer_norm plain": (lambda x: functional.layer_norm(x, axis=(0, 1)), [X]),
+    "mish": (functional.mish, [X]),
+    "selu": (functional.selu, [X]),
+    "celu": (lambda x: functional.celu(x, 0.7), [X]),
+    "prelu": (functional.prelu, [X, RNG.normal(size=3)]),
+    "hardtanh": (functional.hardtanh, [X]),
+    "hardsigmoid": (functional.hardsigmoid, [2 * X]),
+    "hardswish": (functional.hardswish, [2 * X]),
+    "hardshrink": (functional.hardshrink, [X]),
+    "softshrink": (functional.softshrink, [X]),
+    "softsign": (functional.softsign, [X]),
+    "tanhshrink": (functional.tanhshrink, [X]),
+    "threshold": (lambda x: functional.threshold(x, 0.3, 2.0), [X]),
+    "glu": (lambda x: functional.glu(x, 0), [X[:4]]),
+    "softplus beta": (lambda x: functional.softplus(x, 2.0, 1.0), [X]),
+    "group_norm": (lambda x, w, b: functional.group_norm(x, 3, w, b), [SIGNAL, *RNG.normal(size=(2, 6))]),
+    "normalised_by": (functional.normalised_by, [X, RNG.normal(size=3), RNG.random(3) + 0.5, X[0], X[1]]),
+    "binary_cross_entropy of probabilities": (functional.binary_cross_entropy, [softmax(X), TARGET]),
+    "binary_cross_entropy weighted": (
+        lambda x, y, w: functional.binary_cross_entropy(x, y, "sum", w),
+        [softmax(X), TARGET, RNG.random(3)],
+    ),
+    "binary_cross_entropy_with_logits weighted": (
+        lambda x, y, w, p: functional.binary_cross_entropy_with_logits(x, y, "none", w, p),
+        [X, TARGET, RNG.random(3), RNG.random(3)],
+    ),
+    "kl_div": (lambda x, y: functional.kl_div(x, y, "batchmean"), [log_softmax(X), softmax(TARGET)]),
+    "kl_div log": (lambda x, y: functional.kl_div(x, y, "sum", log_target=True), [log_softmax(X), log_softmax(TARGET)]),
+    **{
+        f"cross_entropy options {reduction}": (
+            lambda x, y, w, reduction=reduction: cross_entropy(x, y, reduction, w, 2, 0.2),
+            [X, LABELS, RNG.random(3)],
+        )
+        for reduction in ("mean", "sum", "none")
+    },
+    "cross_entropy weighted": (lambda x, y, w: cross_entropy(x, y, weight=w), [X, LABELS, RNG.random(3)]),
+    "cross_entropy soft": (lambda x, y, w: cross_entropy(x, y, "mean", w, None, 0.2), [X, softmax(TARGET), RNG.random(3)]),
+    "nll_loss options": (lambda x, y, w: nll_loss(x, y, "mean", w, 1), [log_softmax(X, 1), LABELS, RNG.random(3)]),
+    "convolution of signals": (
+        lambda x, w, b: convolution(x, w, b, (2,), ((1, 0),), (2,), 2),
+        [SIGNAL, RNG.normal(size=(4, 3, 2)), RNG.normal(size=4)],
+    ),
+    "convolution of volumes": (
+        lambda x, w, b: convolution(x, w, b, (2, 1, 1), ((1, 0), (0, 1), (1, 1)), (1, 2, 1), 2),
+        [VOLUME, RNG.normal(size=(4, 1, 2, 2, 2)), RNG.normal(size=4)],
+    ),
+    "transposed_convolution of images": (
+        lambda x, w, b: transposed_convolution(x, w, b, (2, 3), (1, 0), (1, 2), (1, 2), 2),
+        [VOLUME[:, :, 0], RNG.normal(size=(2, 1, 2, 2)), RNG.normal(size=2)],
+    ),
+    "transposed_convolution of volumes": (
+        lambda x, w: transposed_convolution(x, w, None, (2, 1, 1), (0, 0, 1), (1, 0, 0), (1, 1, 2), 1),
+        [VOLUME, RNG.normal(size=(2, 3, 2, 2, 2))],
+    ),
+    "columns": (lambda x: columns(x, (2, 2), (1, 2), (1, 0), (2, 1)), [VOLUME[:, :, 0]]),
+    "from_columns": (
+        lambda x: from_columns(x, (3, 4), (2, 2), (1, 2), (1, 0), (2, 1), (2, 2)),
+        [RNG.normal(size=(2, 8, 4))],
+    ),
 }
 
 
@@ -113,6 +175,28 @@ def test_kinks():
     assert relu(np.array([-1, 2])).dtype == np.int64
 
 
+def test_probabilities_at_their_edges():
+    p = np.array([0.0, 1.0, 0.0, 1.0])
+    target = np.array([1.0, 0.0, 0.0, 1.0])
+    for dtype in (np.float32, np.float64):
+        loss = functional.binary_cross_entropy(p.astype(dtype), target.astype(dtype), "none")
+        np.testing.assert_array_equal(loss, [100, 100, 0, 0])
+        assert loss.dtype == dtype
+    (g, _) = gradients(lambda p, y: functional.binary_cross_entropy(p, y, "sum"), p, target)
+    np.testing.assert_array_equal(g, [-1e12, 1e12, 0, 0])
+
+
+def test_ignored_labels_count_for_nothing():
+    labels = np.array([0, -100, 1, 2, -100])
+    kept = labels >= 0
+    (g, *_) = gradients(lambda x, y: cross_entropy(x, y, ignore_index=-100), X, labels)
+    (expected, *_) = gradients(lambda x, y: cross_entropy(x, y), X[kept], labels[kept])
+    np.testing.assert_allclose(g[kept], expected, rtol=1e-12)
+    assert (g[~kept] == 0).all()
+    with pytest.raises(IndexError, match=r"0 … 2"):
+        cross_entropy(X, labels)
+
+
 def test_rows_of_minus_infinity():
     x = np.array([[-np.inf, -np.inf], [0.0, -np.inf], [np.inf, 0.0]])
     with np.errstate(all="ignore"):
@@ -153,6 +237,9 @@ def test_labels_out_of_range():
         (lambda: functional.linear(X, X.T), ShapeError, r"\(outputs, inputs\)"),
         (lambda: one_hot(X, 3), DtypeError, "integers"),
         (lambda: functional.gelu(X, "fast"), ValueError, '"tanh"'),
+        (lambda: functional.glu(X), ShapeError, r"axis 1 of shape \(5, 3\) has 3 elements"),
+        (lambda: functional.group_norm(X, 2), ShapeError, "num_groups=2"),
+        (lambda: cross_entropy(X, LABELS, weight=X[:, 0]), ShapeError, r"for all 3 classes.*\[5\]"),
     ],
 )
 def test_errors(call, error, text):

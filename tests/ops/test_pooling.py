@@ -102,3 +102,33 @@ def test_dtype_stays():
 def test_errors_name_what_does_not_fit(arguments, match):
     with pytest.raises(ShapeError, match=match):
         max_pool2d(*arguments)
+
+
+@pytest.mark.parametrize(("shape", "window", "stride", "padding"), [((1, 2, 7, 8), 3, 2, 1), ((1, 1, 5, 6), 2, None, 0)])
+def test_ceil_mode_is_pytorchs(shape, window, stride, padding):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).normal(size=shape)
+    t = torch.tensor(x, requires_grad=True)
+    for ours, theirs, options in (
+        (max_pool2d, torch.nn.functional.max_pool2d, {}),
+        (avg_pool2d, torch.nn.functional.avg_pool2d, {"count_include_pad": True}),
+        (avg_pool2d, torch.nn.functional.avg_pool2d, {"count_include_pad": False}),
+    ):
+        expected = theirs(t, window, stride, padding, ceil_mode=True, **options)
+        t.grad = None
+        (expected * expected).sum().mul(0.5).backward()
+        np.testing.assert_allclose(
+            ours(x, window, stride, padding, ceil_mode=True, **options), expected.detach().numpy(), rtol=1e-13, atol=1e-14
+        )
+        pulled = gradient(lambda v, ours=ours, o=options: ours(v, window, stride, padding, ceil_mode=True, **o), x)
+        np.testing.assert_allclose(pulled, t.grad.numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_ties_may_go_to_the_first():
+    x = np.array([[2.0, 1.0, 2.0, 2.0], [2.0, 0.0, 1.0, 2.0]])
+    g = gradient(lambda v: max_pool2d(v, 2, ties="first"), x)
+    np.testing.assert_array_equal(g, [[2, 0, 2, 0], [0, 0, 0, 0]])
+    g = gradient(lambda v: max_pool2d(v, 2, 1, ties="first"), x)
+    np.testing.assert_array_equal(g, [[2, 0, 4, 0], [0, 0, 0, 0]])
+    x[0, 1] = np.nan
+    np.testing.assert_array_equal(gradient(lambda v: max_pool2d(v, 2, ties="first"), x)[0, 2:], [2, 0])
