@@ -20,7 +20,7 @@ import numpy as np
 import scipy.linalg
 
 from tracegrad.core.aval import Aval, shape_of
-from tracegrad.core.op import Op, Rule, Sample, Values
+from tracegrad.core.op import FLAT, MISSING, Op, Rule, Sample, Values
 from tracegrad.ops.assembly import tril
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.indexing import getitem
@@ -96,7 +96,7 @@ cholesky_raw = opaque(
     square("linalg.cholesky"),
     _cholesky_eager,
     (Rule(_cholesky_rule),),
-    ("linalg.cholesky", "LinalgCholeskyExBackward0"),
+    ("", "LinalgCholeskyExBackward0"),
     "The lower triangular L with L Lᵀ = (x + xᵀ)/2; LinAlgError where there is none.",
     (*stacks((3, 3), (2, 3, 3), (1, 1)), refused((2, 3), "2 by 3")),
 )
@@ -148,7 +148,7 @@ eigh_packed = opaque(
     lambda x, **params: Aval((*square("linalg.eigh")(x).shape[:-2], x.shape[-1] + 1, x.shape[-1]), x.dtype),
     _eigh_eager,
     (Rule(_eigh_rule),),
-    ("linalg.eigh", "LinalgEighBackward0"),
+    ("", "LinalgEighBackward0"),
     "Eigenvalues of (x + xᵀ)/2 in ascending order as row 0, eigenvectors as the columns below; ``upper`` is LAPACK's triangle.",
     (*stacks((3, 3), (2, 3, 3), (1, 1)), refused((2, 3), "2 by 3")),
 )
@@ -192,9 +192,36 @@ svd_packed = opaque(
     _svd_infer,
     _svd_eager,
     (Rule(_svd_rule),),
-    ("linalg.svd", "LinalgSvdBackward0"),
+    ("", "LinalgSvdBackward0"),
     "U, the singular values in descending order as a row, and V, below one another.",
     (*stacks((3, 3), (4, 2), (2, 2, 3)), refused((3,), "at least 2")),
+)
+
+
+def _completion_eager(x: Array, *, right: bool) -> Array:
+    u, s, vh = np.linalg.svd(x)
+    k = s.shape[-1]
+    result: Array = np.swapaxes(vh, -1, -2)[..., k:] if right else u[..., k:]
+    return result
+
+
+def _completion_infer(x: Aval, *, right: bool) -> Aval:
+    check_matrix("linalg.svd", x.shape)
+    size = x.shape[-1 if right else -2]
+    return Aval((*x.shape[:-2], size, size - min(x.shape[-2:])), x.dtype)
+
+
+svd_completion = opaque(
+    "svd_completion",
+    _completion_infer,
+    _completion_eager,
+    (FLAT,),
+    ("", ""),
+    "The columns of the full U, or on the ``right`` V, behind the reduced ones: any basis would do, so without derivative.",
+    (
+        Sample((Values((4, 2)),), {"right": False}, smooth=False),
+        Sample((Values((2, 2, 3)),), {"right": True}, smooth=False),
+    ),
 )
 
 
@@ -230,9 +257,30 @@ qr_packed = opaque(
     _qr_infer,
     _qr_eager,
     (Rule(_qr_rule),),
-    ("linalg.qr", "LinalgQrBackward0"),
+    ("", "LinalgQrBackward0"),
     "The reduced Q, transposed, and R side by side.",
     (*stacks((3, 3), (4, 2), (2, 2, 3)), refused((3,), "at least 2")),
+)
+
+
+def _complete_eager(x: Array) -> Array:
+    q, r = np.linalg.qr(x, mode="complete")
+    return np.concatenate([q, r], axis=-1)
+
+
+def _complete_infer(x: Aval) -> Aval:
+    check_matrix("linalg.qr", x.shape)
+    return Aval((*x.shape[:-1], x.shape[-2] + x.shape[-1]), x.dtype)
+
+
+qr_complete = opaque(
+    "qr_complete",
+    _complete_infer,
+    _complete_eager,
+    (MISSING,),
+    ("", "LinalgQrBackward0"),
+    "The square Q and R side by side; the columns of Q that are made up have no derivative.",
+    (refused((3,), "at least 2"),),
 )
 
 # -- the exponential ----------------------------------------------------------------------------------------------------
@@ -253,7 +301,7 @@ matrix_exp: Op = opaque(
     square("linalg.matrix_exp"),
     lambda x: scipy.linalg.expm(x) if x.size else x,
     (Rule(_expm_rule),),
-    ("linalg.matrix_exp matrix_exp", "LinalgMatrixExpBackward0"),
+    ("", "LinalgMatrixExpBackward0"),
     "The exponential series of each matrix.",
     (*stacks((3, 3), (2, 2, 2), diagonal=0.5), refused((2, 3), "2 by 3")),
 )

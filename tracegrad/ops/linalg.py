@@ -23,6 +23,7 @@ from tracegrad.ops.decompositions import (
     from_triangle,
     matrix_exp,
     qr_packed,
+    svd_completion,
     svd_packed,
 )
 from tracegrad.ops.indexing import getitem
@@ -43,7 +44,7 @@ from tracegrad.ops.matrices import solve as solve_raw
 from tracegrad.ops.matrices import solve_triangular as solve_triangular_raw
 from tracegrad.ops.reductions import as_operand
 from tracegrad.ops.sources import running_index
-from tracegrad.ops.views import broadcast_to, expand_dims, permute, reshape, squeeze
+from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, permute, reshape, squeeze
 
 __all__ = [
     "EighResult",
@@ -52,6 +53,7 @@ __all__ = [
     "QRResult",
     "SVDResult",
     "SlogdetResult",
+    "check_square",
     "cholesky",
     "cond",
     "cross",
@@ -59,6 +61,8 @@ __all__ = [
     "diagonal",
     "eigh",
     "eigvalsh",
+    "from_triangle",
+    "full_svd",
     "inv",
     "lstsq",
     "matrix_exp",
@@ -70,9 +74,11 @@ __all__ = [
     "norm",
     "pinv",
     "qr",
+    "reduced_svd",
     "slogdet",
     "solve",
     "solve_triangular",
+    "stretched",
     "svd",
     "svdvals",
     "trace",
@@ -173,8 +179,6 @@ def pinv(a: Any, rcond: float | None = None, hermitian: bool = False, *, rtol: f
     check_matrix("linalg.pinv", shape_of(a))
     tolerance = rcond if rtol is None else rtol
     default = 1e-15 if rtol is None else None
-    if hermitian:
-        a = from_triangle(a, upper=False)
     return pinv_raw(a, rtol=default if tolerance is None else float(tolerance), hermitian=hermitian)
 
 
@@ -277,8 +281,19 @@ def reduced_svd(a: Any) -> SVDResult:
     return SVDResult(rows(packed, 0, m), values, transposed(rows(packed, m + 1, None)))
 
 
+def full_svd(a: Any) -> SVDResult:
+    """The decomposition with square U and Vh; the vectors behind the reduced ones carry no derivative."""
+    found = reduced_svd(a)
+    m, n = shape_of(a)[-2:]
+    if m > n:
+        return found._replace(U=concatenate([found.U, svd_completion(a, right=False)], -1))
+    if n > m:
+        return found._replace(Vh=concatenate([found.Vh, transposed(svd_completion(a, right=True))], -2))
+    return found
+
+
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    """``np.linalg.svd``; the full matrices of an oblong ``a`` are not differentiable and raise TraceError.
+    """``np.linalg.svd``; of full matrices the vectors that any basis could replace carry no derivative.
 
     >>> svd(np.array([[2.0, 0.0], [0.0, 1.0]])).S
     array([2., 1.])
@@ -288,12 +303,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
         a = from_triangle(a, upper=False)
     if not compute_uv:
         return svdvals(a)
-    if full_matrices and shape_of(a)[-1] != shape_of(a)[-2]:
-        raise TraceError(
-            f"svd of shape {shape_of(a)} with full_matrices=True: the vectors that are made up have no derivative",
-            fix="svd(a, full_matrices=False)",
-        )
-    return reduced_svd(a)
+    return full_svd(a) if full_matrices else reduced_svd(a)
 
 
 def svdvals(x: Any) -> Any:

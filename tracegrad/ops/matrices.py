@@ -183,7 +183,7 @@ inv = opaque(
     square("linalg.inv"),
     _inv_eager,
     (Rule(_inv_rule),),
-    ("linalg.inv", "LinalgInvExBackward0"),
+    ("", "LinalgInvExBackward0"),
     "The inverse of each matrix; singular ones raise LinAlgError, and without ``strict`` they give NaN.",
     (*stacks((3, 3), (2, 3, 3), (0, 2, 2), (1, 1)), refused((2, 3), "2 by 3"), refused((3,), "at least 2")),
 )
@@ -219,7 +219,7 @@ solve: Op = opaque(
         Rule(lambda g, out, a, b: -matmul(solve(transposed(a), g), transposed(out))),
         Rule(lambda g, out, a, b: solve(transposed(a), g)),
     ),
-    ("linalg.solve", "LinalgSolveExBackward0"),
+    ("", "LinalgSolveExBackward0"),
     "The solutions x of a x = b for stacks of equal batch shape; singular matrices raise LinAlgError.",
     (
         Sample((_Matrices((3, 3), -1, 1), Values((3, 2)))),
@@ -279,7 +279,7 @@ solve_triangular: Op = opaque(
             )
         ),
     ),
-    ("linalg.solve_triangular", "LinalgSolveTriangularBackward0"),
+    ("", "LinalgSolveTriangularBackward0"),
     "The solutions of triangular systems; the other triangle (and a diagonal taken for ones) is not read.",
     tuple(
         Sample((_Matrices(shape, -1, 1), Values((*shape[:-1], 2))), {"upper": upper, "unitriangular": unit})
@@ -317,7 +317,7 @@ pinv_raw = opaque(
     _pinv_infer,
     _pinv_eager,
     (Rule(_pinv_rule),),
-    ("linalg.pinv", "LinalgPinvBackward0"),
+    ("", "LinalgPinvBackward0"),
     "The pseudo-inverse; singular values up to ``max(atol, rtol · greatest)`` count as 0.",
     (*stacks((3, 3), (4, 2), (2, 2, 3)), refused((3,), "at least 2")),
 )
@@ -395,7 +395,7 @@ det: Op = opaque(
     lambda x: Aval(square("linalg.det")(x).shape[:-2], x.dtype),
     np.linalg.det,
     (Rule(lambda g, out, x: scale(expand_dims(g, (-2, -1)), cofactor(x))),),
-    ("linalg.det det", "LinalgDetBackward0"),
+    ("", "LinalgDetBackward0"),
     "The determinant of each matrix; its derivative is the matrix of cofactors.",
     (*stacks((3, 3), (2, 3, 3), (0, 2, 2)), refused((2, 3), "2 by 3")),
 )
@@ -415,7 +415,7 @@ slogdet_packed = opaque(
     lambda x: Aval((*square("linalg.slogdet")(x).shape[:-2], 2), x.dtype),
     _slogdet_eager,
     (Rule(_slogdet_rule),),
-    ("linalg.slogdet", "LinalgSlogdetBackward0"),
+    ("", "LinalgSlogdetBackward0"),
     "Sign and logarithm of the size of the determinant, along a new last axis.",
     (*stacks((3, 3), (2, 3, 3)), refused((2, 3), "2 by 3")),
 )

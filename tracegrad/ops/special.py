@@ -186,7 +186,7 @@ polygamma_order: Op = _opaque(
     (lambda out, x, *, n: polygamma_order(x, n=n + 1),),
     eager=lambda x, *, n: formulas.polygamma_eager(x, n),
     numpy=(),
-    torch=("special.polygamma", "PolygammaBackward0"),
+    torch=("", "PolygammaBackward0"),
     doc="The ``n``-th derivative of digamma; its derivative is that of order n + 1",
     samples=tuple(Sample((Values(shape, 0.7, 4),), {"n": n}) for shape, n in (((3, 4), 0), ((3, 4), 1), ((4,), 3), ((), 2))),
 )
@@ -222,7 +222,7 @@ gammainc_raw = _opaque(
     "gammainc",
     scipy.special.gammainc,
     (MISSING, lambda out, a, x: _gamma_density(a, x)),
-    torch=("igamma special.gammainc", "IgammaBackward0"),
+    torch=("", "IgammaBackward0"),
     doc="The regularised lower incomplete gamma function; differentiable in x.",
     samples=_by_integers(1, 5, (0.3, 3.0)),
 )
@@ -230,7 +230,7 @@ gammaincc_raw = _opaque(
     "gammaincc",
     scipy.special.gammaincc,
     (MISSING, lambda out, a, x: -_gamma_density(a, x)),
-    torch=("igammac special.gammaincc", "IgammacBackward0"),
+    torch=("", "IgammacBackward0"),
     doc="The regularised upper incomplete gamma function; differentiable in x.",
     samples=_by_integers(1, 5, (0.3, 3.0)),
 )
@@ -240,7 +240,7 @@ zeta_raw: Op = _opaque(
     (MISSING, lambda out, s, q: -s * zeta_raw(s + 1.0, q)),
     eager=scipy.special.zeta,
     numpy=(scipy.special.zeta,),
-    torch=("special.zeta", "SpecialZetaBackward0"),
+    torch=("", "SpecialZetaBackward0"),
     doc="Hurwitz' zeta function Σ (k + q)^-s; differentiable in q.",
     samples=_by_integers(2, 5, (0.5, 3.0)),
 )
