@@ -9,6 +9,7 @@ import pytest
 
 import tracegrad.eager as tg
 from tracegrad.eager import nn
+from tracegrad.eager.composite import recorded_as
 
 # layer, shapes of the inputs, the first elements of the result, of the sum of its squares the sum of the squared gradients
 # of the parameters, and the first elements of the gradient of the first input
@@ -486,3 +487,33 @@ def test_second_order_through_a_layer():
         return float((g.numpy() ** 2).sum())
 
     np.testing.assert_allclose((h.numpy() * v).sum(), (squared(eps) - squared(-eps)) / (2 * eps), rtol=1e-6)
+
+
+TRACED = {
+    "LSTM": (lambda: nn.LSTM(3, 4, 2, bidirectional=True), (5, 2, 3)),
+    "GRU": (lambda: nn.GRU(3, 4), (5, 3)),
+    "LSTMCell": (lambda: nn.LSTMCell(3, 4), (2, 3)),
+    "TransformerEncoderLayer": (lambda: nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0), (3, 2, 4)),
+    "images": (
+        lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()).eval(),
+        (2, 1, 6, 6),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_layers_can_be_traced(name):
+    make, shape = TRACED[name]
+    tg.manual_seed(2)
+    layer, x = make().double(), tg.randn(*shape, dtype=tg.float64, requires_grad=True)
+
+    def run(x):
+        out = layer(x)
+        return out[0] if isinstance(out, tuple) else out
+
+    traced = recorded_as("Traced")(run)(x)
+    assert traced.grad_fn.name() == "Traced"
+    usual = run(x)
+    np.testing.assert_array_equal(traced.detach().numpy(), usual.detach().numpy())
+    (a,), (b,) = (tg.autograd.grad((out * out).sum(), x) for out in (traced, usual))
+    np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-14)

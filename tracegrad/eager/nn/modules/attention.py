@@ -16,7 +16,9 @@ from tracegrad.eager.nn.modules.linear import Linear
 from tracegrad.eager.nn.modules.making import new_parameter, new_tensor
 from tracegrad.eager.nn.modules.module import Module
 from tracegrad.functional import where
+from tracegrad.ops.comparisons import logical_not, logical_or
 from tracegrad.ops.contractions import matmul
+from tracegrad.ops.maps import cast
 
 __all__ = ["MultiheadAttention", "NonDynamicallyQuantizableLinear"]
 
@@ -138,22 +140,35 @@ class MultiheadAttention(Module):
         elif not batched:
             query, key, value = _each(lambda x: unsqueeze(x, 0), query, key, value)
             key_padding_mask = None if key_padding_mask is None else unsqueeze(key_padding_mask, 0)
+        # the hint says what the mask is: without another one the mask itself is not looked at
+        causal = is_causal and key_padding_mask is None and not need_weights
         q, k, v = self._projected(query, key, value)
         k, v, added = self._extended(k, v)
-        masks = self._masks(attn_mask, key_padding_mask, q.shape[0], q.shape[1], key.shape[1], added)
+        left_out = None if causal else attn_mask
+        masks = self._masks(left_out, key_padding_mask, q.shape[0], q.shape[1], key.shape[1], added)
+        mask = _merged(masks, q.dtype)
         q, k, v = (self._by_head(x) for x in (q, k, v))
-        scores = matmul(q * (1.0 / math.sqrt(self.head_dim)), transpose(k, -2, -1))
-        for mask in masks:
-            scores = where(mask, -math.inf, scores) if mask.dtype.kind == "b" else scores + mask
-        weights = functional.softmax(scores, dim=-1)
-        if self.dropout:
-            weights = functional.dropout(weights, self.dropout, self.training)
-        joined = transpose(matmul(weights, v), 1, 2)
+        if need_weights:
+            weights = self._weights(q, k, mask)
+            heads = matmul(weights, v)
+        else:
+            weights, p = None, self.dropout if self.training else 0.0
+            allowed = logical_not(mask) if mask is not None and mask.dtype.kind == "b" else mask
+            heads = functional.scaled_dot_product_attention(q, k, v, allowed, p, causal)
+        joined = transpose(heads, 1, 2)
         out = self.out_proj(reshape(joined, (*joined.shape[:2], self.embed_dim)))
-        weights = (mean(weights, 1) if average_attn_weights else weights) if need_weights else None
+        if weights is not None and average_attn_weights:
+            weights = mean(weights, 1)
         if not batched:
             return squeeze(out, 0), None if weights is None else squeeze(weights, 0)
         return (out if self.batch_first else transpose(out, 0, 1)), weights
+
+    def _weights(self, q: Any, k: Any, mask: Any) -> Any:
+        scores = matmul(q * (1.0 / math.sqrt(self.head_dim)), transpose(k, -2, -1))
+        if mask is not None:
+            scores = where(mask, -math.inf, scores) if mask.dtype.kind == "b" else scores + mask
+        weights = functional.softmax(scores, dim=-1)
+        return functional.dropout(weights, self.dropout, self.training) if self.dropout else weights
 
     def _check(self, query: Any, key: Any, value: Any, padding: Any) -> None:
         rank = len(query.shape)
@@ -239,6 +254,17 @@ class MultiheadAttention(Module):
     def _by_head(self, x: Any) -> Any:
         """(batch, steps, features) as (batch, heads, steps, features of the head)."""
         return transpose(reshape(x, (*x.shape[:2], self.num_heads, self.head_dim)), 1, 2)
+
+
+def _merged(masks: list[Any], dtype: Any) -> Any:
+    """One mask that leaves out, or adds, what all of them do; None for none."""
+    if not masks:
+        return None
+    if any(mask.dtype.kind == "f" for mask in masks):
+        # what is left out gets -∞ added
+        masks = [cast(where(m, -math.inf, 0.0), dtype=dtype) if m.dtype.kind == "b" else m for m in masks]
+        return masks[0] if len(masks) == 1 else masks[0] + masks[1]
+    return masks[0] if len(masks) == 1 else logical_or(masks[0], masks[1])
 
 
 def _each(change: Any, query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
