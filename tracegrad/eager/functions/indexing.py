@@ -11,6 +11,7 @@ from tracegrad.core.aval import broadcast_shapes, shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.arguments import as_dtype, labelled, one_dim, tensor_like, values_of
+from tracegrad.eager.functions.cutting import select as select_slice
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.indexing import getitem as by_key
@@ -70,6 +71,8 @@ def getitem(input: Any, key: Any) -> Any:
     >>> getitem(tensor([1.0, 2.0, 3.0]), slice(1, None))
     tensor([2., 3.])
     """
+    if type(key) is int and shape_of(input):
+        return select_slice(input, 0, key)
     found = by_key(input, key)
     if found is input or getattr(found, "grad_fn", None) is None:
         return found

@@ -78,14 +78,17 @@ __all__ = [
 ]
 
 
+_BOOL = np.dtype(bool)
+
+
 def _is_tensor(x: Any) -> bool:
     return bool(getattr(x, "bind_rank", 0))
 
 
-def _one_is_tensor(name: str, *operands: Any) -> None:
-    """TypeError if all operands are numbers."""
-    if not any(_is_tensor(x) for x in operands):
-        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}")
+def _one_is_tensor(name: str, x: Any, y: Any) -> None:
+    """TypeError if both operands are numbers."""
+    if not (getattr(x, "bind_rank", 0) or getattr(y, "bind_rank", 0)):
+        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
 
 
 # -- sums -------------------------------------------------------------------------------------------------------------
@@ -134,7 +137,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """
     _one_is_tensor("sub", input, other)
     for x, y in ((input, other), (other, input)):
-        if getattr(x, "dtype", None) == np.dtype(bool) and (_is_tensor(y) or isinstance(y, bool)):
+        if getattr(x, "dtype", None) is _BOOL and (_is_tensor(y) or isinstance(y, bool)):
             raise DtypeError(
                 "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a "
                 "mask, use the "
@@ -290,8 +293,8 @@ def pow(input: Any, exponent: Any) -> Any:
     >>> pow(tensor([2.0, 3.0]), 2)
     tensor([4., 9.])
     """
-    _one_is_tensor("pow", input, exponent)
     if not _is_tensor(exponent):
+        _one_is_tensor("pow", input, exponent)
         if isinstance(exponent, int) and exponent < 0 and input.dtype.kind in "iu":
             raise DtypeError(
                 "Integers to negative integer powers are not allowed.", fix="cast to a float dtype", where=user_frame()
@@ -320,7 +323,7 @@ def square(input: Any) -> Any:
     >>> square(tensor([2.0, 3.0]))
     tensor([4., 9.])
     """
-    return pow(input, 2)
+    return power(input, 2)
 
 
 @recorded_as("ReciprocalBackward0")

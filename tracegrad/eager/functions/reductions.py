@@ -104,10 +104,10 @@ def sum(
     tensor([4., 6.])
     """
     dim = axis if dim is None else dim
-    axes = sorted_dims(dim, len(shape_of(input)))
+    axes = sorted_dims(dim, input.ndim)
     wide = _wide(input, dtype)
     keep = keepdim or keepdims
-    if wide is None and not keep and (dim is None or len(axes) < len(shape_of(input))):
+    if wide is None and not keep and (dim is None or len(axes) < input.ndim):
         return reduce_sum(input, axes=axes)
     return (_sum_all if dim is None else _sum_along)(input, axes, keep, wide)
 
