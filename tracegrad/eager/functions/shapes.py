@@ -23,6 +23,7 @@ from tracegrad.eager.functions.arguments import (
     sizes_of,
     values_of,
 )
+from tracegrad.eager.size import Size
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops import assembly
 from tracegrad.ops.broadcasting import reshape_to
@@ -77,7 +78,7 @@ def size(input: Any, dim: int | None = None) -> Any:
     """
     shape = shape_of(input)
     if dim is None:
-        return shape
+        return Size(shape)
     place = one_dim(dim, len(shape))
     if not shape:
         raise ShapeError("Dimension specified as 0 but tensor has no dimensions", fix="x.unsqueeze(0)", where=user_frame())
