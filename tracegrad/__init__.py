@@ -5,6 +5,7 @@ ops' own rules, both are fused and compiled into Numba kernels, and every later 
 """
 
 from tracegrad import functional, optim
+from tracegrad.bridge import CompiledStep, CompiledTensors, compile, compile_step  # noqa: A004 - PyTorch's name
 from tracegrad.compiled import Compiled, GradCompiled, grad_compile, jit
 from tracegrad.config import config
 from tracegrad.core.tree import register_pytree
@@ -15,10 +16,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Compiled",
+    "CompiledStep",
+    "CompiledTensors",
     "GradCompiled",
     "Tensor",
     "TracegradError",
     "__version__",
+    "compile",
+    "compile_step",
     "config",
     "enable_grad",
     "functional",

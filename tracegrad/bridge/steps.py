@@ -1,0 +1,449 @@
+"""``compile_step``: forward, backward and the optimiser's update as one static program."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracegrad.autodiff.reverse import active_nodes, differentiate
+from tracegrad.bridge.functions import CAPACITY, Call, is_native, write_back
+from tracegrad.bridge.tracing import CAPTURE, LEAF, SLOT, TensorTrace, trace_tensors
+from tracegrad.calls import Stats
+from tracegrad.core.aval import Aval
+from tracegrad.core.graph import Graph
+from tracegrad.core.source import user_frame
+from tracegrad.eager import Tensor
+from tracegrad.eager.dtypes import default_dtype
+from tracegrad.eager.optim import Optimizer
+from tracegrad.eager.optim.formula import FormulaOptimizer, _plain
+from tracegrad.errors import ShapeError, TapeError, TracegradError
+from tracegrad.inspect.annotate import annotate_source
+from tracegrad.inspect.explain import explain_compilation
+from tracegrad.inspect.text import Text
+from tracegrad.ops.maps import cast
+from tracegrad.ops.pullback import carries_gradient
+from tracegrad.ops.sources import input as input_op
+from tracegrad.optim.formula import Formula
+from tracegrad.pipeline import Compilation, compile_graph
+from tracegrad.symbolic import Recorder, Sym
+
+_SCALAR = np.dtype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """Stands for a number that is passed at each call."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """A parameter that a step improves: its group, and which input of the forward graph it is."""
+
+    group: int
+    parameter: Tensor
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Forward:
+    """What tracing found: the graph of the loss, and the parameters that it reaches.
+
+    ``wishing`` is how many of the optimiser's parameters wished for a gradient then.
+    """
+
+    trace: TensorTrace
+    trained: tuple[_Trained, ...]
+    wishing: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """The formula of one group at one count of steps, with markers for its numbers."""
+
+    used: tuple[str | None, ...]
+    numbers: tuple[Any, ...]
+    options: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How the parameters are improved now: per parameter the number of its rule; hashable, numbers taken out of it."""
+
+    rules: tuple[_Rule, ...]
+    of: tuple[int, ...]
+
+
+class CompiledStep:
+    """A step of training as one program; made by ``tg.compile_step``.
+
+    ``stats`` counts traces and compiles.
+    """
+
+    def __init__(self, module: Any, loss_fn: Any, optimizer: FormulaOptimizer, native: bool) -> None:
+        self.module, self.loss_fn, self.optimizer, self.native = module, loss_fn, optimizer, native
+        self.stats = Stats()
+        self._name = f"the step of {getattr(module, '__name__', type(module).__name__)}"
+        self._forward: OrderedDict[Hashable, _Forward] = OrderedDict()
+        self._programs: OrderedDict[Hashable, Compilation] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"<compiled {self._name} with {type(self.optimizer).__name__}>"
+
+    def __call__(self, inputs: Any, *targets: Any) -> Tensor:
+        """Improve the parameters once; returns the loss before that.
+
+        Parameters
+        ----------
+        inputs: the module's argument, or a tuple of its arguments.
+        targets: what the loss function takes behind the module's result.
+        """
+        call, forward, plan, numbers = self._taken_apart((inputs, *targets))
+        compilation = self._program(call, forward, plan)
+        fresh = [t.parameter for t in forward.trained if t.parameter not in self.optimizer.state]
+        try:
+            slots = list(self._slots(forward, plan))
+            trace = forward.trace
+            arguments = [x._array if isinstance(x, Tensor) else x for x in trace.arguments(call.leaves, call.surroundings)]
+            assert compilation.run is not None
+            results = compilation.run([*arguments, *[x._array for x in slots], *numbers])
+        except Exception:
+            for p in fresh:
+                self.optimizer.state.pop(p, None)
+            raise
+        count = len(trace.written)
+        targets_written = [trace.target(place, call.leaves, call.surroundings) for place in trace.written]
+        write_back(targets_written, [Tensor._wrap(x) for x in results[1 : 1 + count]], None, self._name)
+        self._store(forward, slots, results[1 + count :])
+        return Tensor._wrap(results[0])
+
+    # -- from a call to what it runs ----------------------------------------------------------------------------------
+
+    def _taken_apart(self, args: tuple[Any, ...]) -> tuple[Call, _Forward, _Plan, list[float]]:
+        call = Call((self.module, self.loss_fn), args, {})
+        forward = self._forward.get(call.key)
+        if forward is None or not forward.trace.guard.fresh() or not self._current(forward):
+            with self._lock:
+                forward = self._traced(call)
+        plan, numbers = self._plan(forward)
+        return call, forward, plan, numbers
+
+    def _run(self, inputs: Any, *targets: Any) -> Any:
+        result = self.module(*inputs) if isinstance(inputs, tuple) else self.module(inputs)
+        return result if self.loss_fn is None else self.loss_fn(result, *targets)
+
+    def _current(self, forward: _Forward) -> bool:
+        """Whether the optimiser still has the parameters that were found, all with the wish for a gradient."""
+        groups = self.optimizer.param_groups
+        known = {id(t.parameter): t.group for t in forward.trained}
+        return self._wishing() == forward.wishing and all(
+            number < len(groups) and any(id(p) == name for p in groups[number]["params"]) for name, number in known.items()
+        )
+
+    def _wishing(self) -> int:
+        return sum(p.requires_grad for group in self.optimizer.param_groups for p in group["params"])
+
+    def _traced(self, call: Call) -> _Forward:
+        began = time.perf_counter()
+        trace = trace_tensors(self._run, call.args, call.kwargs, call.surroundings, self._name)
+        self.stats.traces += 1
+        self.stats.spent("trace", time.perf_counter() - began)
+        loss = trace.graph[trace.graph.outputs[0]].aval if trace.tensors == (0,) and trace.tree.size == 1 else None
+        if loss is None or loss.shape != () or not loss.differentiable:
+            raise ShapeError(
+                "grad can be implicitly created only for scalar outputs: the loss has to be one float, here "
+                + (f"the function returns {trace.tree.size} values" if loss is None else f"it is {loss}"),
+                fix="return one scalar, for example F.mse_loss(output, target)",
+                where=user_frame(),
+            )
+        found = {}
+        for position, place in enumerate(trace.inputs):
+            if place.kind in (LEAF, SLOT):
+                found[id(trace.target(place, call.leaves, call.surroundings))] = position
+            elif place.kind == CAPTURE:
+                found[id(trace.captured[place.number]())] = position
+        inputs = trace.graph.inputs
+        wanted = [
+            _Trained(number, p, found[id(p)])
+            for number, group in enumerate(self.optimizer.param_groups)
+            for p in group["params"]
+            if p.requires_grad and id(p) in found
+        ]
+        reached = _reached(trace.graph, [inputs[t.position].id for t in wanted])
+        trained = tuple([t for t in wanted if inputs[t.position].id in reached])
+        if not trained:
+            raise TapeError(
+                "the loss does not require grad: it depends on no parameter of the optimizer",
+                fix="give the optimizer the parameters of this module: SGD(module.parameters(), ...)",
+                where=user_frame(),
+            )
+        for t in trained:
+            _check_parameter(t.parameter)
+        forward = self._forward[call.key] = _Forward(trace, trained, self._wishing())
+        if len(self._forward) > CAPACITY:
+            self._forward.popitem(last=False)
+        return forward
+
+    def _plan(self, forward: _Forward) -> tuple[_Plan, list[float]]:
+        """The rules of the parameters as they are now, and the numbers in them."""
+        optimizer, formula = self.optimizer, self.optimizer.formula
+        rules: list[_Rule] = []
+        known: dict[tuple[int, float], int] = {}
+        numbers: list[float] = []
+        of: list[int] = []
+        options: dict[int, tuple[Any, tuple[str | None, ...]]] = {}
+        for t in forward.trained:
+            if t.group not in options:
+                group = _plain(optimizer.param_groups[t.group])
+                used = tuple([key if s.used(group) else None for s, key in zip(formula.slots, optimizer.keys, strict=True)])
+                options[t.group] = group, used
+            group, used = options[t.group]
+            count = self._count(t.parameter, used)
+            if (t.group, count) not in known:
+                known[t.group, count] = len(rules)
+                marked = tuple([_marked(x, numbers, True) for x in formula.numbers(group, count)])
+                kept = [(k, v) for k, v in group.items() if k not in ("params", "param_names")]
+                rules.append(_Rule(used, marked, tuple([(k, _marked(v, numbers, k == "lr")) for k, v in kept])))
+            of.append(known[t.group, count])
+        return _Plan(tuple(rules), tuple(of)), numbers
+
+    def _count(self, p: Tensor, used: tuple[str | None, ...]) -> float:
+        """The number of the step to come, as the eager optimiser counts it."""
+        state = self.optimizer.state.get(p, {})
+        if not self.optimizer.counted:
+            return 2.0 if all(key is None or state.get(key) is not None for key in used) else 1.0
+        return float(state["step"]._array) + 1.0 if "step" in state else 1.0
+
+    def _slots(self, forward: _Forward, plan: _Plan) -> Iterator[Tensor]:
+        """What is remembered of each parameter, made where it is not there yet."""
+        for t, number in zip(forward.trained, plan.of, strict=True):
+            used = plan.rules[number].used
+            if not any(used) and not self.optimizer.counted:
+                continue
+            self.optimizer._prepare(t.parameter, list(used), _plain(self.optimizer.param_groups[t.group]))
+            for key in used:
+                if key is not None:
+                    yield self.optimizer.state[t.parameter][key]
+
+    def _store(self, forward: _Forward, slots: Sequence[Tensor], results: Sequence[Any]) -> None:
+        """Write the new parameters and what is remembered of them in place."""
+        optimizer, count = self.optimizer, len(forward.trained)
+        writer = f"{type(optimizer).__name__}.step"
+        for t, new in zip(forward.trained, results[:count], strict=True):
+            np.copyto(t.parameter._array, new)
+            t.parameter._written(writer)
+            t.parameter.grad = None
+            if optimizer.counted:
+                step = optimizer.state[t.parameter]["step"]._array
+                step += 1
+        for slot, new in zip(slots, results[count:], strict=True):
+            np.copyto(slot._array, new)
+        if optimizer._stepped is not None:
+            optimizer._stepped = True
+
+    # -- building -----------------------------------------------------------------------------------------------------
+
+    def _program(self, call: Call, forward: _Forward, plan: _Plan) -> Compilation:
+        key = call.key, plan, tuple([id(t.parameter) for t in forward.trained])
+        found = self._programs.get(key)
+        if found is None:
+            with self._lock:
+                graph = _joined(forward, plan, self.optimizer.formula)
+                found = self._programs[key] = compile_graph(graph, native=self.native)
+                self.stats.count(found)
+                if len(self._programs) > CAPACITY:
+                    self._programs.popitem(last=False)
+        return found
+
+    def _looked_up(self, args: tuple[Any, ...]) -> Compilation:
+        call, forward, plan, _ = self._taken_apart(args)
+        return self._program(call, forward, plan)
+
+    def graph(self, inputs: Any, *targets: Any) -> Graph:
+        """The graph of the whole step for these arguments, after rewriting; nothing is run."""
+        found = self._looked_up((inputs, *targets)).graph
+        assert found is not None
+        return found
+
+    def source(self, inputs: Any, *targets: Any) -> Text:
+        """The generated source of the step for these arguments."""
+        return annotate_source(self._looked_up((inputs, *targets)))
+
+    def explain(self, inputs: Any, *targets: Any) -> Text:
+        """Every stage of the step for these arguments."""
+        return explain_compilation(self._looked_up((inputs, *targets)), self._name, self.stats.seconds.get("trace", 0.0))
+
+
+# -- graphs -----------------------------------------------------------------------------------------------------------
+
+
+def _reached(graph: Graph, wrt: Sequence[int]) -> set[int]:
+    """The nodes that get a cotangent from output 0, among those that depend on ``wrt``."""
+    active = active_nodes(graph, wrt)
+    found: set[int] = set()
+    stack = [graph.outputs[0]] if graph.outputs[0] in active else []
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found.add(node)
+            stack.extend(i for k, i in enumerate(graph[node].inputs) if i in active and carries_gradient(graph[node].op, k))
+    return found
+
+
+def _joined(forward: _Forward, plan: _Plan, formula: Formula) -> Graph:
+    """The graph of the whole step.
+
+    Inputs are those of the forward graph, the slots of each parameter, and the numbers; outputs are the loss, what the
+    forward pass has written, the parameters, and their slots.
+    """
+    base = forward.trace.graph
+    wrt = [base.inputs[t.position].id for t in forward.trained]
+    joint = differentiate(base, wrt)
+    gradients = joint.outputs[len(base.outputs) :]
+    graph = Graph(joint)
+    recorder = Recorder(graph, lambda: None)
+    position = len(base.inputs)
+
+    def new(aval: Aval) -> Sym:
+        nonlocal position
+        node = recorder.emit(input_op, (), {"position": position, "aval": aval})
+        position += 1
+        return Sym(recorder, node)
+
+    slots = []
+    for node, number in zip(wrt, plan.of, strict=True):
+        keys = plan.rules[number].used
+        scalar = Aval((), default_dtype.get())
+        slots.append(
+            tuple(
+                None if key is None else new(scalar if slot.scalar else graph[node].aval)
+                for slot, key in zip(formula.slots, keys, strict=True)
+            )
+        )
+    numbers: dict[int, Sym] = {}
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(filled(v) for v in value)
+        return numbers[value.position] if isinstance(value, _Number) else value
+
+    for marker in sorted(_markers(plan), key=lambda m: m.position):
+        numbers[marker.position] = new(Aval((), _SCALAR))
+    parameters: list[int] = []
+    remembered: list[int] = []
+    for node, g, old, number in zip(wrt, gradients, slots, plan.of, strict=True):
+        rule = plan.rules[number]
+        options = {key: filled(value) for key, value in rule.options}
+        p = Sym(recorder, node)
+        moved, kept = formula.step(p, Sym(recorder, g), old, tuple(filled(x) for x in rule.numbers), options)
+        parameters.append(_of_dtype(moved, p))
+        remembered.extend(_of_dtype(x, y) for x, y in zip(kept, old, strict=True) if y is not None)
+    return graph.freeze((*base.outputs, *parameters, *remembered), primal_outputs=len(base.outputs))
+
+
+def _of_dtype(value: Any, like: Sym) -> int:
+    node: int = (value if value.dtype == like.dtype else cast(value, dtype=like.dtype)).id
+    return node
+
+
+def _markers(value: Any) -> Iterator[_Number]:
+    if isinstance(value, _Number):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _markers(part)
+    elif isinstance(value, _Plan):
+        yield from _markers(tuple([(rule.numbers, rule.options) for rule in value.rules]))
+
+
+def _marked(value: Any, numbers: list[float], always: bool = False) -> Any:
+    """A value with markers in the places of its numbers; a 0 stays, as its term falls away, unless ``always`` is given."""
+    if isinstance(value, tuple):
+        return tuple([_marked(v, numbers, always) for v in value])
+    if isinstance(value, (float, int, np.floating)) and not isinstance(value, bool) and (always or value != 0):
+        numbers.append(float(value))
+        return _Number(len(numbers) - 1)
+    return value
+
+
+# -- what cannot be compiled ------------------------------------------------------------------------------------------
+
+
+def _check_parameter(p: Tensor) -> None:
+    state = p._own_state()
+    if state.pre_hooks or state.post_hooks or state.accumulated_hooks:
+        raise TracegradError(
+            f"a parameter of shape {tuple(p.shape)} has hooks, and in a compiled step there are no gradients to give them",
+            fix="remove the hooks, or use tg.compile(module) with an eager optimizer.step()",
+            where=user_frame(),
+        )
+
+
+def _check_optimizer(optimizer: Any) -> FormulaOptimizer:
+    kind = type(optimizer)
+    if (
+        not isinstance(optimizer, FormulaOptimizer)
+        or kind.step is not FormulaOptimizer.step
+        or kind._improve is not FormulaOptimizer._improve
+    ):
+        what = "has a step of its own" if isinstance(optimizer, Optimizer) else "is no optimizer of tracegrad.eager.optim"
+        raise TracegradError(
+            f"compile_step: {kind.__name__} {what}, and a compiled step needs its formula",
+            fix="use SGD, Adam, AdamW, RMSprop, Adagrad or another with a formula, or tg.compile(module) with an eager step",
+            where=user_frame(),
+        )
+    if len(list(optimizer._pre_hooks)) + len(list(optimizer._post_hooks)):
+        raise TracegradError(
+            f"compile_step: this {kind.__name__} has step hooks, and in a compiled step there are no gradients for them to see",
+            fix="remove the hooks, or use tg.compile(module) with an eager step",
+            where=user_frame(),
+        )
+    return optimizer
+
+
+def compile_step(
+    module: Callable[..., Any],
+    loss_fn: Callable[..., Any] | None,
+    optimizer: FormulaOptimizer,
+    *,
+    compile: str = "now",  # noqa: A002 - as jit has it
+) -> CompiledStep:
+    """Make forward, backward and update one program: ``loss = step(x, y)`` for ``loss_fn(module(x), y)``.
+
+    Parameters
+    ----------
+    module: the module, or a function of Tensors in PyTorch's style.
+    loss_fn: gives a scalar from the module's result and the other arguments of the step; None if the module does.
+    optimizer: SGD, Adam or another of ``tracegrad.eager.optim`` that is a formula.
+    compile: ``"now"``, or ``"never"`` to run the graph on the interpreter.
+
+    A call gives what an eager step from the same state gives: parameters, buffers and the optimiser's state are written in
+    place, so that one may change between compiled and eager steps. Gradients are not kept: ``grad`` of the parameters is
+    None afterwards. Rates and other options are read at each call, so schedulers work as they do in eager training. What is
+    said of ``compile`` about random numbers, settings and sizes holds here too.
+
+    Raises TracegradError for optimisers without a formula (LBFGS, one's own) and with step hooks; calls raise TraceError
+    where the code cannot become a static graph, ShapeError for a loss that is no scalar.
+
+    >>> import tracegrad as tg
+    >>> from tracegrad.eager import nn, optim
+    >>> layer = nn.Linear(1, 1)
+    >>> step = tg.compile_step(layer, nn.MSELoss(), optim.SGD(layer.parameters(), lr=0.1), compile="never")
+    >>> x = tg.tensor([[1.0], [2.0]])
+    >>> losses = [step(x, 3 * x).item() for _ in range(20)]
+    >>> losses[-1] < losses[0]
+    True
+    """
+    native = is_native(compile)
+    for what, given in (("module", module), ("loss_fn", loss_fn)):
+        if given is not None and not callable(given):
+            raise TracegradError(f"compile_step: {what} is a {type(given).__name__}, no function", fix="pass a function")
+    return CompiledStep(module, loss_fn, _check_optimizer(optimizer), native)
