@@ -13,9 +13,13 @@ from tracegrad.eager import (
     draws,
     dtypes,
     inquiry,
+    linalg,
+    nn,
     optim,
     random,
     ranges,
+    special,
+    utils,
 )
 from tracegrad.eager.device import (
     backends,
@@ -37,6 +41,7 @@ from tracegrad.eager.modes import (
     no_grad,
     set_grad_enabled,
 )
+from tracegrad.eager.picture import make_dot
 from tracegrad.eager.serialization import load, save
 from tracegrad.eager.size import Size
 from tracegrad.eager.surface import SURFACE, with_methods
@@ -57,8 +62,11 @@ __all__ = [
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",
+    "linalg",
     "load",
+    "make_dot",
     "memory_format",
+    "nn",
     "no_grad",
     "optim",
     "preserve_format",
@@ -68,7 +76,9 @@ __all__ = [
     "set_default_device",
     "set_grad_enabled",
     "set_printoptions",
+    "special",
     "tensor",
+    "utils",
 ]
 
 with_methods(Tensor)
