@@ -95,7 +95,7 @@ def _require_native(graph: Graph) -> None:
 def interpreted(graph: Graph) -> tuple[Node, ...]:
     """The nodes that the results need and that only the interpreter can run."""
     needed = graph.ancestors(graph.outputs)
-    return tuple(node for node in graph if node.op.kind is Kind.OPAQUE and node.id in needed)
+    return tuple(node for node in graph if node.op.lower is None and node.inputs and node.id in needed)
 
 
 def _generate(c: Compilation) -> Compilation:

@@ -12,7 +12,6 @@ from tracegrad.autodiff.reverse import differentiate
 from tracegrad.core.aval import aval_of
 from tracegrad.core.graph import Graph
 from tracegrad.core.interpret import interpret
-from tracegrad.core.op import Kind
 from tracegrad.errors import CompileError
 from tracegrad.ops.maps import multiply
 from tracegrad.ops.pullback import carries_gradient
@@ -22,8 +21,8 @@ from tracegrad.pipeline import compile_graph, interpreted
 from tracegrad.symbolic import Recorder, Sym
 
 OPS = {name: op for name, op in all_ops().items() if any(s.error is None for s in op.samples)}
-NATIVE = [name for name, op in OPS.items() if op.kind is not Kind.OPAQUE]
-OPAQUE = [name for name, op in OPS.items() if op.kind is Kind.OPAQUE]
+NATIVE = [name for name, op in OPS.items() if op.lower is not None]
+OPAQUE = [name for name, op in OPS.items() if op.lower is None]
 # a few operations apart at most, each within 2 ulp of NumPy
 TOLERANCE = {np.dtype(np.float64): 1e-13, np.dtype(np.float32): 3e-6}
 

@@ -529,7 +529,8 @@ def _arcsinh_lower(x: Scalar) -> Scalar:
 
 def _arccosh_lower(x: Scalar) -> Scalar:
     over = x - 1.0
-    near = call("log1p", over + call("sqrt", over * (over + 2.0)))
+    # two roots: their product is NaN for x < 1 however large
+    near = call("log1p", over + call("sqrt", over) * call("sqrt", over + 2.0))
     return call("where", call("greater", x, BIG), call("log", x) + math.log(2.0), near)
 
 
