@@ -18,7 +18,7 @@ from tracegrad.ops.maps import absolute, cast, clip, exp, log, log1p, multiply, 
 from tracegrad.ops.reductions import as_operand, mean
 from tracegrad.ops.reductions import sum as sum_of
 from tracegrad.ops.sources import running_index
-from tracegrad.ops.views import expand_dims, reshape
+from tracegrad.ops.views import broadcast_to, expand_dims, reshape
 
 # -- what losses share ------------------------------------------------------------------------------------------------
 
@@ -91,24 +91,24 @@ def _along_classes(weight: Any, scores: Any) -> Any:
     return reshape(weight, (shape[axis], *(1,) * (len(shape) - axis - 1)))
 
 
-def _picked(scores: Any, labels: Any) -> Any:
-    """The score of each label, NaN for a label that is no class."""
+def picked_of(scores: Any, labels: Any, checked: bool = False) -> Any:
+    """The score of each label; NaN for a label that is no class, unless they are known to be classes."""
     shape = shape_of(scores)
     axis = 1 if len(shape) > 1 else 0
     classes = shape[axis]
     places = reshape(running_index(classes, scores, labels), (classes, *(1,) * (len(shape) - axis - 1)))
     hits = places == expand_dims(labels, axis)
     picked = sum_of(select(hits, scores, 0), axis)
-    return select(logical_and(labels >= 0, labels < classes), picked, math.nan)
+    return picked if checked else select(logical_and(labels >= 0, labels < classes), picked, math.nan)
 
 
-def _weighted(losses: Any, scores: Any, labels: Any, reduction: str, weight: Any, ignore_index: int | None) -> Any:
+def weighted_by_class(losses: Any, scores: Any, labels: Any, reduction: str, weight: Any, ignore_index: int | None) -> Any:
     """Losses of samples by the weights of their classes, those to ignore left out; the mean is the weighted one."""
     if weight is None and ignore_index is None:
         return reduced(losses, reduction)
     share: Any = None
     if weight is not None:
-        share = _picked(_along_classes(weight, scores) + scores * 0, labels)
+        share = picked_of(broadcast_to(_along_classes(weight, scores), shape_of(scores)), labels)
         losses = multiply(losses, share)
     if ignore_index is not None:
         ignored = labels == ignore_index
@@ -150,11 +150,11 @@ def cross_entropy(
     # shifted before the score is picked: the difference of two large numbers would lose its digits
     shifted = logits - peak_of(logits, axis)
     if label_smoothing == 0:
-        picked = _picked(shifted, labels)
+        picked = picked_of(shifted, labels)
         losses = log(sum_of(exp(shifted), axis)) - picked
-        return _weighted(losses, shifted, labels, reduction, weight, ignore_index)
+        return weighted_by_class(losses, shifted, labels, reduction, weight, ignore_index)
     log_p = shifted - log(sum_of(exp(shifted), axis, keepdims=True))
-    hard = _weighted(-_picked(log_p, labels), log_p, labels, reduction, weight, ignore_index)
+    hard = weighted_by_class(-picked_of(log_p, labels), log_p, labels, reduction, weight, ignore_index)
     return hard * (1 - label_smoothing) + _spread(log_p, labels, reduction, weight, ignore_index) * label_smoothing
 
 
@@ -168,8 +168,8 @@ def _spread(log_p: Any, labels: Any, reduction: str, weight: Any, ignore_index: 
         losses = select(labels == ignore_index, 0, losses)
     if reduction != "mean":
         return reduced(losses, reduction)
-    ones = losses * 0 + 1
-    return sum_of(losses) / _weighted(ones, log_p, labels, "sum", weight, ignore_index)
+    ones = cast(labels == labels, dtype=losses.dtype)
+    return sum_of(losses) / weighted_by_class(ones, log_p, labels, "sum", weight, ignore_index)
 
 
 def _soft_cross_entropy(logits: Any, target: Any, reduction: str, weight: Any, label_smoothing: float) -> Any:
@@ -207,7 +207,7 @@ def nll_loss(
     """
     scores, labels = as_operand(log_probabilities), as_operand(labels)
     _check_labels("nll_loss", scores, labels, ignore_index)
-    return _weighted(-_picked(scores, labels), scores, labels, reduction, weight, ignore_index)
+    return weighted_by_class(-picked_of(scores, labels), scores, labels, reduction, weight, ignore_index)
 
 
 # -- of numbers -------------------------------------------------------------------------------------------------------

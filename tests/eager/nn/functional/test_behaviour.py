@@ -364,3 +364,9 @@ def test_nothing_warns():
         F.kl_div(torch.tensor([[0.0]]), torch.tensor([[0.0]]), reduction="sum")
         F.gelu(torch.tensor([1000.0, -1000.0], requires_grad=True)).sum().backward()
         F.cross_entropy(torch.tensor([[float("-inf"), 0.0]], requires_grad=True), torch.tensor([1])).backward()
+
+
+def test_impossible_classes_cost_infinity_by_their_weight():
+    x = torch.tensor([[float("-inf"), 0.0], [0.0, 0.0]])
+    loss = F.cross_entropy(x, torch.tensor([0, 1]), torch.tensor([2.0, 3.0]), reduction="none")
+    assert loss.tolist() == [float("inf"), pytest.approx(3 * np.log(2))]

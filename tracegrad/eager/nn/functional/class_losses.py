@@ -13,7 +13,7 @@ from tracegrad.eager.functions.reductions import sum as sum_of
 from tracegrad.eager.nn.functional.activations import log_softmax
 from tracegrad.eager.nn.functional.common import check_reduction, concrete, reduced, reduction_named, refused
 from tracegrad.errors import DtypeError
-from tracegrad.functional.losses import class_axis
+from tracegrad.functional.losses import class_axis, picked_of, weighted_by_class
 from tracegrad.ops import reductions
 from tracegrad.ops.indexing import take_along_axis
 from tracegrad.ops.maps import add, cast, clip, divide, multiply, negative, select
@@ -26,12 +26,19 @@ __all__ = ["cross_entropy", "multi_margin_loss", "nll_loss"]
 _over = recorded_as("DivBackward1")(divide)
 
 
-_nll = recorded_as("NllLossBackward0")(functional.nll_loss)
-_nll2d = recorded_as("NllLoss2DBackward0")(functional.nll_loss)
+def _nll_of(x: Any, target: Any, reduction: str, weight: Any, ignore_index: int | None, checked: bool) -> Any:
+    return weighted_by_class(-picked_of(x, target, checked), x, target, reduction, weight, ignore_index)
 
 
-def _check_classes(name: str, input: Any, target: Any, weight: Any, ignore_index: int) -> None:
-    """Raise PyTorch's errors for targets that are no class numbers of these scores."""
+_nll = recorded_as("NllLossBackward0")(_nll_of)
+_nll2d = recorded_as("NllLoss2DBackward0")(_nll_of)
+
+
+def _checked(name: str, input: Any, target: Any, weight: Any, ignore_index: int) -> tuple[int | None, bool]:
+    """The class number to ignore, None where it does not occur, and whether all others are known to be classes.
+
+    Raises PyTorch's errors for targets that are no class numbers of these scores.
+    """
     shape, labels = shape_of(input), shape_of(target)
     axis = class_axis(name, input)
     classes = shape[axis]
@@ -59,11 +66,18 @@ def _check_classes(name: str, input: Any, target: Any, weight: Any, ignore_index
             f"give a weight of shape ({classes},)",
         )
     values = concrete(target)
-    if values is None or not values.size:
-        return
+    if values is None:
+        return ignore_index, False
+    if not values.size or (values.min() >= 0 and values.max() < classes and not 0 <= ignore_index < classes):
+        return None, True
     wrong = ((values < 0) | (values >= classes)) & (values != ignore_index)
     if wrong.any():
         raise IndexError(f"Target {values[wrong].flat[0]} is out of bounds: {name} with {classes} classes")
+    return ignore_index, True
+
+
+def _nll_node(x: Any, target: Any, reduction: str, weight: Any, ignored: tuple[int | None, bool]) -> Any:
+    return (_nll if len(shape_of(x)) < 3 else _nll2d)(x, target, reduction, weight, *ignored)
 
 
 def nll_loss(
@@ -92,9 +106,7 @@ def nll_loss(
     tensor(2.)
     """
     reduction = check_reduction(reduction_named(size_average, reduce, reduction))
-    _check_classes("nll_loss", input, target, weight, ignore_index)
-    node = _nll if len(shape_of(input)) < 3 else _nll2d
-    return node(input, target, reduction, weight, ignore_index)
+    return _nll_node(input, target, reduction, weight, _checked("nll_loss", input, target, weight, ignore_index))
 
 
 def cross_entropy(
@@ -130,9 +142,9 @@ def cross_entropy(
     axis = class_axis("cross_entropy", input)
     if shape_of(target) == shape_of(input):
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    _check_classes("cross_entropy", input, target, weight, ignore_index)
+    ignored = _checked("cross_entropy", input, target, weight, ignore_index)
     log_p = log_softmax(input, axis)
-    hard = nll_loss(log_p, target, weight, None, ignore_index, None, reduction)
+    hard = _nll_node(log_p, target, reduction, weight, ignored)
     if label_smoothing == 0:
         return hard
     even = _even(log_p, target, weight, ignore_index, reduction)
@@ -224,5 +236,5 @@ def multi_margin_loss(
     reduction = check_reduction(reduction_named(size_average, reduce, reduction))
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
-    _check_classes("multi_margin_loss", input, target, weight, -1)
+    _checked("multi_margin_loss", input, target, weight, -1)
     return _multi_margin(input, target, p, float(margin), weight, reduction)

@@ -62,11 +62,11 @@ def _check_channels(channels: int, **given: Any) -> None:
             )
 
 
-def _move(running: Any, value: Any, momentum: float) -> None:
-    """Move a running statistic towards a new value, in place."""
+def _move(running: Any, value: Any, momentum: float, factor: float = 1.0) -> None:
+    """Move a running statistic towards ``factor`` times a new value, in place."""
     if running is not None:
         with no_grad():
-            running[...] = multiply(running, 1.0 - momentum) + multiply(value, momentum)
+            running[...] = multiply(running, 1.0 - momentum) + multiply(value, momentum * factor)
 
 
 def batch_norm(
@@ -114,7 +114,7 @@ def batch_norm(
         raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
     out, middle, variance = _by_batch(input, weight, bias, eps)
     _move(running_mean, middle, momentum)
-    _move(running_var, multiply(variance, count / max(count - 1, 1)), momentum)
+    _move(running_var, variance, momentum, count / max(count - 1, 1))
     return out
 
 
@@ -151,9 +151,10 @@ def instance_norm(
     flat = reshape(input, (1, batch * channels, *shape[2:]))
     weight, bias = (None if v is None else _repeated(v, batch) for v in (weight, bias))
     out, middle, variance = _by_batch(flat, weight, bias, eps)
-    each = [reductions.mean(reshape(v, (batch, channels)), 0) for v in (middle, variance)]
-    _move(running_mean, each[0], momentum)
-    _move(running_var, multiply(each[1], count / (count - 1)), momentum)
+    if running_mean is not None or running_var is not None:
+        each = [reductions.mean(reshape(v, (batch, channels)), 0) for v in (middle, variance)]
+        _move(running_mean, each[0], momentum)
+        _move(running_var, each[1], momentum, count / (count - 1))
     return reshape(out, shape)
 
 
