@@ -375,6 +375,13 @@ case("cross_entropy one", lambda F, x, y: F.cross_entropy(x, y), normal(4), np.a
 case("kl_div batchmean", lambda F, x, y: F.kl_div(x, y, reduction="batchmean"), np.log(share(3, 4)), share(3, 4))
 case("smooth_l1_loss beta 0", lambda F, x, y: F.smooth_l1_loss(x, y, beta=0.0), X, normal(3, 4))
 case("multi_margin_loss p 1", lambda F, x, y: F.multi_margin_loss(x, y), X, labels(4, 3))
+case(
+    "multilabel_margin_loss",
+    lambda F, x, y: F.multilabel_margin_loss(x, y),
+    X,
+    np.array([[3, 0, -1, 1], [-1, 0, 0, 0], [1, 2, 3, 0]]),
+)
+case("multilabel_margin_loss one", lambda F, x, y: F.multilabel_margin_loss(x, y), X[0], np.array([2, -1, 3, 0]))
 case("gaussian_nll_loss wide", lambda F, x, y, v: F.gaussian_nll_loss(x, y, v), X, normal(3, 4), positive(3))
 
 # -- distances, attention, images

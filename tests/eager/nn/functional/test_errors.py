@@ -185,6 +185,8 @@ CALLS = {
     "variance": (lambda: F.gaussian_nll_loss(zeros(2), zeros(2), zeros(2) - 1), ValueError, "var has negative entry"),
     "variance size": (lambda: F.gaussian_nll_loss(zeros(2, 3), zeros(2, 3), zeros(4)), ValueError, "var is of incorrect size"),
     "margin order": (lambda: F.multi_margin_loss(zeros(3, 4), LABELS, p=3), ValueError, "only p == 1 and p == 2"),
+    "multilabel": (lambda: F.multilabel_margin_loss(zeros(3, 4), LABELS), ShapeError, r"target size: \[3\].*\[3, 4\]"),
+    "multilabel class": (lambda: F.multilabel_margin_loss(zeros(3), LABELS + 1), IndexError, "3 classes"),
     "cosine targets": (
         lambda: F.cosine_embedding_loss(zeros(3, 4), zeros(3, 4), LABELS[:2]),
         ShapeError,

@@ -41,7 +41,7 @@ from tracegrad.eager.nn.functional.activations import (
 from tracegrad.eager.nn.functional.attention import (
     scaled_dot_product_attention,
 )
-from tracegrad.eager.nn.functional.class_losses import cross_entropy, multi_margin_loss, nll_loss
+from tracegrad.eager.nn.functional.class_losses import cross_entropy, multi_margin_loss, multilabel_margin_loss, nll_loss
 from tracegrad.eager.nn.functional.convolutions import (
     conv1d,
     conv2d,
@@ -198,6 +198,7 @@ __all__ = [
     "mish",
     "mse_loss",
     "multi_margin_loss",
+    "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",

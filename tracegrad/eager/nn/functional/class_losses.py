@@ -15,12 +15,13 @@ from tracegrad.eager.nn.functional.common import check_reduction, concrete, redu
 from tracegrad.errors import DtypeError
 from tracegrad.functional.losses import class_axis, picked_of, weighted_by_class
 from tracegrad.ops import reductions
+from tracegrad.ops.comparisons import logical_and, logical_not
 from tracegrad.ops.indexing import take_along_axis
 from tracegrad.ops.maps import add, cast, clip, divide, multiply, negative, select
 from tracegrad.ops.sources import running_index
 from tracegrad.ops.views import expand_dims, reshape
 
-__all__ = ["cross_entropy", "multi_margin_loss", "nll_loss"]
+__all__ = ["cross_entropy", "multi_margin_loss", "multilabel_margin_loss", "nll_loss"]
 
 
 _over = recorded_as("DivBackward1")(divide)
@@ -238,3 +239,50 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     _checked("multi_margin_loss", input, target, weight, -1)
     return _multi_margin(input, target, p, float(margin), weight, reduction)
+
+
+@recorded_as("MultilabelMarginLossBackward0")
+def _multilabel_margin(x: Any, target: Any, reduction: str) -> Any:
+    single = len(shape_of(x)) < 2
+    rows, labels = (reshape(v, (1, -1)) if single else v for v in (x, target))
+    classes = shape_of(rows)[1]
+    order = reshape(running_index(classes, x, target), (1, classes))
+    # labels count up to the first -1
+    given = order < reductions.min(select(labels < 0, order, classes), 1, keepdims=True)
+    places = reshape(order, (1, 1, classes)) == expand_dims(labels, 2)
+    own = reductions.any(logical_and(places, expand_dims(given, 2)), 1, keepdims=True)
+    scores = reductions.sum(select(places, expand_dims(rows, 1), 0), 2, keepdims=True)
+    gaps = clip(1.0 - scores + expand_dims(rows, 1), 0.0)
+    counted = logical_and(expand_dims(given, 2), logical_not(own))
+    losses = reductions.sum(select(counted, gaps, 0), (1, 2)) / classes
+    return functional.losses.reduced(reshape(losses, ()) if single else losses, reduction)
+
+
+def multilabel_margin_loss(
+    input: Any,
+    target: Any,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Any:
+    """The mean over the classes of how far scores of other classes come within 1 of those of a sample's own classes.
+
+    The target has the input's shape and lists each sample's class numbers, ended by -1. Raises ShapeError for two
+    shapes, IndexError for numbers that are no classes.
+
+    >>> from tracegrad.eager import tensor
+    >>> multilabel_margin_loss(tensor([[0.0, 1.0]]), tensor([[0, -1]]))
+    tensor(1.)
+    """
+    reduction = check_reduction(reduction_named(size_average, reduce, reduction))
+    if shape_of(input) != shape_of(target) or len(shape_of(input)) not in (1, 2):
+        raise refused(
+            f"inconsistent target size: {list(shape_of(target))} for multilabel_margin_loss with input of size: "
+            f"{list(shape_of(input))}",
+            "give one row of class numbers per sample, ended by -1",
+        )
+    values = concrete(target)
+    classes = shape_of(input)[-1]
+    if values is not None and values.size and (values.min() < -1 or values.max() >= classes):
+        raise IndexError(f"a target of multilabel_margin_loss is out of range: {classes} classes, -1 ends the list")
+    return _multilabel_margin(input, target, reduction)

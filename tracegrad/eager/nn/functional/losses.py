@@ -264,9 +264,9 @@ def kl_div(
     ``log_target`` says that the target is given by its logarithms; ``reduction`` may be ``"batchmean"``, the sum over the
     size of the first dim. Raises ShapeError for two shapes.
 
-    >>> from tracegrad.eager import tensor
     The mean over all elements is no divergence of distributions: it warns, as PyTorch does.
 
+    >>> from tracegrad.eager import tensor
     >>> kl_div(tensor([[0.0, 0.0]]), tensor([[1.0, 1.0]]), reduction="batchmean")
     tensor(0.)
     """
