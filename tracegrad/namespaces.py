@@ -161,7 +161,9 @@ VIEWS = frozenset(
 )
 """Functions whose results share memory with their operand, or are no arrays; all others give arrays of their own."""
 
-SEQUENCES = frozenset((np.concatenate, np.stack, np.hstack, np.vstack, np.column_stack, np.meshgrid))
+SEQUENCES = frozenset(
+    (np.concatenate, np.stack, np.hstack, np.vstack, np.column_stack, np.meshgrid, np.linalg.multi_dot),
+)
 """Functions whose first argument is a sequence of arrays."""
 
 REDUCTIONS: Mapping[np.ufunc, Function] = {

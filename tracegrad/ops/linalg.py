@@ -543,4 +543,6 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     exponents = running_index(count, x)
     if not increasing:
         exponents = count - 1 - exponents
-    return power(expand_dims(x, -1), cast(exponents, dtype=x.dtype))
+    # NumPy multiplies by integers, which makes float32 float64
+    dtype = np.promote_types(x.dtype, np.int64)
+    return power(expand_dims(cast(x, dtype=dtype), -1), cast(exponents, dtype=dtype))
