@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 
 from tracegrad.bridge.surroundings import Surroundings
-from tracegrad.bridge.tracing import TensorTrace, as_array, trace_tensors
+from tracegrad.bridge.tracing import LEAF, TensorTrace, as_array, trace_tensors
 from tracegrad.calls import Stats
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
@@ -112,13 +112,7 @@ class CompiledTensors:
         program = self._program(call)
         trace, leaves = program.trace, call.leaves
         targets = [trace.target(place, leaves, call.surroundings) for place in trace.written]
-        for x in targets:
-            if isinstance(x, Tensor) and recording.get() and x._gradient_edge() is not None and not x.is_leaf:
-                raise TapeError(
-                    f"{self._name} writes into a tensor of shape {tuple(x.shape)} that has a history",
-                    fix="pass a copy, x.clone(), or x.detach()",
-                    where=user_frame(),
-                )
+        check_written(trace, targets, self._name)
         results = program.taped(trace.arguments(leaves, call.surroundings))
         count = len(trace.tensors)
         write_back(targets, results[count:], results[0].grad_fn if results else None, self._name)
@@ -163,6 +157,17 @@ class CompiledTensors:
         """Every stage of the forward program for these arguments."""
         compilation = self._looked_up(args, kwargs).compilation
         return explain_compilation(compilation, self._name, self.stats.seconds.get("trace", 0.0))
+
+
+def check_written(trace: TensorTrace, targets: list[Any], name: str) -> None:
+    """Raise TapeError where a function writes into an argument that carries a gradient."""
+    for place, x in zip(trace.written, targets, strict=True):
+        if place.kind == LEAF and isinstance(x, Tensor) and recording.get() and x.requires_grad:
+            raise TapeError(
+                f"{name} writes into an argument of shape {tuple(x.shape)} that requires grad",
+                fix="pass a copy, x.clone(), or x.detach()",
+                where=user_frame(),
+            )
 
 
 def write_back(targets: list[Any], results: list[Any], node: Any, writer: str) -> None:

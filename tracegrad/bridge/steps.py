@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.autodiff.reverse import active_nodes, differentiate
-from tracegrad.bridge.functions import CAPACITY, Call, is_native, write_back
+from tracegrad.bridge.functions import CAPACITY, Call, check_written, is_native, write_back
 from tracegrad.bridge.tracing import CAPTURE, LEAF, SLOT, TensorTrace, trace_tensors
 from tracegrad.calls import Stats
 from tracegrad.core.aval import Aval
@@ -110,8 +110,10 @@ class CompiledStep:
         compilation = self._program(call, forward, plan)
         fresh = [t.parameter for t in forward.trained if t.parameter not in self.optimizer.state]
         try:
-            slots = list(self._slots(forward, plan))
             trace = forward.trace
+            targets_written = [trace.target(place, call.leaves, call.surroundings) for place in trace.written]
+            check_written(trace, targets_written, self._name)
+            slots = list(self._slots(forward, plan))
             arguments = [x._array if isinstance(x, Tensor) else x for x in trace.arguments(call.leaves, call.surroundings)]
             assert compilation.run is not None
             results = compilation.run([*arguments, *[x._array for x in slots], *numbers])
@@ -120,7 +122,6 @@ class CompiledStep:
                 self.optimizer.state.pop(p, None)
             raise
         count = len(trace.written)
-        targets_written = [trace.target(place, call.leaves, call.surroundings) for place in trace.written]
         write_back(targets_written, [Tensor._wrap(x) for x in results[1 : 1 + count]], None, self._name)
         self._store(forward, slots, results[1 + count :])
         return Tensor._wrap(results[0])

@@ -204,7 +204,10 @@ class Surroundings:
         def changed() -> dict[int, Any]:
             found = {}
             for k, holder, name in places:
-                value = holder[name] if name in holder or isinstance(holder, _Cell) else None
+                try:
+                    value = holder[name]
+                except (LookupError, ValueError):  # deleted
+                    value = None
                 if value is not stand_ins[k]:
                     found[k] = value
             return found

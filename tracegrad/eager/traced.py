@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from tracegrad.eager.inplace import InPlace
 from tracegrad.eager.modes import recording
 from tracegrad.eager.promote import coerce
 from tracegrad.eager.tensor import Tensor
-from tracegrad.errors import EscapeError
+from tracegrad.errors import ConditionError, EscapeError, TraceError
 from tracegrad.ops.maps import copy as copy_of
 from tracegrad.ops.maps import stop_gradient
 from tracegrad.symbolic import Recorder, Sym
@@ -23,6 +23,8 @@ redrawing: ContextVar[Callable[[Callable[[np.random.Generator], Any], Any], Tens
     "redrawing", default=None
 )
 """While a program is traced: makes a random tensor an input that each call draws anew, from ``(draw, generator)``."""
+
+_EAGERLY = "; code that decides by values runs eagerly, outside of tg.compile"
 
 
 class TracedTensor(Tensor):
@@ -103,30 +105,44 @@ class TracedTensor(Tensor):
 
     # -- ways out of the trace, which the traced value refuses with the line ------------------------------------------
 
-    def numpy(self, *, force: bool = False) -> NoReturn:
-        """Refused while tracing."""
-        self._array.__array__()
-        raise AssertionError("a traced value became an array")
+    def _known(self, what: str, fix: str, error: type[TraceError] = EscapeError) -> np.ndarray[Any, Any]:
+        """The value, if it depends on no input; else the escape is noted and raised."""
+        recorder = self._array.recorder
+        if recorder.closed:
+            self._array.__array__()  # raises
+        value = recorder.concrete(self._array.id)
+        if value is None:
+            recorder.escape(error(f"{what} {self!r}, which is not known while tracing", fix=fix))
+        return np.asarray(value)
+
+    def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
+        """Refused while tracing, unless the value is known."""
+        return self._known("a NumPy array needs the value of", f"use tensor operations in its place{_EAGERLY}")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.numpy(), dtype=dtype)
 
     def item(self) -> Any:
         """Refused while tracing, unless the value is known."""
-        return self._array.item()
+        return self._known("x.item() needs the value of", f"leave .item() out: the tensor works in its place{_EAGERLY}").item()
 
     def tolist(self) -> Any:
         """Refused while tracing, unless the value is known."""
-        return np.asarray(self._array).tolist()
+        return self._known("x.tolist() needs the values of", f"use tensor operations in its place{_EAGERLY}").tolist()
 
     def __float__(self) -> float:
-        return float(self._array)
+        return float(self._known("float(x) needs the value of", f"leave float() out, or write x.float(){_EAGERLY}"))
 
     def __int__(self) -> int:
-        return int(self._array)
+        return int(self._known("int(x) needs the value of", f"leave int() out, or write x.long(){_EAGERLY}"))
 
     def __bool__(self) -> bool:
-        return bool(self._array)
+        fix = f"torch.where(condition, a, b) selects elementwise{_EAGERLY}"
+        return bool(self._known("a condition needs the value of", fix, ConditionError))
 
     def __index__(self) -> int:
-        return int(self._array.__index__())
+        fix = f"a shape, an axis, a slice bound or a range must be a Python int: take it from x.shape{_EAGERLY}"
+        return int(self._known("an integer used as structure needs the value of", fix))
 
     def __repr__(self) -> str:
         return repr(self._array)
