@@ -15,7 +15,7 @@ import scipy.linalg
 
 from tracegrad.core.aval import Aval, Shape, shape_of
 from tracegrad.core.op import Kind, Op, Partial, Rule, Sample, Values, common
-from tracegrad.errors import ShapeError, TracegradError
+from tracegrad.errors import DtypeError, ShapeError, TracegradError
 from tracegrad.ops.assembly import tril, triu
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.indexing import getitem
@@ -78,6 +78,8 @@ def refused(shape: Shape, match: str) -> Sample:
 def floating(*dtypes: Any) -> tuple[np.dtype[Any], ...]:
     """Promotion of linear algebra: one float dtype, float64 for integers and bools."""
     (dtype, *_) = common(*dtypes)
+    if dtype.kind == "c":
+        raise DtypeError("linear algebra of complex matrices is not supported", fix="work on real and imaginary parts")
     return (dtype if dtype.kind == "f" else np.dtype(np.float64),) * len(dtypes)
 
 

@@ -20,8 +20,8 @@ import numpy as np
 import scipy.special
 
 from tracegrad.core.aval import broadcast_shapes, shape_of
-from tracegrad.core.op import MISSING, Kind, Op, Partial, Sample, Values, elementwise
-from tracegrad.errors import ShapeError
+from tracegrad.core.op import MISSING, Kind, Op, Partial, Sample, Values, by_ufunc, elementwise
+from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops import special_formulas as formulas
 from tracegrad.ops.comparisons import logical_and
 from tracegrad.ops.declare import one, two
@@ -30,6 +30,23 @@ from tracegrad.ops.reductions import as_operand
 from tracegrad.ops.views import broadcast_to
 
 expit = sigmoid
+
+
+def _real(ufunc: np.ufunc) -> Callable[..., tuple[np.dtype[Any], ...]]:
+    """The promotion of a ufunc for real operands: some of SciPy's take complex ones, but the derivatives here do not."""
+    promote = by_ufunc(ufunc)
+
+    def check(*dtypes: Any) -> tuple[np.dtype[Any], ...]:
+        if any(np.dtype(d).kind == "c" for d in dtypes):
+            raise DtypeError(f"{ufunc.__name__} is not defined for complex numbers", fix="take the real part: x.real")
+        return promote(*dtypes)
+
+    return check
+
+
+def _map(name: str, ufunc: np.ufunc, *rest: Any, **more: Any) -> Op:
+    """An elementwise op of real numbers."""
+    return elementwise(name, ufunc, *rest, promote=_real(ufunc), **more)
 
 
 def _opaque(
@@ -43,8 +60,8 @@ def _opaque(
     **more: Any,
 ) -> Op:
     """An elementwise op without native code; its operands have equal shapes."""
-    op = elementwise(name, ufunc, partials, lambda *_: None, torch=torch, doc=doc, samples=samples, **more)
-    return replace(op, kind=Kind.OPAQUE, lower=None)
+    op = _map(name, ufunc, partials, None, torch=torch, doc=doc, samples=samples, **more)
+    return replace(op, kind=Kind.OPAQUE)
 
 
 def _by_integers(low: int, high: int, second: tuple[float, float]) -> tuple[Sample, ...]:
@@ -56,7 +73,7 @@ def _by_integers(low: int, high: int, second: tuple[float, float]) -> tuple[Samp
 # -- entropy and logarithms -------------------------------------------------------------------------------------------
 
 
-entr = elementwise(
+entr = _map(
     "entr",
     scipy.special.entr,
     (lambda out, x: -1.0 - log(x),),
@@ -65,7 +82,7 @@ entr = elementwise(
     doc="-x ln x, 0 at 0 and -∞ for negative x; its derivative -1 - ln x is ∞ at 0",
     samples=(*one(0.2, 3.0), Sample((Values((5,), -2.0, 3.0),), smooth=False)),
 )
-xlogy = elementwise(
+xlogy = _map(
     "xlogy",
     scipy.special.xlogy,
     (
@@ -77,7 +94,7 @@ xlogy = elementwise(
     doc="x ln y, and 0 where x is 0",
     samples=two(-2.0, 2.0, (0.2, 3.0)),
 )
-xlog1py = elementwise(
+xlog1py = _map(
     "xlog1py",
     scipy.special.xlog1py,
     (
@@ -89,7 +106,7 @@ xlog1py = elementwise(
     doc="x ln(1 + y), exact near y = 0, and 0 where x is 0",
     samples=two(-2.0, 2.0, (-0.7, 3.0)),
 )
-logit = elementwise(
+logit = _map(
     "logit",
     scipy.special.logit,
     (lambda out, x: select(logical_and(x >= 0, x <= 1), 1.0 / (x * (1.0 - x)), math.nan),),
@@ -101,7 +118,7 @@ logit = elementwise(
 
 # -- sinc -------------------------------------------------------------------------------------------------------------
 
-sinc: Op = elementwise(
+sinc: Op = _map(
     "sinc",
     np.sin,
     (lambda out, x, *, order=0: sinc(x, order=order + 1),),
@@ -115,7 +132,7 @@ sinc: Op = elementwise(
 
 # -- the error function's kin -----------------------------------------------------------------------------------------
 
-erfc = elementwise(
+erfc = _map(
     "erfc",
     scipy.special.erfc,
     (lambda out, x: exp(-(x * x)) * -formulas.TWO_OVER_ROOT_PI,),
@@ -134,7 +151,7 @@ erfcx_derivative: Op = _opaque(
     doc="A derivative of erfcx, of an ``order`` ≥ 1",
     samples=tuple(Sample((Values((9,), -1, 5),), {"order": n}) for n in (1, 2, 3)),
 )
-erfcx = elementwise(
+erfcx = _map(
     "erfcx",
     scipy.special.erfcx,
     (lambda out, x: erfcx_derivative(x, order=1),),
@@ -143,7 +160,7 @@ erfcx = elementwise(
     doc="exp(x²)·erfc x",
     samples=(*one(-1, 4), Sample((Values((9,), 0, 1e9),), smooth=False)),
 )
-ndtr = elementwise(
+ndtr = _map(
     "ndtr",
     scipy.special.ndtr,
     (lambda out, x: exp(x * x * -0.5) * math.sqrt(0.5 / math.pi),),
@@ -152,7 +169,7 @@ ndtr = elementwise(
     doc="The standard normal distribution's share below x.",
     samples=one(-3, 3),
 )
-log_ndtr = elementwise(
+log_ndtr = _map(
     "log_ndtr",
     scipy.special.log_ndtr,
     (lambda out, x: math.sqrt(2.0 / math.pi) / erfcx(x * -formulas.ROOT_HALF),),

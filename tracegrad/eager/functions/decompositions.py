@@ -57,6 +57,8 @@ def require_matrix(name: str, x: Any, *, square: bool = False) -> None:
         (check_square if square else check_matrix)(name, shape_of(x))
     except ShapeError as error:
         raise error.at(user_frame()) from None
+    if x.dtype.kind == "c":
+        raise DtypeError(f"{name} of complex matrices is not supported", fix="work on A.real and A.imag", where=user_frame())
     require_floating(x, f"{name}: Expected a floating point or complex tensor as input.")
 
 
