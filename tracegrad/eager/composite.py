@@ -80,6 +80,8 @@ class _Plan:
     cotangents: Mapping[int, int]
     """Per position of an output that carries a gradient the node of its cotangent."""
     backward: tuple[_Step, ...]
+    floating: tuple[int, ...]
+    """Positions of the operands of floats, which can have a gradient."""
     active: tuple[int, ...]
     """Positions of the operands that get a cotangent."""
     gradients: tuple[int, ...]
@@ -203,6 +205,7 @@ def _split(
         avals=tuple(joint[i].aval for i in outputs),
         cotangents=cotangents,
         backward=steps(backward_ids),
+        floating=tuple(k for k, i in enumerate(inputs) if joint[i].aval.dtype.kind in "fc"),
         active=tuple(active),
         gradients=gradients,
         kept_inputs=kept_inputs,
@@ -397,6 +400,11 @@ class CompositeNode(Node):
     def takes(self) -> Sequence[int]:
         """Positions of the operands that get a cotangent."""
         return self.plan.active
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        """The nodes of the operands that can have a gradient, each with the number of its result that was used."""
+        return tuple([(self.sources[k], self.slots[k]) for k in self.plan.floating])
 
     def slot_aval(self, slot: int) -> Aval:
         """Shape and dtype of a result."""

@@ -97,7 +97,7 @@ class Walk:
                     if node in wanted:
                         self._capture(node, wanted[node], g)
                     if isinstance(node, AccumulateGrad):
-                        if targets is None:
+                        if targets is None and node.requires_grad:
                             self._accumulate(node, g)
                     else:
                         self._pull(node, g, useful, anomaly)

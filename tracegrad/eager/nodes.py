@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape
-from tracegrad.core.op import Kind, Op, Pointwise
+from tracegrad.core.op import FLAT, Kind, Op, Pointwise
 from tracegrad.eager.hooks import Hooks, RemovableHandle
 from tracegrad.errors import Frame, TapeError
 from tracegrad.ops.broadcasting import sum_to
@@ -30,6 +30,10 @@ Array = np.ndarray[Any, Any]
 
 FIRST = tuple((0,) * n for n in range(9))
 """The slots of operands that are the only results of their nodes, by the number of operands."""
+
+
+_OF_NUMBERS = {"PowBackward0": (0,), "PowBackward2": (1,)}
+"""Nodes of ops of a tensor and a number where PyTorch shows no edge for the number, and the edges they show."""
 
 
 class Version:
@@ -128,6 +132,12 @@ class Node:
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """The nodes of the operands, each with the number of its result that was used."""
         return tuple(zip(self.sources, self.slots, strict=True))
+
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        """A dictionary for users to keep things in."""
+        kept: dict[Any, Any] = self.__dict__.setdefault("_metadata", {})
+        return kept
 
     def name(self) -> str:
         """PyTorch's name of this kind of node."""
@@ -232,6 +242,14 @@ class OpNode(Node):
         if self.op.kind is Kind.REDUCE and not self.shape and name.endswith("Backward1"):
             return name[:-1] + "0"
         return name
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        """The nodes of the operands that can have a gradient, each with the number of its result that was used."""
+        shown = _OF_NUMBERS.get(self.name())
+        if shown is None:
+            shown = tuple(k for k in range(len(self.sources)) if self.op.partial(k) is not FLAT)
+        return tuple((self.sources[k], self.slots[k]) for k in shown)
 
     def copy_kept(self, array: Array) -> None:
         """Keep a copy where this array, which is about to be written to, was kept: the write is this op's own."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, supported
+from tracegrad.core.aval import supported
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.conversions import Conversions
@@ -317,12 +317,15 @@ class Tensor(Conversions):
                     fix="x.grad = tensor(...)",
                     where=user_frame(),
                 )
-            if value.shape != self.shape or value.dtype != self.dtype:
-                raise ShapeError(
-                    f"assigned grad has {Aval(value.shape, value.dtype)}, the tensor {Aval(self.shape, self.dtype)}",
-                    fix="give the gradient the tensor's shape and dtype",
-                    where=user_frame(),
-                )
+            if value is self:
+                raise TapeError("can't assign Variable as its own grad", fix="x.grad = x.detach().clone()", where=user_frame())
+            for what, given, own in (("size", list(value.shape), list(self.shape)), ("dtype", value.dtype, self.dtype)):
+                if given != own:
+                    raise TapeError(
+                        f"attempting to assign a gradient with {what} '{given}' to a tensor with {what} '{own}'",
+                        fix=f"ensure that the gradient and the tensor have the same {what}",
+                        where=user_frame(),
+                    )
         self._own_state().grad = value
 
     @grad.deleter
@@ -336,7 +339,13 @@ class Tensor(Conversions):
 
     @data.setter
     def data(self, value: Any) -> None:
-        array = value._array if isinstance(value, Tensor) else np.asarray(value)
+        if not isinstance(value, Tensor):
+            raise DtypeError(
+                f"Variable data has to be a tensor, but got {type(value).__name__}",
+                fix="x.data = tensor(...)",
+                where=user_frame(),
+            )
+        array = value._array
         if array.dtype != self._array.dtype and (self._source is not None or array.dtype.kind not in "fc"):
             raise DtypeError(
                 f"x.data = y with x of dtype {self.dtype} and y of dtype {array.dtype}", fix="cast y to the dtype of x"
@@ -507,20 +516,38 @@ class Tensor(Conversions):
         """
         return self._array.tolist()
 
+    def _number(self) -> Any:
+        if self._array.size != 1:
+            raise ShapeError(
+                f"only one element tensors can be converted to Python scalars, this one has shape {tuple(self.shape)}",
+                fix="reduce it first, or use x.tolist()",
+                where=user_frame(),
+            )
+        return self._array.item()
+
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._number())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number())
+
+    def __complex__(self) -> complex:
+        return complex(self._number())
 
     def __bool__(self) -> bool:
         if self._array.size != 1:
+            count = "more than one value" if self._array.size else "no values"
             raise TapeError(
-                f"Boolean value of Tensor with {self._array.size} elements is ambiguous",
+                f"Boolean value of Tensor with {count} is ambiguous: its shape is {tuple(self.shape)}",
                 fix="reduce it to one element: (x > 0).all() or (x > 0).any()",
                 where=user_frame(),
             )
         return bool(self._array.item())
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return map(self.__getitem__, range(len(self._array)))
 
     def __index__(self) -> int:
         if self._array.size != 1 or self._array.dtype.kind not in "iub":
