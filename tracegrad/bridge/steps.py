@@ -225,11 +225,13 @@ class CompiledStep:
 
     def _slots(self, forward: _Forward, plan: _Plan) -> Iterator[Tensor]:
         """What is remembered of each parameter, made where it is not there yet."""
+        groups = self.optimizer.param_groups
+        options = {number: _plain(groups[number]) for number in {t.group for t in forward.trained}}
         for t, number in zip(forward.trained, plan.of, strict=True):
             used = plan.rules[number].used
             if not any(used) and not self.optimizer.counted:
                 continue
-            self.optimizer._prepare(t.parameter, list(used), _plain(self.optimizer.param_groups[t.group]))
+            self.optimizer._prepare(t.parameter, list(used), options[t.group])
             for key in used:
                 if key is not None:
                     yield self.optimizer.state[t.parameter][key]

@@ -79,7 +79,10 @@ class Surroundings:
         """Take in a value that stands in ``holder[name]``."""
         kind = type(value)
         if kind in _NUMBERS:
-            parts.append((kind, repr(value) if kind is float else value))
+            parts.append((kind, value or repr(value)))  # -0.0 is not 0.0
+            return
+        if kind is slice:
+            parts.append((kind, repr(value)))  # has no hash
             return
         if isinstance(value, Tensor):
             parts.append(self._slot(value, path, holder, name))
@@ -142,21 +145,27 @@ class Surroundings:
 
     def _look_at_module(self, module: Module, path: str, parts: list[Hashable]) -> None:
         self.modules.append((path, module))
-        for name, part in list(vars(module).items()):
-            if name in _MEMBERS:
-                self._look_at_attributes(part, path, parts)
+        own = vars(module)
+        for name, part in list(own.items()):
+            kind = type(part)
+            if kind in _NUMBERS:
+                parts.append((name, kind, part or repr(part)))
+            elif name in _MEMBERS:
+                if part:
+                    self._look_at_attributes(part, path, parts)
             elif name == "_modules":
                 for child, inner in part.items():
                     parts.append(child)
                     self._look(inner, f"{path}.{child}", part, child, parts)
             elif isinstance(part, Hooks):
-                for hook, _ in part:
+                for hook, _ in part if part else ():
                     self._look(hook, f"{path}.{name}", {}, None, parts)
             elif name != "_non_persistent_buffers_set":
                 parts.append(name)
-                self._look(part, f"{path}.{name}", vars(module), name, parts)
-        for cls in type(module).__mro__:
-            if id(cls) not in self._seen and is_users_module(cls.__module__):
+                self._look(part, f"{path}.{name}", own, name, parts)
+        made: Any = type(module)
+        for cls in _users_classes(made):
+            if id(cls) not in self._seen:
                 self._look_at_class(cls, parts)
 
     def _look_at_class(self, cls: type, parts: list[Hashable]) -> None:
@@ -221,7 +230,13 @@ class Surroundings:
                 holder[name] = self.slots[k].tensor
 
 
-_NUMBERS = frozenset((bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.dtype, slice, range))
+_NUMBERS = frozenset((bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.dtype, range))
+
+
+@functools.lru_cache(maxsize=1024)
+def _users_classes(kind: type) -> tuple[type, ...]:
+    """The classes that a class is made of and that are the user's own."""
+    return tuple([cls for cls in kind.__mro__ if is_users_module(cls.__module__)])
 
 
 @functools.lru_cache(maxsize=1024)
