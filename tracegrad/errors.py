@@ -107,12 +107,12 @@ class TracegradError(Exception):
         return "\n".join(lines)
 
 
-class ShapeError(TracegradError, ValueError):
-    """Array shapes that do not fit each other or the operation."""
+class ShapeError(TracegradError, ValueError, RuntimeError):
+    """Array shapes that do not fit each other or the operation; a ValueError as in NumPy, a RuntimeError as in PyTorch."""
 
 
-class DtypeError(TracegradError, TypeError):
-    """An element type the operation has no meaning for."""
+class DtypeError(TracegradError, TypeError, RuntimeError):
+    """An element type the operation has no meaning for; a TypeError as in NumPy, a RuntimeError as in PyTorch."""
 
 
 class DeviceError(TracegradError, RuntimeError):

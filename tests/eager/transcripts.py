@@ -41,7 +41,7 @@ class Show:
             result = function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is written down
             fits = isinstance(error, kind) and phrase in str(error)
-            self.lines.append(f"{kind.__name__}: {phrase}" if fits else f"{type(error).__mro__[:-3]} {error}")
+            self.lines.append(f"{kind.__name__}: {phrase}".rstrip(": ") if fits else f"{type(error).__mro__[:-3]} {error}")
         else:
             self.lines.append(f"not refused: {text(result)}")
 
@@ -72,7 +72,7 @@ def text(value):
 def transcript(torch, function):
     show = Show()
     function(torch, show)
-    return "\n".join(show.lines)
+    return "\n".join(line.rstrip() for line in show.lines)
 
 
 class Namespace:

@@ -723,8 +723,13 @@ def starts(outputs: Sequence[Tensor], cotangents: Sequence[Any] | None) -> list[
                     fix="take y.abs() or y.real first, or give the cotangent: y.backward(gradient=...)",
                 )
             g = Tensor._wrap(np.ones(output.shape, output.dtype))
-        elif not isinstance(g, Tensor):
+        elif isinstance(g, np.ndarray):
             g = Tensor(g, dtype=output.dtype)
+        elif not isinstance(g, Tensor):
+            raise DtypeError(
+                f"gradients can be either Tensors or None, but got {type(g).__name__}",
+                fix="give a tensor in the shape of the output",
+            )
         if g.shape != output.shape:
             raise ShapeError(
                 f"Mismatch in shape: grad_output[{k}] has a shape of {list(g.shape)} and output[{k}] has a shape of "
@@ -767,11 +772,13 @@ def backward(
     try:
         cotangents = starts(roots, grad_tensors)
         targets = None if wrt is None else [edge(x) for x in wrt]
-        if targets is not None and (not targets or any(t is None for t in targets)):
+        if targets is not None and not targets:
+            raise TapeError("`inputs` argument to `backward()` cannot be empty.", fix="leave it out for all leaves")
+        if targets is not None and None in targets:
             raise TapeError("one of the inputs of backward does not require grad", fix="list tensors that require grad")
         walk = Walk(Tensor, create=create_graph, keep=create_graph if retain_graph is None else retain_graph)
         walk.run([e for e in map(edge, roots) if e], cotangents, None if targets is None else [t for t in targets if t])
-    except (TapeError, ShapeError) as error:
+    except (TapeError, ShapeError, DtypeError) as error:
         raise error.at(user_frame()) from None
     for x in wrt or ():
         g = walk.captured.get(edge(x))  # type: ignore[arg-type]

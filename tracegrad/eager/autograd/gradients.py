@@ -10,7 +10,7 @@ import numpy as np
 from tracegrad.core.source import user_frame
 from tracegrad.eager.engine import Walk
 from tracegrad.eager.tensor import Tensor, edge, starts
-from tracegrad.errors import ShapeError, TapeError
+from tracegrad.errors import DtypeError, ShapeError, TapeError
 
 __all__ = ["grad"]
 
@@ -43,6 +43,10 @@ def grad(
     >>> grad(first, x)
     (tensor(18.),)
     """
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
     outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     wrt = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     given = None
@@ -65,6 +69,6 @@ def grad(
                     f"inputs[{at}] of shape {tuple(wrt[at].shape)}",
                     fix="set allow_unused=True if None is the desired gradient",
                 )
-    except (TapeError, ShapeError) as error:
+    except (TapeError, ShapeError, DtypeError) as error:
         raise error.at(user_frame()) from None
     return tuple(result)
