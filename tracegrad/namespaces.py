@@ -20,7 +20,7 @@ from tracegrad import functional
 from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
 from tracegrad.errors import EscapeError, TraceError
-from tracegrad.ops import assembly, comparisons, contractions, einsum, indexing, linalg, maps, reductions, views
+from tracegrad.ops import assembly, comparisons, complexes, contractions, einsum, indexing, linalg, maps, reductions, views
 from tracegrad.ops import special as special_ops
 from tracegrad.symbolic import Recorder, Sym
 
@@ -126,7 +126,8 @@ def _make_table() -> dict[Any, Function]:
     }
     table |= {np.size: lambda a, axis=None: math.prod(a.shape) if axis is None else a.shape[axis]}
     table |= {np.isscalar: lambda element: not element.shape and not getattr(element, "boxed", False)}
-    table |= {np.iscomplexobj: lambda x: False, np.isrealobj: lambda x: True, np.real: lambda val: val}
+    table |= {np.iscomplexobj: complexes.is_complex, np.isrealobj: lambda x: not complexes.is_complex(x)}
+    table |= {np.conjugate: lambda x: x.conj(), np.real: lambda val: complexes.real(val) if complexes.is_complex(val) else val}
     table[np.result_type] = lambda *xs: np.result_type(*(getattr(x, "dtype", x) for x in xs))
     if hasattr(np, "astype"):
         table[np.astype] = _astype

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, Shape, broadcast_shapes, supported
+from tracegrad.core.aval import SUPPORTED, VALUES, Aval, Shape, broadcast_shapes, supported
 from tracegrad.core.graph import Graph
 from tracegrad.core.interpret import evaluate
 from tracegrad.core.op import Kind, Op
@@ -49,6 +49,7 @@ class Recorder:
     adopt: says which traced value stands for an array from outside the trace, None if it is a constant.
     flexible: positions of inputs that may become concrete if code needs them so.
     inherit: takes over what a trace that is inlined has read (its ``reads`` and ``captured``).
+    dtypes: those its values may have; a trace that is to be compiled has SUPPORTED.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Recorder:
         adopt: Callable[[np.ndarray[Any, Any]], Sym | None] | None = None,
         flexible: Callable[[int], bool] = lambda position: False,
         inherit: Callable[[Any, Any], None] = lambda reads, captured: None,
+        dtypes: frozenset[np.dtype[Any]] = VALUES,
     ) -> None:
         self.graph = graph
         self.locate = locate
@@ -67,6 +69,7 @@ class Recorder:
         self.adopt = adopt
         self.flexible = flexible
         self.inherit = inherit
+        self.dtypes = dtypes
         self.wanted: set[int] = set()
         """Inputs that turned out to be structure."""
         self.escapes: list[TraceError] = []
@@ -83,7 +86,10 @@ class Recorder:
                 fix="return it from the function instead of keeping it in a global, an attribute or a closure",
                 where=self.locate(),
             )
-        return self.graph.emit(op, ids, params, self.locate())
+        node = self.graph.emit(op, ids, params, self.locate())
+        if self.dtypes is SUPPORTED:
+            supported(self.graph[node].aval.dtype)
+        return node
 
     def constant(self, value: Any, dtype: Any = None) -> int:
         """The id of a constant node."""
@@ -102,9 +108,9 @@ class Recorder:
             known = self.adopt(value)
             if known is not None:
                 return known
-        weak = type(value) in (bool, int, float)
+        weak = type(value) in (bool, int, float, complex)
         array = np.asarray(value)
-        supported(array.dtype)
+        supported(array.dtype, self.dtypes)
         if array.ndim and array.size and all(s == 0 for s in array.strides):
             # a stretched scalar stays one: the constant holds one element
             scalar = self.constant(array.flat[0], array.dtype)
@@ -223,7 +229,7 @@ class Sym(ArrayMethods):
                 fix="pass the outer value into the inner function as an argument",
             )
         wanted = op.promote(*(_weak_type(s) if s.weak else s.dtype for s in syms))
-        ids = [self._as_dtype(s, supported(np.dtype(d))) for s, d in zip(syms, wanted, strict=True)]
+        ids = [self._as_dtype(s, supported(np.dtype(d), recorder.dtypes)) for s, d in zip(syms, wanted, strict=True)]
         if op.kind is Kind.MAP and len(syms) > 1:
             graph = recorder.graph
             shape = broadcast_shapes(*(s.shape for s in syms))
@@ -257,7 +263,7 @@ class Sym(ArrayMethods):
 
     def astype(self, dtype: Any, copy: bool = True, **ignored: Any) -> Sym:
         """``ndarray.astype``."""
-        target = supported(np.dtype(dtype))
+        target = supported(np.dtype(dtype), self.recorder.dtypes)
         if not copy and target == self.dtype:
             return self
         return Sym(self.recorder, self._as_dtype(self, target), boxed=self.boxed)
@@ -546,4 +552,4 @@ class Sym(ArrayMethods):
 
 
 def _weak_type(value: Sym) -> type:
-    return {"b": bool, "i": int, "u": int, "f": float}[value.dtype.kind]
+    return {"b": bool, "i": int, "u": int, "f": float, "c": complex}[value.dtype.kind]

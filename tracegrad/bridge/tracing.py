@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.bridge.surroundings import Surroundings
-from tracegrad.core.aval import Aval, supported
+from tracegrad.core.aval import SUPPORTED, Aval, supported
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import raised_at, user_frame
 from tracegrad.core.tree import TreeDef, flatten
@@ -102,7 +102,7 @@ class _Attempt:
         self.name = name
         self.surroundings = surroundings
         self.graph = Graph()
-        self.recorder = Recorder(self.graph, user_frame, adopt=self._adopt, inherit=self._inherit)
+        self.recorder = Recorder(self.graph, user_frame, adopt=self._adopt, inherit=self._inherit, dtypes=SUPPORTED)
         self.places: list[Input] = []
         self.captured: list[Callable[[], Any]] = []
         self.draws: list[tuple[Draw, Generator | None]] = []

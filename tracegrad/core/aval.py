@@ -13,7 +13,7 @@ from tracegrad.errors import DtypeError, ShapeError
 
 Shape = tuple[int, ...]
 
-SUPPORTED = frozenset(
+SUPPORTED: frozenset[np.dtype[Any]] = frozenset(
     np.dtype(name)
     for name in (
         "bool",
@@ -29,7 +29,10 @@ SUPPORTED = frozenset(
         "float64",
     )
 )
-"""Dtypes that graphs and kernels hold; Numba has no float16 arithmetic on the CPU."""
+"""Dtypes that programs and kernels hold; Numba has no float16 arithmetic on the CPU."""
+
+VALUES: frozenset[np.dtype[Any]] = SUPPORTED | {np.dtype(np.complex64), np.dtype(np.complex128)}
+"""Dtypes that tensors and the graphs behind them hold; no kernel holds complex numbers yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,8 @@ class Aval:
 
     @property
     def differentiable(self) -> bool:
-        """Whether a gradient with respect to this value exists: floating dtypes only."""
-        return self.dtype.kind == "f"
+        """Whether a gradient with respect to this value exists: floating and complex dtypes only."""
+        return self.dtype.kind in "fc"
 
     def __repr__(self) -> str:
         return f"{self.dtype.name}[{','.join(map(str, self.shape))}]"
@@ -70,10 +73,10 @@ class Aval:
 def aval_of(value: Any) -> Aval:
     """The aval of an array, a NumPy scalar or a Python number.
 
-    Raises DtypeError for dtypes that no kernel holds (float16, complex, object, strings).
+    Raises DtypeError for dtypes that no graph holds (float16, object, strings).
     """
     array = value if isinstance(value, (np.ndarray, np.generic)) else np.asarray(value)
-    return Aval(array.shape, supported(array.dtype))
+    return Aval(array.shape, supported(array.dtype, VALUES))
 
 
 def shape_of(value: Any) -> Shape:
@@ -87,10 +90,13 @@ def shape_of(value: Any) -> Shape:
     return shape
 
 
-def supported(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype itself, in native byte order, or DtypeError with the spelling that works."""
+def supported(dtype: np.dtype[Any], among: frozenset[np.dtype[Any]] = SUPPORTED) -> np.dtype[Any]:
+    """The dtype itself, in native byte order, or DtypeError with the spelling that works.
+
+    ``among`` is SUPPORTED for what is compiled, VALUES for what is computed at once.
+    """
     native = dtype.newbyteorder("=")
-    if native not in SUPPORTED:
+    if native not in among:
         raise DtypeError(
             f"dtype {dtype} is not supported",
             fix="cast it first, for example with x.astype(np.float32) or x.astype(np.float64)",

@@ -82,7 +82,7 @@ class Variadic:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """How to draw one operand of a sample: its shape, interval and kind (``float``, ``int`` or ``bool``).
+    """How to draw one operand of a sample: its shape, interval and kind (``float``, ``complex``, ``int`` or ``bool``).
 
     ``distinct`` keeps values at least ``1e-2`` of the interval apart, for ops with kinks at ties.
     """
@@ -94,11 +94,14 @@ class Values:
     distinct: bool = False
 
     def draw(self, rng: np.random.Generator, dtype: Any) -> np.ndarray[Any, Any]:
-        """An array of these values; ``dtype`` applies to float operands."""
+        """An array of these values; ``dtype`` applies to float operands, and to the parts of complex ones."""
         if self.kind == "bool":
             return rng.integers(0, 2, self.shape).astype(bool)
         if self.kind == "int":
             return rng.integers(int(self.low), int(self.high), self.shape)
+        if self.kind == "complex":
+            parts = rng.uniform(self.low, self.high, (*self.shape, 2)).astype(dtype)
+            return parts.view(np.result_type(dtype, np.complex64))[..., 0]
         size = int(np.prod(self.shape))
         unit = (rng.permutation(size) + 0.5) / max(size, 1) if self.distinct else rng.random(size)
         return (self.low + (self.high - self.low) * unit).reshape(self.shape).astype(dtype)
@@ -129,8 +132,8 @@ class Op:
     name: the field's standard term.
     kind: all that the schedule may look at.
     infer: ``infer(*avals, **params) -> Aval``, the one shape and dtype rule; raises without a line.
-    promote: ``promote(*dtypes) -> dtypes``, the operand dtypes NumPy would compute in; Python's ``int`` and ``float``
-        stand for weak operands.
+    promote: ``promote(*dtypes) -> dtypes``, the operand dtypes NumPy would compute in; Python's ``int``, ``float`` and
+        ``complex`` stand for weak operands.
     eager: the NumPy implementation.
     partials: one derivative per input.
     lower: MAP: ``lower(*Scalar, **params) -> Scalar``; VIEW: ``lower(index, *avals, **params) -> tuple[Read, ...]``;
@@ -190,7 +193,7 @@ def keep(*dtypes: Any) -> tuple[np.dtype[Any], ...]:
 def common(*dtypes: Any) -> tuple[np.dtype[Any], ...]:
     """Promotion of ops whose operands share one dtype."""
     strong = [d for d in dtypes if isinstance(d, np.dtype)]
-    weak = [{bool: False, int: 0, float: 0.0}[d] for d in dtypes if not isinstance(d, np.dtype)]
+    weak = [{bool: False, int: 0, float: 0.0, complex: 0j}[d] for d in dtypes if not isinstance(d, np.dtype)]
     return (np.result_type(*strong, *weak),) * len(dtypes)
 
 

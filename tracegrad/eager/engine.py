@@ -199,7 +199,14 @@ class Walk:
 
 def conjugated(g: Any) -> Any:
     """The cotangent in the other convention: PyTorch's gradient is the conjugate of what the rules compute with."""
-    return g.conj() if g.dtype.kind == "c" else g
+    if g.dtype.kind != "c":
+        return g
+    result = g.conj()
+    if result._source is None:
+        # a cotangent without an imaginary part is +0j for PyTorch, not -0j
+        parts = result._array.imag
+        parts += 0.0
+    return result
 
 
 def _like(new: Any, old: Any, what: str) -> Any:

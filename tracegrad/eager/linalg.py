@@ -34,6 +34,7 @@ from tracegrad.eager.functions.matrices import matmul
 from tracegrad.errors import ShapeError
 from tracegrad.ops import linalg
 from tracegrad.ops import matrices as raw
+from tracegrad.ops.complexes import conj, is_complex
 from tracegrad.ops.maps import absolute, cast, copy, divide, multiply, power, select
 from tracegrad.ops.sources import running_index
 from tracegrad.ops.views import expand_dims, permute, reshape, squeeze
@@ -218,14 +219,14 @@ def cross(input: Any, other: Any, *, dim: int = -1) -> Any:
 
 
 def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
-    """The sum of products along a dim.
+    """The sum of products along a dim, the first factor conjugated if it is complex.
 
     >>> from tracegrad.eager import tensor
     >>> vecdot(tensor([[1.0, 2.0], [3.0, 4.0]]), tensor([1.0, 1.0]))
     tensor([3., 7.])
     """
     require_floating(x, "linalg.vecdot: Expected a floating point or complex tensor as input.")
-    return reductions.sum(multiply(x, y), dim)
+    return reductions.sum(multiply(conj(x) if is_complex(x) else x, y), dim)
 
 
 def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:

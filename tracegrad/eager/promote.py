@@ -1,4 +1,4 @@
-"""PyTorch's type promotion: bool < integer < float; inside a category axes beat 0-d tensors, and they numbers.
+"""PyTorch's type promotion: bool < integer < float < complex; inside a category axes beat 0-d tensors, and they numbers.
 
 Which operands of an op share a dtype is the op's own affair: it is read off ``op.promote`` once, not listed here.
 """
@@ -10,22 +10,26 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import supported
+from tracegrad.core.aval import VALUES, supported
 from tracegrad.core.op import Op, keep
-from tracegrad.eager.dtypes import default_dtype
+from tracegrad.eager.dtypes import default_complex, default_dtype
+from tracegrad.eager.real_only import refuse_complex, takes_complex
 from tracegrad.errors import DtypeError
+from tracegrad.ops.complexes import WHOLES
 from tracegrad.symbolic import Sym
 
 _INTEGER = np.dtype(np.int64)
 _BOOL = np.dtype(bool)
 _NUMBERS: dict[type, np.dtype[Any]] = {bool: _BOOL, int: _INTEGER}
-_CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}
+_CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
 
 
 def number_dtype(x: Any) -> np.dtype[Any]:
     """The dtype of a number that is no tensor."""
     if isinstance(x, float):
         return default_dtype.get()
+    if isinstance(x, complex):
+        return default_complex()
     dtype: np.dtype[Any] = _NUMBERS.get(type(x)) or np.asarray(x).dtype
     return dtype
 
@@ -61,8 +65,8 @@ def promote_types(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     """
     if a == b:
         return a
-    if (a.kind == "f") != (b.kind == "f"):
-        return a if a.kind == "f" else b
+    if (a.kind in "fc") != (b.kind in "fc"):
+        return a if a.kind in "fc" else b
     result = np.promote_types(a, b)
     if result.kind == "f" and a.kind != "f":
         raise DtypeError(f"{a} and {b} have no common integer dtype", fix=f"cast one of them: x.astype(np.{b})")
@@ -71,8 +75,9 @@ def promote_types(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
 
 def _combine(higher: np.dtype[Any], lower: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype of a stronger operand with a weaker one, which counts only by a higher category."""
-    if _CATEGORY.get(lower.kind, 3) > _CATEGORY.get(higher.kind, 3):
-        return promote_types(higher, lower)
+    if _CATEGORY.get(lower.kind, 4) > _CATEGORY.get(higher.kind, 4):
+        # of a complex 0-d tensor a float takes the category alone, and keeps its precision
+        return promote_types(higher, WHOLES[higher] if higher in WHOLES and lower.kind == "c" else lower)
     return higher
 
 
@@ -127,5 +132,7 @@ def coerce(op: Op, operands: list[Any]) -> list[Any]:
         if not isinstance(x, (np.ndarray, Sym)):
             result[k] = np.asarray(x, number_dtype(x))
         if result[k] is not operands[k] or not isinstance(x, (np.ndarray, Sym)):
-            supported(result[k].dtype)
+            supported(result[k].dtype, VALUES)
+        if result[k].dtype.kind == "c" and not takes_complex(op):
+            raise refuse_complex(op, result[k].dtype)
     return result

@@ -56,9 +56,13 @@ class _Glimpse:
 def plan(op: Op, needs: tuple[bool, ...], operands: Sequence[np.ndarray[Any, Any]], params: dict[str, Any]) -> Plan:
     """The plan of one application of an op; ``needs`` says which operands require grad.
 
-    It is found once per op, parameters and what else a rule can depend on: for elementwise ops nothing, else shapes.
+    It is found once per op, parameters and what else a rule can depend on: for elementwise ops whether the numbers are
+    complex, else shapes and dtypes.
     """
     if op.kind is Kind.MAP:
+        if operands[-1].dtype.kind == "c":
+            # rules may need more of complex numbers, as that of their size does
+            return _find(op, needs, tuple([((2,), x.dtype) for x in operands]), tuple(params.items()))
         return find_map_plan(op, needs, tuple(params.items())) if params else find_map_plan(op, needs)
     if len(operands) == 1:
         # the hash of a dtype takes longer than that of its number

@@ -12,9 +12,11 @@ from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 from tracegrad.core.op import Kind, Op
+from tracegrad.core.source import user_frame
 from tracegrad.eager import linalg
 from tracegrad.eager.functions import (
     analysis,
+    complexes,
     contractions,
     counting,
     cutting,
@@ -35,6 +37,7 @@ from tracegrad.eager.functions import (
     special_functions,
 )
 from tracegrad.eager.nn import functional
+from tracegrad.errors import ShapeError
 from tracegrad.ops import comparisons, maps, special
 
 __all__ = ["FUNCTIONS_ONLY", "IN_PLACE", "METHODS", "METHODS_ONLY", "SURFACE", "with_methods"]
@@ -47,6 +50,7 @@ OPS: tuple[ModuleType, ...] = (comparisons, maps, special)
 
 FAMILIES: tuple[tuple[str, ModuleType], ...] = (
     ("", analysis),
+    ("", complexes),
     ("", contractions),
     ("", counting),
     ("", cutting),
@@ -138,14 +142,18 @@ FUNCTIONS_ONLY = frozenset(OF_NETWORKS) - {"prelu"} | frozenset(
         "chain_matmul",
         "column_stack",
         "combinations",
+        "complex",
         "cumulative_trapezoid",
         "gradient",
+        "imag",
         "concat",
         "concatenate",
         "dstack",
         "einsum",
         "hstack",
         "meshgrid",
+        "polar",
+        "real",
         "row_stack",
         "rsub",
         "searchsorted",
@@ -158,6 +166,8 @@ FUNCTIONS_ONLY = frozenset(OF_NETWORKS) - {"prelu"} | frozenset(
         "unravel_index",
         "vander",
         "var_mean",
+        "view_as_complex",
+        "view_as_real",
         "vstack",
     }
 )
@@ -246,7 +256,7 @@ METHODS: Mapping[str, Function] = MappingProxyType(
 _WRITERS = """
     abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arccosh arcsin arcsinh arctan
     arctan2 arctanh asin asinh atan atan2 atanh baddbmm bitwise_and bitwise_not bitwise_or bitwise_xor ceil
-    clamp clamp_max clamp_min clip copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf erfc
+    clamp clamp_max clamp_min clip conj_physical copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf erfc
     erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac ge greater greater_equal gt heaviside
     hypot i0 igamma igammac index_add index_copy index_fill index_put index_reduce ldexp le lerp less less_equal
     lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt masked_fill
@@ -269,7 +279,34 @@ def _matrices_turned(self: Any) -> Any:
     return shapes.transpose(self, -2, -1)
 
 
-_PROPERTIES: Mapping[str, Function] = {"T": _turned, "mT": _matrices_turned, "H": shapes.t, "mH": _matrices_turned}
+def _hermitian(self: Any) -> Any:
+    """The conjugate of a matrix with its dims swapped."""
+    ndim = shapes.dim(self)
+    if ndim not in (0, 2):
+        raise ShapeError(
+            f"tensor.H is only supported on matrices (2-D tensors). Got {ndim}-D tensor.",
+            fix="x.mH swaps the last two dims of batches of matrices",
+            where=user_frame(),
+        )
+    return complexes.adjoint(self) if ndim else self
+
+
+_PROPERTIES: Mapping[str, Function] = {
+    "H": _hermitian,
+    "T": _turned,
+    "imag": complexes.imag,
+    "mH": complexes.adjoint,
+    "mT": _matrices_turned,
+    "real": complexes.real,
+}
+
+
+def _set_part(part: Function) -> Function:
+    """What assigning to a part of a complex tensor does: a write to its storage."""
+    return lambda self, value: in_place.copy_(part(self), value)
+
+
+_SETTERS: Mapping[str, Function] = {"real": _set_part(complexes.real), "imag": _set_part(complexes.imag)}
 
 
 def _swapped(function: Function) -> Function:
@@ -300,7 +337,7 @@ def with_methods(cls: C) -> C:
         **METHODS,
         **{f"{name}_": in_place.in_place(f"{name}_", METHODS[name]) for name in IN_PLACE},
         **{name: getattr(in_place, name) for name in ("copy_", "fill_", "fill_diagonal_", "zero_")},
-        **{name: property(f) for name, f in _PROPERTIES.items()},
+        **{name: property(f, _SETTERS.get(name)) for name, f in _PROPERTIES.items()},
         **_OPERATORS,
     }
     for name, value in given.items():

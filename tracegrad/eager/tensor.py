@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tracegrad.core.aval import supported
+from tracegrad.core.aval import VALUES, supported
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.conversions import Conversions
 from tracegrad.eager.display import describe
-from tracegrad.eager.dtypes import default_dtype
+from tracegrad.eager.dtypes import default_complex, default_dtype
 from tracegrad.eager.engine import Walk
 from tracegrad.eager.hooks import Hooks, RemovableHandle
 from tracegrad.eager.modes import inferring, recording
@@ -28,6 +28,7 @@ from tracegrad.eager.size import Size
 from tracegrad.eager.views import follow, note_view
 from tracegrad.errors import DtypeError, ShapeError, TapeError
 from tracegrad.ops import comparisons, maps
+from tracegrad.ops.aliasing import WRITES
 from tracegrad.ops.maps import cast
 from tracegrad.ops.views import reverse
 
@@ -170,7 +171,7 @@ class Tensor(Conversions):
 
     def bind_op(self, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Tensor:
         """Compute an op on tensors, arrays and numbers, and record it if a gradient can flow through it."""
-        if len(operands) == 1 and self._array.dtype.kind in "fc":
+        if len(operands) == 1 and self._array.dtype.kind == "f":
             return self._bind_one(op, params)
         arrays, sources, slots, plain = _taken_apart(operands, self._array.dtype)
         kept = arrays if plain else coerce(op, arrays)
@@ -187,6 +188,8 @@ class Tensor(Conversions):
                 result._array = result._array.copy()
             else:
                 note_view(result, op, params, operands)
+        elif op.kind is Kind.OPAQUE and op in WRITES:
+            note_view(result, op, params, operands)
         if slots is not None and recording.get():
             if result._array.dtype.kind in "fc":
                 found = plan(op, tuple([s is not None for s in sources]), kept, params)
@@ -212,6 +215,8 @@ class Tensor(Conversions):
                 result._array = result._array.copy()
             else:
                 note_view(result, op, params, (self,))
+        elif op.kind is Kind.OPAQUE and op in WRITES:
+            note_view(result, op, params, (self,))
         source = self._gradient_edge() if self._view is not None else self._source
         if source is None and (state := self._state) is not None and state.requires_grad:
             source = state
@@ -614,7 +619,7 @@ def _taken_apart(operands: Sequence[Any], dtype: np.dtype[Any]) -> tuple[list[An
     arrays: list[Any] = []
     sources: list[Node | None] = []
     slots = [0] * len(operands)
-    plain = dtype.kind in "fc"
+    plain = dtype.kind == "f"
     recorded = False
     for k, x in enumerate(operands):
         if not isinstance(x, Tensor):
@@ -666,9 +671,9 @@ def _new_array(data: Any, dtype: Any = None) -> Array:
         data = _values(data)
         first = np.asarray(0)
     array = np.array(data, None if dtype is None else np.dtype(dtype))
-    if dtype is None and array.dtype.kind == "f" and not isinstance(first, (np.ndarray, np.generic)):
-        array = array.astype(default_dtype.get())
-    supported(array.dtype)
+    if dtype is None and array.dtype.kind in "fc" and not isinstance(first, (np.ndarray, np.generic)):
+        array = array.astype(default_dtype.get() if array.dtype.kind == "f" else default_complex())
+    supported(array.dtype, VALUES)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
@@ -737,6 +742,12 @@ def starts(outputs: Sequence[Tensor], cotangents: Sequence[Any] | None) -> list[
                 fix="give the gradient the shape of the output",
             )
         if g.dtype != output.dtype:
+            if "c" in (output.dtype.kind, g.dtype.kind):
+                raise DtypeError(
+                    "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+                    f"grad_output[{k}] has a dtype of {g.dtype} and output[{k}] has a dtype of {output.dtype}.",
+                    fix=f"cast it: gradient.to(torch.{output.dtype})",
+                )
             g = cast(g, dtype=output.dtype)
         found.append(g.conj() if g.dtype.kind == "c" else g)
     return found

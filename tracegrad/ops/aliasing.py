@@ -15,6 +15,7 @@ from typing import Any
 from tracegrad.core.aval import Shape
 from tracegrad.core.op import Op
 from tracegrad.ops.broadcasting import broadcast, reshape_to
+from tracegrad.ops.complexes import as_pairs, from_pairs, imag, join, real
 from tracegrad.ops.views import permute, reverse, strided_slice, update
 
 Emit = Callable[[Op, tuple[Any, ...], Mapping[str, Any]], Any]
@@ -66,12 +67,32 @@ def _into_broadcast(emit: Emit, step: Step, base: Any, value: Any) -> Any:
     raise AssertionError("a write through broadcast_to was not refused")
 
 
+def _into_real(emit: Emit, step: Step, base: Any, value: Any) -> Any:
+    return emit(join, (value, emit(imag, (base,), {})), {})
+
+
+def _into_imag(emit: Emit, step: Step, base: Any, value: Any) -> Any:
+    return emit(join, (emit(real, (base,), {}), value), {})
+
+
+def _into_pairs(emit: Emit, step: Step, base: Any, value: Any) -> Any:
+    return emit(from_pairs, (value,), {})
+
+
+def _into_paired(emit: Emit, step: Step, base: Any, value: Any) -> Any:
+    return emit(as_pairs, (value,), {})
+
+
 WRITES: dict[Op, Callable[[Emit, Step, Any, Any], Any]] = {
     strided_slice: _into_slice,
     reverse: _into_reversed,
     permute: _into_permuted,
     reshape_to: _into_reshaped,
     broadcast: _into_broadcast,
+    real: _into_real,
+    imag: _into_imag,
+    as_pairs: _into_pairs,
+    from_pairs: _into_paired,
 }
 """View ops, and how a new value of a view becomes a new value of what it looks at."""
 
@@ -81,7 +102,10 @@ def _row_major(shape: Shape) -> Shape:
 
 
 def strides_of(path: Sequence[Step]) -> Shape | None:
-    """Strides, in elements, of a view of a row-major array; None if its last reshape cannot be one and copies."""
+    """Strides, in elements, of a view of a row-major array; None if its last reshape cannot be one and copies.
+
+    Once a view shows the parts of complex numbers, the elements are those parts.
+    """
     strides = _row_major(path[0].shape)
     for step in path:
         params, shape = step.params, step.shape
@@ -91,6 +115,12 @@ def strides_of(path: Sequence[Step]) -> Shape | None:
             strides = tuple(-s if k in params["axes"] else s for k, s in enumerate(strides))
         elif step.op is permute:
             strides = tuple(strides[a] for a in params["axes"])
+        elif step.op in (real, imag):
+            strides = tuple(2 * s for s in strides)
+        elif step.op is as_pairs:
+            strides = (*(2 * s for s in strides), 1)
+        elif step.op is from_pairs:
+            strides = tuple(s // 2 for s in strides[:-1])
         elif step.op is broadcast:
             target = params["shape"]
             lead = len(target) - len(shape)

@@ -245,7 +245,7 @@ def combine_at(x: Any, indices: Any, src: Any, axis: int, reduce: str, include_s
 
 def divided(total: Any, count: Any) -> Any:
     """A quotient; of integers rounded down."""
-    return total / count if total.dtype.kind == "f" else total // count
+    return total / count if total.dtype.kind in "fc" else total // count
 
 
 def _integers(indices: Any) -> Any:

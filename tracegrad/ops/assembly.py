@@ -61,7 +61,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     """
     vectors = isinstance(axis, int) or (axis is None and len(shape_of(x)) == 1)
     if ord is None or (vectors and ord == 2) or (ord == "fro" and not vectors):
-        squares = reductions.sum(maps.multiply(x, x), axis, keepdims=keepdims)
+        squares = reductions.sum(reductions.squared_size(reductions.as_operand(x)), axis, keepdims=keepdims)
         empty = squares == 0
         return maps.select(empty, 0.0, maps.sqrt(maps.select(empty, 1.0, squares)))
     if vectors and ord == 1:

@@ -14,6 +14,7 @@ import numpy as np
 from tracegrad.core.aval import Aval, Shape, broadcast_shapes, normalise_axis, one_int, shape_of
 from tracegrad.core.op import Op, Sample, Values, bilinear
 from tracegrad.errors import ShapeError
+from tracegrad.ops.complexes import conj, is_complex
 from tracegrad.ops.maps import multiply
 from tracegrad.ops.views import broadcast_to, permute, reshape, transpose
 
@@ -138,10 +139,10 @@ def dot(x: Any, y: Any) -> Any:
 
 
 def vdot(x: Any, y: Any) -> Any:
-    """``np.vdot``: the product of two arrays as flat vectors."""
+    """``np.vdot``: the product of two arrays as flat vectors, the first one conjugated."""
     flat_x, flat_y = _flat(x), _flat(y)
     _check_inner("vdot", shape_of(flat_x), shape_of(flat_y), 0, 0)
-    return matmul(flat_x, flat_y)
+    return matmul(conj(flat_x) if is_complex(flat_x) else flat_x, flat_y)
 
 
 def inner(x: Any, y: Any) -> Any:

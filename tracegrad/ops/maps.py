@@ -17,9 +17,10 @@ import numpy as np
 import scipy.special
 
 from tracegrad.core.expr import Scalar, call
-from tracegrad.core.op import FLAT, Op, Rule, Sample, Values, common, elementwise
+from tracegrad.core.op import FLAT, Op, Rule, Sample, Values, by_ufunc, common, elementwise
 from tracegrad.errors import DtypeError
 from tracegrad.ops.comparisons import isinf, logical_and
+from tracegrad.ops.complexes import conj, is_complex, real
 from tracegrad.ops.declare import named, one, two
 
 # -- the driver's product ---------------------------------------------------------------------------------------------
@@ -84,8 +85,10 @@ select: Op = elementwise(
 
 
 def _cast_eager(x: Any, *, dtype: Any) -> Any:
-    values: Any = np.asarray(x).astype(dtype)
-    return values[()]
+    values: Any = np.asarray(x)
+    if values.dtype.kind == "c" and np.dtype(dtype).kind in "iuf":
+        values = values.real
+    return values.astype(dtype)[()]
 
 
 def _cast_lower(x: Scalar, *, dtype: Any) -> Scalar:
@@ -102,7 +105,7 @@ cast: Op = elementwise(
     result=lambda x, *, dtype: np.dtype(dtype),
     numpy=(),
     torch=("", "ToCopyBackward0"),
-    doc="The same numbers in another dtype.",
+    doc="The same numbers in another dtype; the real parts of complex numbers in a real one.",
     samples=(
         Sample((Values((3, 4)),), {"dtype": np.dtype(np.float64)}),
         Sample((Values((3,), -9, 9, kind="int"),), {"dtype": np.dtype(np.float32)}, smooth=False),
@@ -212,7 +215,8 @@ def _power_base(out: Any, x: Any, y: Any) -> Any:
 
 def _power_exponent(out: Any, x: Any, y: Any) -> Any:
     # 0^y is constant for y ≥ 0, where out·ln x would be 0·(-∞)
-    return select(logical_and(x == 0, y >= 0), _nothing(out), out * log(x))
+    grows = (real(y) if is_complex(y) else y) >= 0
+    return select(logical_and(x == 0, grows), _nothing(out), out * log(x))
 
 
 power: Op = elementwise(
@@ -227,13 +231,19 @@ power: Op = elementwise(
         Sample((Values((3,), -3, 3, kind="int"), Values((3,), 0, 4, kind="int")), smooth=False),
     ),
 )
+
+
+def _absolute_factor(out: Any, x: Any) -> Any:
+    return _leg(conj(x), out) if is_complex(x) else sign(x)
+
+
 absolute = elementwise(
     "absolute",
     np.absolute,
-    (lambda out, x: sign(x),),
+    (_absolute_factor,),
     named("absolute"),
     torch=("abs absolute", "AbsBackward0"),
-    doc="|x|; derivative sign x",
+    doc="|x|; derivative sign x, of a complex number its conjugate over |x|, and 0 at 0",
     samples=(*one(0.1, 2), *one(-2, -0.1), *one(-9, 9, kind="int", smooth=False)),
 )
 sign: Op = elementwise(
@@ -411,11 +421,27 @@ tanh = elementwise(
     doc="tanh x; derivative 1 - tanh² x",
     samples=one(),
 )
+
+
+def _sigmoid_eager(x: Any) -> Any:
+    if np.asarray(x).dtype.kind == "c":
+        return np.reciprocal(1 + np.exp(-x))
+    return scipy.special.expit(x)
+
+
+def _sigmoid_promote(x: Any) -> tuple[np.dtype[Any], ...]:
+    complex_ = isinstance(x, np.dtype) and x.kind == "c"
+    return (x,) if complex_ else by_ufunc(scipy.special.expit)(x)
+
+
 sigmoid: Op = elementwise(
     "sigmoid",
     scipy.special.expit,
     (lambda out, x: out * (1.0 - out),),
     named("sigmoid"),
+    eager=_sigmoid_eager,
+    promote=_sigmoid_promote,
+    result=lambda x: x,
     torch=("sigmoid special.expit", "SigmoidBackward0"),
     doc="1 / (1 + e⁻ˣ), without overflow",
     samples=one(-4, 4),
@@ -548,10 +574,19 @@ arcsinh = elementwise(
     doc="The x of which sinh is the operand.",
     samples=(*one(-3, 3), Sample((Values((4,), -1e30, 1e30),), smooth=False)),
 )
+
+
+def _arccosh_factor(out: Any, x: Any) -> Any:
+    if is_complex(x):
+        # the root of the product has its branch cut elsewhere
+        return 1.0 / (sqrt(x - 1.0) * sqrt(x + 1.0))
+    return 1.0 / sqrt((x - 1.0) * (x + 1.0))
+
+
 arccosh = elementwise(
     "arccosh",
     np.arccosh,
-    (lambda out, x: 1.0 / sqrt((x - 1.0) * (x + 1.0)),),
+    (_arccosh_factor,),
     _arccosh_lower,
     torch=("acosh arccosh", "AcoshBackward0"),
     doc="The x ≥ 0 of which cosh is the operand.",
@@ -620,7 +655,7 @@ def square(x: Any) -> Any:
 def reciprocal(x: Any) -> Any:
     """``np.reciprocal`` of floats; integers, whose reciprocal truncates, raise DtypeError."""
     dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
-    if dtype.kind != "f":
+    if dtype.kind not in "fc":
         raise DtypeError(f"the reciprocal of {dtype} truncates to an integer", fix="write 1.0 / x")
     return divide(1.0, x)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracegrad.core.aval import normalise_axis
-from tracegrad.ops import assembly, comparisons, contractions, indexing, maps, reductions, views
+from tracegrad.ops import assembly, comparisons, complexes, contractions, indexing, maps, reductions, views
 
 Axes = int | tuple[int, ...] | None
 
@@ -386,8 +386,8 @@ class ArrayMethods:
         return indexing.take(self, indices, axis)
 
     def conj(self) -> Any:
-        """The value itself: there are no complex dtypes."""
-        return self
+        """The complex conjugate; a real value itself."""
+        return complexes.conj(self) if complexes.is_complex(self) else self
 
 
 def _either(axis: Axes, dim: Axes) -> Axes:

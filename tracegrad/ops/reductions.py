@@ -17,6 +17,7 @@ from tracegrad.core.op import Op, Reducer, Sample, Values, reduction
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.broadcasting import broadcast_back, reduce_sum
 from tracegrad.ops.comparisons import logical_not
+from tracegrad.ops.complexes import imag, is_complex, real
 from tracegrad.ops.maps import cast, maximum, minimum, multiply, scale, select, sqrt
 from tracegrad.ops.sources import running_index
 from tracegrad.ops.views import broadcast_to, expand_dims, reshape
@@ -263,6 +264,13 @@ def _place(op: Op, x: Any, axis: int | None, out: None, keepdims: bool) -> Any:
     return _reduce(reduce_min, select(best, positions, size), place, keepdims)
 
 
+def squared_size(x: Any) -> Any:
+    """x·x, of complex numbers |x|²."""
+    if is_complex(x):
+        return squared_size(real(x)) + squared_size(imag(x))
+    return multiply(x, x)
+
+
 def var(
     x: Any,
     axis: Axes = None,
@@ -279,7 +287,7 @@ def var(
     x = _to(x, dtype or (np.float64 if x.dtype.kind in "iub" else None))
     away = x - mean(x, axis, keepdims=True)
     freedom = _count(x, axis) - (ddof if correction is None else correction)
-    return _reduce(reduce_sum, away * away, axis, keepdims) / (freedom if freedom > 0 else 0)
+    return _reduce(reduce_sum, squared_size(away), axis, keepdims) / (freedom if freedom > 0 else 0)
 
 
 def std(

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import Aval
+from tracegrad.core.aval import SUPPORTED, Aval
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import raised_at, user_frame
 from tracegrad.core.tree import TreeDef, flatten
@@ -113,7 +113,14 @@ class _Attempt:
         self.inputs = tuple(k for k, leaf in enumerate(leaves) if isinstance(leaf, Argument) and k not in static)
         self.graph = Graph()
         self.reads = Reads(frozen)
-        self.recorder = Recorder(self.graph, user_frame, adopt=self._adopt, flexible=self._flexible, inherit=self.reads.inherit)
+        self.recorder = Recorder(
+            self.graph,
+            user_frame,
+            adopt=self._adopt,
+            flexible=self._flexible,
+            inherit=self.reads.inherit,
+            dtypes=SUPPORTED,
+        )
         creation = Creation(self.recorder)
         self.recorder.protocols = Protocols(self.recorder, creation.functions)
         self.twins = Twins(self.recorder, self.reads, creation)

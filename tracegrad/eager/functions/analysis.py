@@ -11,6 +11,7 @@ import numpy as np
 from tracegrad.core.aval import shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
+from tracegrad.eager.functions import complexes
 from tracegrad.eager.functions.arguments import labelled, one_dim, several_dims, tensor_like, values_of
 from tracegrad.eager.functions.cutting import diagonal, narrow
 from tracegrad.eager.functions.joining import cat, stack
@@ -20,6 +21,7 @@ from tracegrad.eager.functions.reductions import sum as sum_of
 from tracegrad.eager.functions.scans import cumsum
 from tracegrad.eager.functions.shapes import flip, reshape, squeeze, unsqueeze
 from tracegrad.errors import ShapeError
+from tracegrad.ops.complexes import conj, imag, is_complex, real
 from tracegrad.ops.maps import add, divide, multiply, sqrt, subtract
 from tracegrad.ops.views import expand_dims, permute
 
@@ -197,7 +199,8 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
         freedom = subtract(total, multiply(lost, correction)) if correction else total
     if not getattr(freedom, "bind_rank", 0):
         freedom = max(freedom, 0.0)
-    return squeeze(divide(product @ permute(away, axes=(1, 0)), freedom))
+    turned = permute(conj(away) if is_complex(away) else away, axes=(1, 0))
+    return squeeze(divide(product @ turned, freedom))
 
 
 def corrcoef(input: Any) -> Any:
@@ -211,8 +214,12 @@ def corrcoef(input: Any) -> Any:
     found = cov(input)
     if not shape_of(found):
         return divide(found, found)
-    spread = sqrt(diagonal(found))
-    return clamp(divide(divide(found, unsqueeze(spread, 1)), unsqueeze(spread, 0)), -1, 1)
+    whole = is_complex(found)
+    spread = sqrt(real(diagonal(found)) if whole else diagonal(found))
+    shares = divide(divide(found, unsqueeze(spread, 1)), unsqueeze(spread, 0))
+    if whole:
+        return complexes.complex(clamp(real(shares), -1, 1), clamp(imag(shares), -1, 1))
+    return clamp(shares, -1, 1)
 
 
 # -- distances, powers, positions -------------------------------------------------------------------------------------

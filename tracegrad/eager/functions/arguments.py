@@ -121,13 +121,13 @@ def constant(x: Any) -> Any:
 
 
 def floating(x: Any) -> Any:
-    """The tensor itself, or in the default float dtype if it is of integers or bools."""
-    return x if x.dtype.kind == "f" else multiply(x, 1.0)
+    """The tensor itself, or in the default float dtype if it is of integers or bools; complex tensors stay."""
+    return x if x.dtype.kind in "fc" else multiply(x, 1.0)
 
 
 def require_floating(x: Any, message: str) -> None:
-    """Raise DtypeError with the message unless the tensor is of floats."""
-    if x.dtype.kind != "f":
+    """Raise DtypeError with the message unless the tensor is of floats or complex numbers."""
+    if x.dtype.kind not in "fc":
         raise DtypeError(f"{message} Got: {x.dtype}", fix="x.to(torch.float32)", where=user_frame())
 
 

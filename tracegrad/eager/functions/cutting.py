@@ -383,7 +383,7 @@ def trace(input: Any) -> Any:
             fix="torch.diagonal(x, 0, -2, -1).sum(-1) for a stack of matrices",
             where=user_frame(),
         )
-    return _trace_of(input if input.dtype.kind == "f" else cast(input, dtype=np.dtype(np.int64)))
+    return _trace_of(input if input.dtype.kind in "fc" else cast(input, dtype=np.dtype(np.int64)))
 
 
 @recorded_as("TrilBackward0")

@@ -14,6 +14,7 @@ from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.arguments import Dims, labelled, one_dim, several_dims
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops.broadcasting import broadcast, reduce_sum, reshape_to
+from tracegrad.ops.complexes import conj, is_complex
 from tracegrad.ops.contractions import matmul_batched
 from tracegrad.ops.indexing import take
 from tracegrad.ops.maps import add, multiply, subtract
@@ -95,7 +96,11 @@ def _dot_of(x: Any, y: Any) -> Any:
 
 
 _dot = recorded_as("DotBackward0")(_dot_of)
-_vdot = recorded_as("VdotBackward0")(_dot_of)
+
+
+@recorded_as("VdotBackward0")
+def _vdot(x: Any, y: Any) -> Any:
+    return _dot_of(conj(x) if is_complex(x) else x, y)
 
 
 def mm(input: Any, mat2: Any) -> Any:
@@ -181,7 +186,7 @@ def dot(input: Any, tensor: Any) -> Any:
 
 
 def vdot(input: Any, other: Any) -> Any:
-    """The product of two vectors, as ``dot``.
+    """The product of two vectors, the first conjugated if it is complex.
 
     >>> from tracegrad.eager import tensor
     >>> vdot(tensor([1.0, 2.0]), tensor([3.0, 4.0]))

@@ -84,7 +84,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
     tensor([ 1., 13.])
     """
     place, index = _vector("index_add_", input, dim, index, source)
-    return _index_added(input, index, source, place, alpha if input.dtype.kind == "f" else int(alpha))
+    return _index_added(input, index, source, place, alpha if input.dtype.kind in "fc" else int(alpha))
 
 
 @recorded_as("IndexCopyBackward0")

@@ -10,9 +10,9 @@ import numpy as np
 from tracegrad.core.aval import shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
-from tracegrad.eager.functions.arguments import as_dtype, constant, floating, labelled, tensor_like
+from tracegrad.eager.functions.arguments import as_dtype, constant, floating, labelled
 from tracegrad.errors import DtypeError, ShapeError
-from tracegrad.ops import maps, special
+from tracegrad.ops import complexes, maps, special
 from tracegrad.ops.assembly import around
 from tracegrad.ops.comparisons import equal as equal_elements
 from tracegrad.ops.comparisons import (
@@ -54,7 +54,6 @@ __all__ = [
     "isclose",
     "isneginf",
     "isposinf",
-    "isreal",
     "ldexp",
     "lerp",
     "logit",
@@ -68,7 +67,6 @@ __all__ = [
     "remainder",
     "round",
     "rsub",
-    "sgn",
     "signbit",
     "square",
     "sub",
@@ -311,9 +309,10 @@ def float_power(input: Any, exponent: Any) -> Any:
     tensor([4., 9.], dtype=torch.float64)
     """
     _one_is_tensor("float_power", input, exponent)
-    double = np.dtype(np.float64)
-    base = as_dtype(input, double) if _is_tensor(input) else np.float64(input)
-    return pow(base, as_dtype(exponent, double) if _is_tensor(exponent) else float(exponent))
+    given = [x.dtype.kind == "c" if hasattr(x, "dtype") else isinstance(x, complex) for x in (input, exponent)]
+    double = np.dtype(np.complex128 if any(given) else np.float64)
+    base = as_dtype(input, double) if _is_tensor(input) else double.type(input)
+    return pow(base, as_dtype(exponent, double) if _is_tensor(exponent) else double.type(exponent).item())
 
 
 def square(input: Any) -> Any:
@@ -513,6 +512,13 @@ def fmin(input: Any, other: Any) -> Any:
 
 @recorded_as("NanToNumBackward0")
 def _numbers_of(x: Any, nan: float, top: float, bottom: float) -> Any:
+    if complexes.is_complex(x):
+        parts = (complexes.real(x), complexes.imag(x))
+        return complexes.join(*(_number_of(part, nan, top, bottom) for part in parts))
+    return _number_of(x, nan, top, bottom)
+
+
+def _number_of(x: Any, nan: float, top: float, bottom: float) -> Any:
     x = select(isnan(x), nan, x)
     return select(logical_and(isinf(x), greater(x, 0)), top, select(logical_and(isinf(x), less(x, 0)), bottom, x))
 
@@ -524,7 +530,7 @@ def nan_to_num(input: Any, nan: float | None = None, posinf: float | None = None
     >>> nan_to_num(tensor([float("nan"), float("inf")]), posinf=9.0)
     tensor([0., 9.])
     """
-    if input.dtype.kind != "f":
+    if input.dtype.kind not in "fc":
         return maps.copy(input)
     most = float(np.finfo(input.dtype).max)
     top, bottom = (most if posinf is None else posinf), (-most if neginf is None else neginf)
@@ -542,16 +548,6 @@ def positive(input: Any) -> Any:
     tensor([ 1., -2.])
     """
     return input
-
-
-def sgn(input: Any) -> Any:
-    """-1, 0 or 1 by the sign, as ``sign``.
-
-    >>> from tracegrad.eager import tensor
-    >>> sgn(tensor([-3.0, 0.0]))
-    tensor([-1.,  0.])
-    """
-    return labelled("SgnBackward0", maps.sign(input))
 
 
 @recorded_as("FracBackward0")
@@ -635,16 +631,6 @@ def isneginf(input: Any) -> Any:
     tensor([ True, False])
     """
     return equal_elements(constant(input), -math.inf)
-
-
-def isreal(input: Any) -> Any:
-    """Whether an element has no imaginary part.
-
-    >>> from tracegrad.eager import tensor
-    >>> isreal(tensor([1.0, 2.0]))
-    tensor([True, True])
-    """
-    return tensor_like(np.ones(shape_of(input), bool), input)
 
 
 def deg2rad(input: Any) -> Any:

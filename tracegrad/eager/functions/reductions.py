@@ -28,9 +28,10 @@ from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops import reductions
 from tracegrad.ops.broadcasting import reduce_sum
 from tracegrad.ops.comparisons import isnan, not_equal
+from tracegrad.ops.complexes import is_complex, real
 from tracegrad.ops.indexing import take_along_axis
-from tracegrad.ops.maps import absolute, cast, divide, maximum, minimum, multiply, power, select, sqrt, subtract
-from tracegrad.ops.reductions import reduce_all, reduce_any, reduce_max, reduce_min, reduce_prod
+from tracegrad.ops.maps import absolute, add, cast, divide, exp, log, maximum, minimum, multiply, power, select, sqrt, subtract
+from tracegrad.ops.reductions import reduce_all, reduce_any, reduce_max, reduce_min, reduce_prod, squared_size
 from tracegrad.ops.views import expand_dims, join, permute, reshape, squeeze, strided_slice
 
 __all__ = [
@@ -85,7 +86,7 @@ def _wide(x: Any, dtype: Any) -> Any:
     """The dtype to sum in: that asked for, int64 for integers and bools; None for the tensor's own."""
     if dtype is not None:
         return np.dtype(dtype)
-    return None if x.dtype.kind == "f" else np.dtype(np.int64)
+    return None if x.dtype.kind in "fc" else np.dtype(np.int64)
 
 
 def sum(
@@ -134,7 +135,7 @@ def nansum(
     tensor(3.)
     """
     dim = axis if dim is None else dim
-    if input.dtype.kind != "f":
+    if input.dtype.kind not in "fc":
         return sum(input, dim, keepdim or keepdims, dtype=dtype)
     return _nansum_of(input, sorted_dims(dim, len(shape_of(input))), keepdim or keepdims, dtype)
 
@@ -532,7 +533,7 @@ def _spread(x: Any, axes: tuple[int, ...], keep: bool, correction: float) -> tup
     middle = divide(_kept(reduce_sum(x, axes=axes), axes, True), float(count))
     away = subtract(x, middle)
     freedom = float(count - correction)
-    variance = divide(_kept(reduce_sum(multiply(away, away), axes=axes), axes, keep), freedom if freedom > 0 else 0.0)
+    variance = divide(_kept(reduce_sum(squared_size(away), axes=axes), axes, keep), freedom if freedom > 0 else 0.0)
     return variance, middle if keep or not axes else squeeze(middle, axes)
 
 
@@ -568,7 +569,7 @@ def _spread_arguments(
     """The axes and the correction; a bool in the place of the dim is PyTorch's ``unbiased``."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in "fc":
         raise DtypeError(
             f"{name}: std and var only support floating point and complex dtypes, not {x.dtype}",
             fix="x.to(torch.float32)",
@@ -673,7 +674,7 @@ def vector_norm_of(x: Any, p: float, axes: tuple[int, ...], keep: bool) -> Any:
         found = reduce_min(size, axes=axes)
     elif p == 0:
         # a count, whose gradient is 0
-        counted = select(np.ones(shape_of(x), bool), cast(not_equal(x, 0), dtype=x.dtype), x)
+        counted = select(np.ones(shape_of(x), bool), cast(not_equal(x, 0), dtype=size.dtype), size)
         found = reduce_sum(counted, axes=axes)
     elif p == 1:
         found = reduce_sum(size, axes=axes)
@@ -686,7 +687,7 @@ def vector_norm_of(x: Any, p: float, axes: tuple[int, ...], keep: bool) -> Any:
 
 
 def _two_norm(x: Any, axes: tuple[int, ...]) -> Any:
-    return _root(reduce_sum(multiply(x, x), axes=axes))
+    return _root(reduce_sum(squared_size(x), axes=axes))
 
 
 _vector_norm = recorded_as("LinalgVectorNormBackward0")(vector_norm_of)
@@ -735,6 +736,10 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
 
 @recorded_as("LogsumexpBackward0")
 def _logsumexp_of(x: Any, axes: tuple[int, ...], keep: bool) -> Any:
+    if is_complex(x) and axes:
+        top = _kept(reduce_max(constant(real(x)), axes=axes), axes, True)
+        found = add(log(reduce_sum(exp(subtract(x, top)), axes=axes)), squeeze(top, axes))
+        return _kept(found, axes, keep)
     return functional.logsumexp(x, axes, keep)
 
 

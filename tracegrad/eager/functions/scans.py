@@ -22,7 +22,7 @@ def _wide(x: Any, dtype: Any) -> Any:
     """The dtype to accumulate in: that asked for, int64 for integers and bools; None for the tensor's own."""
     if dtype is not None:
         return np.dtype(dtype)
-    return None if x.dtype.kind == "f" else np.dtype(np.int64)
+    return None if x.dtype.kind in "fc" else np.dtype(np.int64)
 
 
 @recorded_as("CumsumBackward0")
