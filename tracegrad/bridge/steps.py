@@ -6,79 +6,24 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tracegrad.autodiff.reverse import active_nodes, differentiate
 from tracegrad.bridge.functions import CAPACITY, Call, check_written, is_native, write_back
-from tracegrad.bridge.tracing import CAPTURE, LEAF, SLOT, TensorTrace, trace_tensors
+from tracegrad.bridge.tracing import CAPTURE, LEAF, SLOT, trace_tensors
+from tracegrad.bridge.updates import Forward, Plan, Rule, Trained, joined, marked, reached
 from tracegrad.calls import Stats
-from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
 from tracegrad.eager import Tensor
-from tracegrad.eager.dtypes import default_dtype
 from tracegrad.eager.optim import Optimizer
 from tracegrad.eager.optim.formula import FormulaOptimizer, _plain
 from tracegrad.errors import ShapeError, TapeError, TracegradError
 from tracegrad.inspect.annotate import annotate_source
 from tracegrad.inspect.explain import explain_compilation
 from tracegrad.inspect.text import Text
-from tracegrad.ops.maps import cast
-from tracegrad.ops.pullback import carries_gradient
-from tracegrad.ops.sources import input as input_op
-from tracegrad.optim.formula import Formula
 from tracegrad.pipeline import Compilation, compile_graph
-from tracegrad.symbolic import Recorder, Sym
-
-_SCALAR = np.dtype(np.float64)
-
-
-@dataclass(frozen=True, slots=True)
-class _Number:
-    """Stands for a number that is passed at each call."""
-
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Trained:
-    """A parameter that a step improves: its group, and which input of the forward graph it is."""
-
-    group: int
-    parameter: Tensor
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Forward:
-    """What tracing found: the graph of the loss, and the parameters that it reaches.
-
-    ``wishing`` is how many of the optimiser's parameters wished for a gradient then.
-    """
-
-    trace: TensorTrace
-    trained: tuple[_Trained, ...]
-    wishing: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """The formula of one group at one count of steps, with markers for its numbers."""
-
-    used: tuple[str | None, ...]
-    numbers: tuple[Any, ...]
-    options: tuple[tuple[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """How the parameters are improved now: per parameter the number of its rule; hashable, numbers taken out of it."""
-
-    rules: tuple[_Rule, ...]
-    of: tuple[int, ...]
 
 
 class CompiledStep:
@@ -91,7 +36,7 @@ class CompiledStep:
         self.module, self.loss_fn, self.optimizer, self.native = module, loss_fn, optimizer, native
         self.stats = Stats()
         self._name = f"the step of {getattr(module, '__name__', type(module).__name__)}"
-        self._forward: OrderedDict[Hashable, _Forward] = OrderedDict()
+        self._forward: OrderedDict[Hashable, Forward] = OrderedDict()
         self._programs: OrderedDict[Hashable, Compilation] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -128,7 +73,7 @@ class CompiledStep:
 
     # -- from a call to what it runs ----------------------------------------------------------------------------------
 
-    def _taken_apart(self, args: tuple[Any, ...]) -> tuple[Call, _Forward, _Plan, list[float]]:
+    def _taken_apart(self, args: tuple[Any, ...]) -> tuple[Call, Forward, Plan, list[float]]:
         call = Call((self.module, self.loss_fn), args, {})
         forward = self._forward.get(call.key)
         if forward is None or not forward.trace.guard.fresh() or not self._current(forward):
@@ -141,7 +86,7 @@ class CompiledStep:
         result = self.module(*inputs) if isinstance(inputs, tuple) else self.module(inputs)
         return result if self.loss_fn is None else self.loss_fn(result, *targets)
 
-    def _current(self, forward: _Forward) -> bool:
+    def _current(self, forward: Forward) -> bool:
         """Whether the optimiser still has the parameters that were found, all with the wish for a gradient."""
         groups = self.optimizer.param_groups
         known = {id(t.parameter): t.group for t in forward.trained}
@@ -152,7 +97,7 @@ class CompiledStep:
     def _wishing(self) -> int:
         return sum(p.requires_grad for group in self.optimizer.param_groups for p in group["params"])
 
-    def _traced(self, call: Call) -> _Forward:
+    def _traced(self, call: Call) -> Forward:
         began = time.perf_counter()
         trace = trace_tensors(self._run, call.args, call.kwargs, call.surroundings, self._name)
         self.stats.traces += 1
@@ -173,13 +118,13 @@ class CompiledStep:
                 found[id(trace.captured[place.number]())] = position
         inputs = trace.graph.inputs
         wanted = [
-            _Trained(number, p, found[id(p)])
+            Trained(number, p, found[id(p)])
             for number, group in enumerate(self.optimizer.param_groups)
             for p in group["params"]
             if p.requires_grad and id(p) in found
         ]
-        reached = _reached(trace.graph, [inputs[t.position].id for t in wanted])
-        trained = tuple([t for t in wanted if inputs[t.position].id in reached])
+        arriving = reached(trace.graph, [inputs[t.position].id for t in wanted])
+        trained = tuple([t for t in wanted if inputs[t.position].id in arriving])
         if not trained:
             raise TapeError(
                 "the loss does not require grad: it depends on no parameter of the optimizer",
@@ -188,15 +133,15 @@ class CompiledStep:
             )
         for t in trained:
             _check_parameter(t.parameter)
-        forward = self._forward[call.key] = _Forward(trace, trained, self._wishing())
+        forward = self._forward[call.key] = Forward(trace, trained, self._wishing())
         if len(self._forward) > CAPACITY:
             self._forward.popitem(last=False)
         return forward
 
-    def _plan(self, forward: _Forward) -> tuple[_Plan, list[float]]:
+    def _plan(self, forward: Forward) -> tuple[Plan, list[float]]:
         """The rules of the parameters as they are now, and the numbers in them."""
         optimizer, formula = self.optimizer, self.optimizer.formula
-        rules: list[_Rule] = []
+        rules: list[Rule] = []
         known: dict[tuple[int, float], int] = {}
         numbers: list[float] = []
         of: list[int] = []
@@ -210,11 +155,11 @@ class CompiledStep:
             count = self._count(t.parameter, used)
             if (t.group, count) not in known:
                 known[t.group, count] = len(rules)
-                marked = tuple([_marked(x, numbers, True) for x in formula.numbers(group, count)])
+                shared = tuple([marked(x, numbers, True) for x in formula.numbers(group, count)])
                 kept = [(k, v) for k, v in group.items() if k not in ("params", "param_names")]
-                rules.append(_Rule(used, marked, tuple([(k, _marked(v, numbers, k == "lr")) for k, v in kept])))
+                rules.append(Rule(used, shared, tuple([(k, marked(v, numbers, k == "lr")) for k, v in kept])))
             of.append(known[t.group, count])
-        return _Plan(tuple(rules), tuple(of)), numbers
+        return Plan(tuple(rules), tuple(of)), numbers
 
     def _count(self, p: Tensor, used: tuple[str | None, ...]) -> float:
         """The number of the step to come, as the eager optimiser counts it."""
@@ -223,7 +168,7 @@ class CompiledStep:
             return 2.0 if all(key is None or state.get(key) is not None for key in used) else 1.0
         return float(state["step"]._array) + 1.0 if "step" in state else 1.0
 
-    def _slots(self, forward: _Forward, plan: _Plan) -> Iterator[Tensor]:
+    def _slots(self, forward: Forward, plan: Plan) -> Iterator[Tensor]:
         """What is remembered of each parameter, made where it is not there yet."""
         groups = self.optimizer.param_groups
         options = {number: _plain(groups[number]) for number in {t.group for t in forward.trained}}
@@ -236,7 +181,7 @@ class CompiledStep:
                 if key is not None:
                     yield self.optimizer.state[t.parameter][key]
 
-    def _store(self, forward: _Forward, slots: Sequence[Tensor], results: Sequence[Any]) -> None:
+    def _store(self, forward: Forward, slots: Sequence[Tensor], results: Sequence[Any]) -> None:
         """Write the new parameters and what is remembered of them in place."""
         optimizer, count = self.optimizer, len(forward.trained)
         writer = f"{type(optimizer).__name__}.step"
@@ -254,12 +199,12 @@ class CompiledStep:
 
     # -- building -----------------------------------------------------------------------------------------------------
 
-    def _program(self, call: Call, forward: _Forward, plan: _Plan) -> Compilation:
+    def _program(self, call: Call, forward: Forward, plan: Plan) -> Compilation:
         key = call.key, plan, tuple([id(t.parameter) for t in forward.trained])
         found = self._programs.get(key)
         if found is None:
             with self._lock:
-                graph = _joined(forward, plan, self.optimizer.formula)
+                graph = joined(forward, plan, self.optimizer.formula)
                 found = self._programs[key] = compile_graph(graph, native=self.native)
                 self.stats.count(found)
                 if len(self._programs) > CAPACITY:
@@ -283,98 +228,6 @@ class CompiledStep:
     def explain(self, inputs: Any, *targets: Any) -> Text:
         """Every stage of the step for these arguments."""
         return explain_compilation(self._looked_up((inputs, *targets)), self._name, self.stats.seconds.get("trace", 0.0))
-
-
-# -- graphs -----------------------------------------------------------------------------------------------------------
-
-
-def _reached(graph: Graph, wrt: Sequence[int]) -> set[int]:
-    """The nodes that get a cotangent from output 0, among those that depend on ``wrt``."""
-    active = active_nodes(graph, wrt)
-    found: set[int] = set()
-    stack = [graph.outputs[0]] if graph.outputs[0] in active else []
-    while stack:
-        node = stack.pop()
-        if node not in found:
-            found.add(node)
-            stack.extend(i for k, i in enumerate(graph[node].inputs) if i in active and carries_gradient(graph[node].op, k))
-    return found
-
-
-def _joined(forward: _Forward, plan: _Plan, formula: Formula) -> Graph:
-    """The graph of the whole step.
-
-    Inputs are those of the forward graph, the slots of each parameter, and the numbers; outputs are the loss, what the
-    forward pass has written, the parameters, and their slots.
-    """
-    base = forward.trace.graph
-    wrt = [base.inputs[t.position].id for t in forward.trained]
-    joint = differentiate(base, wrt)
-    gradients = joint.outputs[len(base.outputs) :]
-    graph = Graph(joint)
-    recorder = Recorder(graph, lambda: None)
-    position = len(base.inputs)
-
-    def new(aval: Aval) -> Sym:
-        nonlocal position
-        node = recorder.emit(input_op, (), {"position": position, "aval": aval})
-        position += 1
-        return Sym(recorder, node)
-
-    slots = []
-    for node, number in zip(wrt, plan.of, strict=True):
-        keys = plan.rules[number].used
-        scalar = Aval((), default_dtype.get())
-        slots.append(
-            tuple(
-                None if key is None else new(scalar if slot.scalar else graph[node].aval)
-                for slot, key in zip(formula.slots, keys, strict=True)
-            )
-        )
-    numbers: dict[int, Sym] = {}
-
-    def filled(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(filled(v) for v in value)
-        return numbers[value.position] if isinstance(value, _Number) else value
-
-    for marker in sorted(_markers(plan), key=lambda m: m.position):
-        numbers[marker.position] = new(Aval((), _SCALAR))
-    parameters: list[int] = []
-    remembered: list[int] = []
-    for node, g, old, number in zip(wrt, gradients, slots, plan.of, strict=True):
-        rule = plan.rules[number]
-        options = {key: filled(value) for key, value in rule.options}
-        p = Sym(recorder, node)
-        moved, kept = formula.step(p, Sym(recorder, g), old, tuple(filled(x) for x in rule.numbers), options)
-        parameters.append(_of_dtype(moved, p))
-        remembered.extend(_of_dtype(x, y) for x, y in zip(kept, old, strict=True) if y is not None)
-    return graph.freeze((*base.outputs, *parameters, *remembered), primal_outputs=len(base.outputs))
-
-
-def _of_dtype(value: Any, like: Sym) -> int:
-    node: int = (value if value.dtype == like.dtype else cast(value, dtype=like.dtype)).id
-    return node
-
-
-def _markers(value: Any) -> Iterator[_Number]:
-    if isinstance(value, _Number):
-        yield value
-    elif isinstance(value, tuple):
-        for part in value:
-            yield from _markers(part)
-    elif isinstance(value, _Plan):
-        yield from _markers(tuple([(rule.numbers, rule.options) for rule in value.rules]))
-
-
-def _marked(value: Any, numbers: list[float], always: bool = False) -> Any:
-    """A value with markers in the places of its numbers; a 0 stays, as its term falls away, unless ``always`` is given."""
-    if isinstance(value, tuple):
-        return tuple([_marked(v, numbers, always) for v in value])
-    if isinstance(value, (float, int, np.floating)) and not isinstance(value, bool) and (always or value != 0):
-        numbers.append(float(value))
-        return _Number(len(numbers) - 1)
-    return value
 
 
 # -- what cannot be compiled ------------------------------------------------------------------------------------------

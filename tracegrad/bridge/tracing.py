@@ -179,6 +179,13 @@ class _Attempt:
 
     def run(self, function: Callable[..., Any]) -> TensorTrace:
         """The function's trace."""
+        for path, module in self.surroundings.modules:
+            if len(module._backward_hooks) or len(module._backward_pre_hooks):
+                raise TraceError(
+                    f"{path} has backward hooks, and inside a compiled program there are no gradients to give them",
+                    fix="remove the hooks, or register them on the compiled module's result: y.register_hook(hook)",
+                    where=user_frame(),
+                )
         holders = [(path, h) for path, m in self.surroundings.modules for h in (vars(m), m._parameters, m._buffers)]
         before = [dict(holder) for _, holder in holders]
         state = _state()

@@ -237,7 +237,9 @@ class OpNode(Node):
 
     def name(self) -> str:
         """PyTorch's name of this kind of node."""
-        name = self.label or self.op.torch[1] or f"{self.op.name.title().replace('_', '')}Backward0"
+        if self.label:
+            return self.label
+        name = self.op.torch[1] or f"{self.op.name.title().replace('_', '')}Backward0"
         # PyTorch numbers the overloads: a reduction of everything is number 0, one along axes number 1
         if self.op.kind is Kind.REDUCE and not self.shape and name.endswith("Backward1"):
             return name[:-1] + "0"
@@ -246,7 +248,7 @@ class OpNode(Node):
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """The nodes of the operands that can have a gradient, each with the number of its result that was used."""
-        shown = _OF_NUMBERS.get(self.name())
+        shown: tuple[int, ...] | None = _OF_NUMBERS.get(self.name())
         if shown is None:
             shown = tuple(k for k in range(len(self.sources)) if self.op.partial(k) is not FLAT)
         return tuple((self.sources[k], self.slots[k]) for k in shown)

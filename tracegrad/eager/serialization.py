@@ -145,6 +145,8 @@ class _Contents:
             self._open.discard(id(x))
 
     def _nested(self, x: Any, kind: type, path: str, names: tuple[str, ...]) -> Any:
+        if isinstance(x, OrderedDict):
+            kind = OrderedDict  # as state dicts of modules, whose class adds nothing that loading needs
         if kind in (dict, OrderedDict):
             pairs = []
             for key, value in x.items():

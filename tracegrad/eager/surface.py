@@ -37,6 +37,7 @@ from tracegrad.eager.functions import (
     special_functions,
 )
 from tracegrad.eager.nn import functional
+from tracegrad.eager.tensor import pair, single
 from tracegrad.errors import ShapeError
 from tracegrad.ops import comparisons, maps, special
 
@@ -188,31 +189,17 @@ def _refusal(name: str, given: Any) -> TypeError:
     return TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(given).__name__}")
 
 
-def _of_one(op: Op, name: str) -> Function:
-    def function(input: Any) -> Any:
-        if not getattr(input, "bind_rank", 0):
-            raise _refusal(name, input)
-        return op(input)
-
-    return _described(function, name, op)
-
-
-def _of_two(op: Op, name: str) -> Function:
-    def function(input: Any, other: Any) -> Any:
-        if not (getattr(input, "bind_rank", 0) or getattr(other, "bind_rank", 0)):
-            raise _refusal(name, input)
-        return op(input, other)
-
-    return _described(function, name, op)
+def _made(op: Op, name: str, make: Function) -> Function:
+    return _described(make(op, lambda given: _refusal(name, given)), name, op)
 
 
 def _from_op(op: Op) -> dict[str, Function]:
     """The functions of an elementwise op under each of PyTorch's names for it."""
     count = len(op.partials) if isinstance(op.partials, tuple) else 0
-    make = {1: _of_one, 2: _of_two}.get(count)
+    make = {1: single, 2: pair}.get(count)
     if op.kind not in (Kind.MAP, Kind.OPAQUE) or make is None:
         return {}
-    return {name: make(op, name) for name in op.torch[0].split()}
+    return {name: _made(op, name, make) for name in op.torch[0].split()}
 
 
 def _collect() -> dict[str, Function]:
@@ -285,10 +272,10 @@ def _hermitian(self: Any) -> Any:
     if ndim not in (0, 2):
         raise ShapeError(
             f"tensor.H is only supported on matrices (2-D tensors). Got {ndim}-D tensor.",
-            fix="x.mH swaps the last two dims of batches of matrices",
+            fix="for batches of matrices, consider using x.mH",
             where=user_frame(),
         )
-    return complexes.adjoint(self) if ndim else self
+    return complexes.adjoint(self) if ndim else complexes.conj(self)
 
 
 _PROPERTIES: Mapping[str, Function] = {
@@ -303,7 +290,12 @@ _PROPERTIES: Mapping[str, Function] = {
 
 def _set_part(part: Function) -> Function:
     """What assigning to a part of a complex tensor does: a write to its storage."""
-    return lambda self, value: in_place.copy_(part(self), value)
+
+    def assign(self: Any, value: Any) -> None:
+        write = in_place.copy_ if getattr(value, "bind_rank", 0) else in_place.fill_
+        write(part(self), value)
+
+    return assign
 
 
 _SETTERS: Mapping[str, Function] = {"real": _set_part(complexes.real), "imag": _set_part(complexes.imag)}

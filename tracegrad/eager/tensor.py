@@ -38,93 +38,97 @@ Array = np.ndarray[Any, Any]
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
-def pair(op: Op) -> Callable[[Any, Any], Any]:
+def pair(op: Op, refuse: Callable[[Any], Exception] | None = None) -> Callable[[Any, Any], Any]:
     """An elementwise op of two operands for tensors, short where they are of one float dtype, or a tensor and a number.
 
     What ``bind_op`` does for any op is written out here for the most frequent case: half of the time of a small op goes
-    into finding out what its operands are.
+    into finding out what its operands are. ``refuse`` makes the error for operands of which none is a tensor.
     """
     compute = op.eager
     plans: dict[tuple[bool, bool], Plan] = {}
 
-    def operate(x: Any, y: Any) -> Any:
-        if not isinstance(x, Tensor) or x.bind_rank != 1 or x._view is not None:
-            return op(x, y)
-        array = x._array
+    def function(input: Any, other: Any) -> Any:
+        if not isinstance(input, Tensor) or input.bind_rank != 1 or input._view is not None:
+            if refuse is not None and not (getattr(input, "bind_rank", 0) or getattr(other, "bind_rank", 0)):
+                raise refuse(input)
+            return op(input, other)
+        array = input._array
         dtype = array.dtype
         if not (dtype is _FLOAT32 or dtype is _FLOAT64):
-            return op(x, y)
+            return op(input, other)
         b = None
-        if isinstance(y, Tensor):
-            other = y._array
-            if other.dtype is not dtype or y.bind_rank != 1 or y._view is not None:
-                return op(x, y)
-            b = y._source
-            if b is None and (state := y._state) is not None and state.requires_grad:
+        if isinstance(other, Tensor):
+            second = other._array
+            if second.dtype is not dtype or other.bind_rank != 1 or other._view is not None:
+                return op(input, other)
+            b = other._source
+            if b is None and (state := other._state) is not None and state.requires_grad:
                 b = state
-        elif type(y) is float or type(y) is int:
-            other = quiet.run(np.array, y, dtype)
+        elif type(other) is float or type(other) is int:
+            second = quiet.run(np.array, other, dtype)
         else:
-            return op(x, y)
+            return op(input, other)
         try:
-            out = quiet.run(compute, array, other)
+            out = quiet.run(compute, array, second)
         except ValueError:
-            return op(x, y)  # which explains what is wrong
+            return op(input, other)  # which explains what is wrong
         result = _new(Tensor)
         result._array = out if type(out) is np.ndarray else np.asarray(out)
         result._source = None
-        a = x._source
-        if a is None and (state := x._state) is not None and state.requires_grad:
+        a = input._source
+        if a is None and (state := input._state) is not None and state.requires_grad:
             a = state
         if (a is not None or b is not None) and recording.get():
             needs = a is not None, b is not None
             found = plans.get(needs)
             if found is None:
                 found = plans[needs] = find_map_plan(op, needs)
-            if found.active:
-                result._source = node = record(op, _NO_PARAMS, found, (x, y), (array, other), (a, b), None, result)
-                if x._slot or (b is not None and y._slot):
-                    node.slots = (x._slot, y._slot if b is not None else 0)
+            if found.active and result._array.dtype.kind == "f":
+                result._source = node = record(op, _NO_PARAMS, found, (input, other), (array, second), (a, b), None, result)
+                if input._slot or (b is not None and other._slot):
+                    node.slots = (input._slot, other._slot if b is not None else 0)
         elif inferring.get():
             result._inference = True
         return result
 
-    return operate
+    return function
 
 
-def single(op: Op) -> Callable[[Any], Any]:
+def single(op: Op, refuse: Callable[[Any], Exception] | None = None) -> Callable[[Any], Any]:
     """An elementwise op of one operand for tensors, short where it is of floats and no view; see ``pair``."""
     compute = op.eager
     known: Plan | None = None
 
-    def operate(x: Any) -> Any:
+    def function(input: Any) -> Any:
         nonlocal known
-        if not (isinstance(x, Tensor) and x.bind_rank == 1):
-            return op(x)
-        array = x._array
+        if not isinstance(input, Tensor) or input.bind_rank != 1 or input._view is not None:
+            if refuse is not None and not getattr(input, "bind_rank", 0):
+                raise refuse(input)
+            return op(input)
+        array = input._array
         dtype = array.dtype
-        if not (dtype is _FLOAT32 or dtype is _FLOAT64) or x._view is not None:
-            return op(x)
+        if not (dtype is _FLOAT32 or dtype is _FLOAT64):
+            return op(input)
         out = quiet.run(compute, array)
         result = _new(Tensor)
         result._array = out if type(out) is np.ndarray else np.asarray(out)
         result._source = None
-        source = x._source
-        if source is None and (state := x._state) is not None and state.requires_grad:
+        source = input._source
+        if source is None and (state := input._state) is not None and state.requires_grad:
             source = state
         if source is not None and recording.get():
             found = known
             if found is None:
                 found = known = find_map_plan(op, (True,))
-            if found.active:
-                result._source = node = record(op, _NO_PARAMS, found, (x,), (array,), (source,), None, result)
-                if x._slot:
-                    node.slots = (x._slot,)
+            if found.active and result._array.dtype.kind == "f":
+                result._source = node = record(op, _NO_PARAMS, found, (input,), (array,), (source,), None, result)
+                if input._slot:
+                    node.slots = (input._slot,)
         elif inferring.get():
             result._inference = True
         return result
 
-    return operate
+    return function
 
 
 _NO_PARAMS: dict[str, Any] = {}
@@ -530,11 +534,23 @@ class Tensor(Conversions):
             )
         return self._array.item()
 
+    def _real_number(self, kind: str) -> Any:
+        value = self._number()
+        if isinstance(value, complex):
+            if value.imag:
+                raise DtypeError(
+                    f"value cannot be converted to type {kind} without overflow: {value}",
+                    fix="take x.real or x.abs() first",
+                    where=user_frame(),
+                )
+            return value.real
+        return value
+
     def __float__(self) -> float:
-        return float(self._number())
+        return float(self._real_number("double"))
 
     def __int__(self) -> int:
-        return int(self._number())
+        return int(self._real_number("int64_t"))
 
     def __complex__(self) -> complex:
         return complex(self._number())

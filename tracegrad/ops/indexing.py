@@ -208,14 +208,14 @@ def _consumed(part: Any) -> int:
     """How many axes a part of a key uses up."""
     if part is None or part is Ellipsis:
         return 0
-    if isinstance(part, (list, np.ndarray)) or hasattr(part, "dtype"):
+    if isinstance(part, (list, tuple, range, np.ndarray)) or hasattr(part, "dtype"):
         array = part if hasattr(part, "dtype") else _listed(part)
         return len(shape_of(array)) if array.dtype.kind == "b" else 1
     return 0 if isinstance(part, bool) else 1
 
 
 def _listed(part: Any) -> Any:
-    """A list in a key as one array; an empty one selects nothing."""
+    """A list, tuple or range in a key as one array; an empty one selects nothing."""
     if any(hasattr(p, "bind_rank") for p in part):
         return stack(part)
     array = np.asarray(part)
@@ -226,7 +226,7 @@ def _positions(part: Any, shape: Shape, axis: int) -> list[Any]:
     """What a part that is no slice selects: integers or integer arrays, one per axis it uses up."""
     if isinstance(part, (bool, np.bool_)):
         raise TraceError("a single bool as an index", fix="write x[None] for True; for False take an empty slice")
-    if isinstance(part, list):
+    if isinstance(part, (list, tuple, range)):
         part = _listed(part)
     if not hasattr(part, "dtype"):
         try:

@@ -352,8 +352,8 @@ class TestState:
             net.load_state_dict(state, strict=False)
         del state["fc.weight"]
         result = net.load_state_dict(state, strict=False)
-        assert result.missing_keys == []
-        assert result.unexpected_keys == []
+        assert result.missing_keys == ["fc.weight", "fc.bias"]
+        assert result.unexpected_keys == ["stray", "body.9.weight"]
         with pytest.raises(TypeError, match="Expected state_dict to be dict-like, got <class 'list'>"):
             net.load_state_dict([])
         with pytest.raises(RuntimeError, match=r'While copying the parameter named "scale", expected torch\.Tensor'):

@@ -63,6 +63,8 @@ def sorted_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
 
 def sizes_of(values: tuple[Any, ...]) -> Shape:
     """Sizes or dims that stand alone or in one sequence."""
+    if all(type(n) is int for n in values):
+        return values
     if len(values) == 1 and one_int(values[0]) is None:
         return tuple(int(n) for n in values[0])
     return tuple(int(n) for n in values)
@@ -71,6 +73,8 @@ def sizes_of(values: tuple[Any, ...]) -> Shape:
 def filled_sizes(x: Any, sizes: Shape) -> Shape:
     """Sizes with the one that is -1 worked out; ShapeError where they do not hold the tensor's elements."""
     total = math.prod(shape_of(x))
+    if math.prod(sizes) == total and (not sizes or min(sizes) >= 0):
+        return sizes
     known = math.prod(n for n in sizes if n != -1)
     if sizes.count(-1) > 1:
         raise ShapeError("only one dimension can be inferred", fix="give one size as -1", where=user_frame())

@@ -279,7 +279,9 @@ def view_as_complex(input: Any) -> Any:
             where=user_frame(),
         )
     shape = shape_of(input)
-    if shape[-1:] != (2,):
+    if not shape:
+        raise ShapeError("Input tensor must have one or more dimensions", fix="torch.stack((x, y), -1)", where=user_frame())
+    if shape[-1] != 2:
         raise ShapeError(
             f"Tensor must have a last dimension of size 2, this one has shape {tuple(shape)}",
             fix="torch.stack((x, y), -1)",

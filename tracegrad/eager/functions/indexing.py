@@ -56,7 +56,7 @@ def _name_of(key: Any) -> str:
     """PyTorch's name for the last step of reading by a key: index arrays come last, then whatever stands last."""
     name = ""
     for part in reversed(key if isinstance(key, tuple) else (key,)):
-        if isinstance(part, list) or (hasattr(part, "dtype") and (shape_of(part) or part.dtype.kind == "b")):
+        if isinstance(part, (list, tuple, range)) or (hasattr(part, "dtype") and (shape_of(part) or part.dtype.kind == "b")):
             return "IndexBackward0"
         if name or part is Ellipsis or part == slice(None):
             continue

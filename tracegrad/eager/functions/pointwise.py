@@ -11,6 +11,7 @@ from tracegrad.core.aval import shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.arguments import as_dtype, constant, floating, labelled
+from tracegrad.eager.tensor import pair
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops import complexes, maps, special
 from tracegrad.ops.assembly import around
@@ -79,6 +80,9 @@ __all__ = [
 _BOOL = np.dtype(bool)
 
 
+_plus, _minus, _raised = pair(maps.add), pair(_subtract), pair(power)
+
+
 def _is_tensor(x: Any) -> bool:
     return bool(getattr(x, "bind_rank", 0))
 
@@ -121,7 +125,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """
     _one_is_tensor("add", input, other)
     if alpha == 1:
-        return maps.add(input, other)
+        return _plus(input, other)
     _alpha(alpha, input, other)
     return _add_multiple(input, other, alpha)
 
@@ -144,7 +148,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
                 where=user_frame(),
             )
     if alpha == 1:
-        return _subtract(input, other)
+        return _minus(input, other)
     _alpha(alpha, input, other)
     return _subtract_multiple(input, other, alpha)
 
@@ -297,8 +301,8 @@ def pow(input: Any, exponent: Any) -> Any:
             raise DtypeError(
                 "Integers to negative integer powers are not allowed.", fix="cast to a float dtype", where=user_frame()
             )
-        return power(input, exponent)
-    return labelled("PowBackward1" if _is_tensor(input) else "PowBackward2", power(input, exponent))
+        return _raised(input, exponent)
+    return labelled("PowBackward1" if _is_tensor(input) else "PowBackward2", _raised(input, exponent))
 
 
 def float_power(input: Any, exponent: Any) -> Any:
@@ -322,7 +326,7 @@ def square(input: Any) -> Any:
     >>> square(tensor([2.0, 3.0]))
     tensor([4., 9.])
     """
-    return power(input, 2)
+    return _raised(input, 2)
 
 
 @recorded_as("ReciprocalBackward0")

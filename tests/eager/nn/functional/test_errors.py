@@ -83,7 +83,7 @@ CALLS = {
     "batch norm of one": (
         lambda: F.batch_norm(zeros(1, 3), None, None, training=True),
         ValueError,
-        r"Expected more than 1 value per channel when training, got input size \[1, 3\]",
+        r"Expected more than 1 value per channel when training, got input size torch.Size\(\[1, 3\]\)",
     ),
     "running mean": (
         lambda: F.batch_norm(zeros(2, 3), zeros(4), zeros(3)),

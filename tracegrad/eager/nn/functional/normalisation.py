@@ -109,7 +109,7 @@ def batch_norm(
             raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
         return _by_running(input, weight, bias, running_mean, running_var, eps)
     if count == 1:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}")
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size torch.Size({list(shape)})")
     if eps <= 0:
         raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
     out, middle, variance = _by_batch(input, weight, bias, eps)
@@ -147,7 +147,7 @@ def instance_norm(
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     if count == 1:
-        raise ValueError(f"Expected more than 1 spatial element when training, got input size {list(shape)}")
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size torch.Size({list(shape)})")
     flat = reshape(input, (1, batch * channels, *shape[2:]))
     weight, bias = (None if v is None else _repeated(v, batch) for v in (weight, bias))
     out, middle, variance = _by_batch(flat, weight, bias, eps)

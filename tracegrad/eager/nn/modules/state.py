@@ -29,13 +29,16 @@ class IncompatibleKeys(NamedTuple):
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+        return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
 class StateDict(OrderedDict[str, Any]):
     """The tensors of a module by dotted name; ``_metadata`` has the version of each module's layout."""
 
     _metadata: OrderedDict[str, dict[str, Any]]
+
+    def __repr__(self) -> str:
+        return "OrderedDict" + super().__repr__().removeprefix(type(self).__name__)  # as PyTorch prints it
 
 
 @dataclass
@@ -142,7 +145,8 @@ class Stateful(Registry):
         if loading.assign:
             local["assign_to_params_buffers"] = True
         missing, unexpected = loading.incompatible
-        self._load_from_state_dict(state, prefix, local, loading.strict, missing, unexpected, loading.errors)
+        # the names are collected whether or not they are errors
+        self._load_from_state_dict(state, prefix, local, True, missing, unexpected, loading.errors)
         for name, module in self._modules.items():
             if module is not None:
                 below = f"{prefix}{name}."
