@@ -19,6 +19,7 @@ from tracegrad.eager import (
     random,
     ranges,
     special,
+    typed,
     utils,
 )
 from tracegrad.eager.device import (
@@ -88,7 +89,7 @@ for _module in (draws, creation):
             setattr(Tensor, _name, getattr(_module, _name))
 
 # Names of the tables become attributes here at once: through __getattr__ each use would take 0.3 µs longer.
-for _module in (creation, dtypes, inquiry, random, ranges):
+for _module in (creation, dtypes, inquiry, random, ranges, typed):
     globals().update({name: getattr(_module, name) for name in _module.__all__})
 globals().update({name: function for name, function in SURFACE.items() if "." not in name})
 from math import e, inf, nan, pi  # noqa: E402, F401 - PyTorch has them too

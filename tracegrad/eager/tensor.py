@@ -13,6 +13,7 @@ from tracegrad.core.aval import VALUES, supported
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.conversions import Conversions
+from tracegrad.eager.device import check_device
 from tracegrad.eager.display import describe
 from tracegrad.eager.dtypes import default_complex, default_dtype
 from tracegrad.eager.engine import Walk
@@ -624,7 +625,9 @@ class Tensor(Conversions):
         return _restored, (type(self), self._array, self.requires_grad)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self._array.ndim == 0 and spec else format(repr(self), spec)
+        if self._array.ndim == 0 and (spec or type(self) is Tensor):
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
 
 
 def _taken_apart(operands: Sequence[Any], dtype: np.dtype[Any]) -> tuple[list[Any], list[Node | None], list[int] | None, bool]:
@@ -700,13 +703,14 @@ def _values(data: Any) -> Any:
     return data._array if isinstance(data, Tensor) else data
 
 
-def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of the data.
 
     Parameters
     ----------
     data: a number, nested sequences of numbers or tensors, an array or a tensor.
     dtype: of the tensor; chosen by the data where it is None.
+    device: the CPU, if anything.
     requires_grad: whether operations on it are recorded, and backward adds to its ``.grad``.
 
     Python floats become float32 as in PyTorch, integers int64; NumPy arrays keep their dtype. Raises TapeError for an
@@ -717,6 +721,8 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
     >>> tensor([True, False])
     tensor([ True, False])
     """
+    if device is not None:
+        check_device(device)
     return Tensor(data, dtype=dtype, requires_grad=requires_grad)
 
 

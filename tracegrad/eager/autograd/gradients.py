@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
@@ -32,6 +34,7 @@ def grad(
     grad_outputs: cotangents of the outputs; needed for those with more than one element.
     retain_graph: keep what the graph has saved; by default what ``create_graph`` is.
     create_graph: record the computation of the gradients, so that they have derivatives themselves.
+    only_inputs: only True, as in PyTorch.
     allow_unused: give None for an input that the outputs do not depend on.
     materialize_grads: give zeros for it.
 
@@ -43,6 +46,13 @@ def grad(
     >>> grad(first, x)
     (tensor(18.),)
     """
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other "
+            "parts of the graph, please use torch.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
