@@ -34,7 +34,15 @@ from tracegrad.eager.nn.modules.cells import GRUCell, LSTMCell, RNNCell
 from tracegrad.eager.nn.modules.containers import ModuleDict, ModuleList, Sequential
 from tracegrad.eager.nn.modules.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from tracegrad.eager.nn.modules.distance import CosineSimilarity, PairwiseDistance
-from tracegrad.eager.nn.modules.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
+from tracegrad.eager.nn.modules.dropout import (
+    AlphaDropout,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    FeatureAlphaDropout,
+    RReLU,
+)
 from tracegrad.eager.nn.modules.flatten import Flatten, Unflatten
 from tracegrad.eager.nn.modules.linear import Bilinear, Identity, Linear
 from tracegrad.eager.nn.modules.loss import (
@@ -55,6 +63,12 @@ from tracegrad.eager.nn.modules.loss import (
     SoftMarginLoss,
     TripletMarginLoss,
 )
+from tracegrad.eager.nn.modules.margin_losses import (
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    TripletMarginWithDistanceLoss,
+)
 from tracegrad.eager.nn.modules.module import Module
 from tracegrad.eager.nn.modules.normalisation import (
     BatchNorm1d,
@@ -74,6 +88,8 @@ from tracegrad.eager.nn.modules.pooling import (
     AdaptiveMaxPool2d,
     AvgPool1d,
     AvgPool2d,
+    LPPool1d,
+    LPPool2d,
     MaxPool1d,
     MaxPool2d,
 )
@@ -87,6 +103,7 @@ from tracegrad.eager.nn.modules.transformer import (
     TransformerEncoderLayer,
 )
 from tracegrad.eager.nn.modules.vision import (
+    ChannelShuffle,
     CircularPad1d,
     CircularPad2d,
     ConstantPad1d,
@@ -103,6 +120,7 @@ from tracegrad.eager.nn.modules.vision import (
     ZeroPad1d,
     ZeroPad2d,
 )
+from tracegrad.eager.nn.modules.windows import Fold, Unfold
 
 __all__ = [
     "CELU",
@@ -125,6 +143,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Bilinear",
+    "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
     "ConstantPad1d",
@@ -139,8 +158,11 @@ __all__ = [
     "Dropout",
     "Dropout1d",
     "Dropout2d",
+    "Dropout3d",
     "Embedding",
+    "FeatureAlphaDropout",
     "Flatten",
+    "Fold",
     "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
@@ -155,6 +177,8 @@ __all__ = [
     "InstanceNorm2d",
     "KLDivLoss",
     "L1Loss",
+    "LPPool1d",
+    "LPPool2d",
     "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
@@ -170,6 +194,9 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss",
     "MultiheadAttention",
     "NLLLoss",
     "NonDynamicallyQuantizableLinear",
@@ -182,6 +209,7 @@ __all__ = [
     "PoissonNLLLoss",
     "RMSNorm",
     "RNNCell",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "ReflectionPad1d",
@@ -208,7 +236,9 @@ __all__ = [
     "TransformerEncoder",
     "TransformerEncoderLayer",
     "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
     "Unflatten",
+    "Unfold",
     "Upsample",
     "UpsamplingBilinear2d",
     "UpsamplingNearest2d",

@@ -16,6 +16,8 @@ __all__ = [
     "AdaptiveMaxPool2d",
     "AvgPool1d",
     "AvgPool2d",
+    "LPPool1d",
+    "LPPool2d",
     "MaxPool1d",
     "MaxPool2d",
 ]
@@ -163,6 +165,41 @@ class AvgPool2d(Module):
     def extra_repr(self) -> str:
         """The window."""
         return named(self, "kernel_size", "stride", "padding")
+
+
+class _LPPool(Module):
+    """The settings of pooling by norm."""
+
+    def __init__(self, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False) -> None:
+        super().__init__()
+        self.norm_type = norm_type
+        self.kernel_size: Any = kernel_size
+        self.stride = stride
+        self.ceil_mode = ceil_mode
+
+    def extra_repr(self) -> str:
+        """The norm and its window."""
+        return named(self, "norm_type", "kernel_size", "stride", "ceil_mode")
+
+
+class LPPool1d(_LPPool):
+    """The norm of each window along the last axis."""
+
+    def forward(self, input: Any) -> Any:
+        """The input (batch, channels, length), or without a batch, with fewer elements along the last axis."""
+        return functional.lp_pool1d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+
+class LPPool2d(_LPPool):
+    """The norm of each window along the last two axes.
+
+    >>> LPPool2d(2, 3)
+    LPPool2d(norm_type=2, kernel_size=3, stride=None, ceil_mode=False)
+    """
+
+    def forward(self, input: Any) -> Any:
+        """The input (batch, channels, height, width), or without a batch, with fewer rows and columns."""
+        return functional.lp_pool2d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
 
 class _Adaptive(Module):

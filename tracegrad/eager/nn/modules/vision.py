@@ -10,6 +10,7 @@ from tracegrad.eager.nn.modules.making import named, repeated
 from tracegrad.eager.nn.modules.module import Module
 
 __all__ = [
+    "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
     "ConstantPad1d",
@@ -229,3 +230,19 @@ class PixelUnshuffle(Module):
     def extra_repr(self) -> str:
         """The factor."""
         return named(self, "downscale_factor")
+
+
+class ChannelShuffle(Module):
+    """Channels of so many groups dealt out in turn."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, input: Any) -> Any:
+        """The input (batch, channels, …) with its channels in another order."""
+        return functional.channel_shuffle(input, self.groups)
+
+    def extra_repr(self) -> str:
+        """The number of groups."""
+        return named(self, "groups")
