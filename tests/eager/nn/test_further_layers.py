@@ -142,11 +142,15 @@ def test_draws_of_channels_and_slopes():
     tg.manual_seed(0)
     x = tg.ones(4, 8, 2, 2, 2)
     kept = tg.nn.Dropout3d(0.5)(x).numpy().reshape(32, 8)
-    assert set(np.unique(kept)) == {0.0, 2.0} and np.all(kept == kept[:, :1])
+    assert set(np.unique(kept)) == {0.0, 2.0}
+    assert np.all(kept == kept[:, :1])
     rescaled = tg.nn.FeatureAlphaDropout(0.5)(x).numpy().reshape(32, 8)
-    assert len(np.unique(rescaled)) == 2 and np.all(rescaled == rescaled[:, :1])
+    assert len(np.unique(rescaled)) == 2
+    assert np.all(rescaled == rescaled[:, :1])
     slopes = -tg.nn.RReLU(0.25, 0.75)(tg.full((1000,), -1.0)).numpy()
-    assert slopes.min() >= 0.25 and slopes.max() <= 0.75 and 0.45 < slopes.mean() < 0.55
+    assert slopes.min() >= 0.25
+    assert slopes.max() <= 0.75
+    assert 0.45 < slopes.mean() < 0.55
     for layer in (tg.nn.Dropout3d(0.5), tg.nn.FeatureAlphaDropout(0.5)):
         assert np.array_equal(layer.eval()(x).numpy(), x.numpy())
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tracegrad.eager.nn import functional
+from tracegrad.eager.nn.modules.distance import PairwiseDistance
 from tracegrad.eager.nn.modules.loss import _Loss, _WeightedLoss
 from tracegrad.eager.tensor import Tensor
 
@@ -97,7 +98,7 @@ class TripletMarginWithDistanceLoss(_Loss):
         super().__init__(reduction=reduction)
         if margin <= 0:
             raise ValueError(f"TripletMarginWithDistanceLoss: expected margin to be greater than 0, got {margin} instead")
-        self.distance_function = functional.pairwise_distance if distance_function is None else distance_function
+        self.distance_function = PairwiseDistance() if distance_function is None else distance_function
         self.margin = margin
         self.swap = swap
 
