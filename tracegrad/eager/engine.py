@@ -10,7 +10,7 @@ import numpy as np
 from tracegrad.eager.anomaly import check_cotangents, detecting
 from tracegrad.eager.modes import enable_grad, no_grad
 from tracegrad.eager.nodes import AccumulateGrad, Node
-from tracegrad.errors import ShapeError, TapeError, TracegradError
+from tracegrad.errors import DtypeError, ShapeError, TapeError, TracegradError
 from tracegrad.ops.maps import add
 
 if TYPE_CHECKING:
@@ -61,10 +61,12 @@ class Walk:
     make: the class of tensors.
     create: whether the walk is itself recorded; cotangents are then tensors, else arrays.
     keep: whether nodes keep their values for another backward.
+    accumulate: whether leaves take what arrives at them.
     """
 
-    def __init__(self, make: type[Tensor], *, create: bool, keep: bool) -> None:
+    def __init__(self, make: type[Tensor], *, create: bool, keep: bool, accumulate: bool = False) -> None:
         self.make = make
+        self.accumulate = accumulate
         self.create = make if create else None
         self.keep = keep
         self.held: dict[Node, Any] = {}
@@ -73,7 +75,7 @@ class Walk:
     def run(self, roots: Sequence[Edge], cotangents: Sequence[Tensor], targets: Sequence[Edge] | None) -> None:
         """Walk from the roots, whose cotangents are given, to the leaves.
 
-        With ``targets`` only what leads there is walked, and their cotangents are captured instead of accumulated.
+        With ``targets`` only what leads there is walked, and their cotangents are captured.
         """
         arriving = count_arrivals([node for node, _ in roots])
         useful = None if targets is None else leading_to(arriving, [node for node, _ in targets])
@@ -91,13 +93,13 @@ class Walk:
                 g = held.pop(node, None)
                 if g is not None and (useful is None or node in useful):
                     if node.pre_hooks:
-                        g = self._pre_hooked(node, g)
+                        g = self._tensors_hooked(node, g)
                     if node.retained:
                         self._retain(node, g)
                     if node in wanted:
                         self._capture(node, wanted[node], g)
                     if isinstance(node, AccumulateGrad):
-                        if targets is None and node.requires_grad:
+                        if self.accumulate and node.requires_grad and (targets is None or node in wanted):
                             self._accumulate(node, g)
                     else:
                         self._pull(node, g, useful, anomaly)
@@ -114,6 +116,10 @@ class Walk:
         if useful is not None:
             positions = [k for k in positions if node.sources[k] in useful]
             if not positions:
+                return
+        if node.pre_hooks:
+            g = self._pre_hooked(node, g)
+            if g is None:
                 return
         try:
             parts = node.pull(g, positions, self.create, self.keep)
@@ -172,29 +178,46 @@ class Walk:
                 tensor.accumulate(self._shown(part))
 
     def _accumulate(self, node: AccumulateGrad, g: Any) -> None:
+        if node.pre_hooks:
+            g = self._pre_hooked(node, g)
+            if g is None:
+                return
         variable = node.variable
         variable.accumulate(self._shown(g))
         for hook, _ in node.accumulated_hooks or ():
             hook(variable)
+        for hook, _ in node.post_hooks or ():
+            _replaced((), hook((), (self._shown(g),)), hook)
 
-    def _pre_hooked(self, node: Node, g: Any) -> Any:
+    def _tensors_hooked(self, node: Node, g: Any) -> Any:
+        """What the hooks of tensors make of the cotangents of a node's results; those come before all others."""
         row = [self._shown(part) for part in (g if node.outputs > 1 else [g])]
         for hook, slot in node.pre_hooks or ():
-            if slot is None:
-                row = _replaced(tuple(row), hook(tuple(row)), node)
-            elif row[slot] is not None:
-                row[slot] = _like(hook(row[slot]), row[slot], "a hook of a tensor")
+            if slot is not None and row[slot] is not None:
+                row[slot] = _like(hook(row[slot]), row[slot], hook)
         taken = [self._taken(part) for part in row]
         return taken if node.outputs > 1 else taken[0]
 
+    def _pre_hooked(self, node: Node, g: Any) -> Any:
+        """What the node's own hooks make of them; None if nothing is left."""
+        row = [self._shown(part) for part in (g if node.outputs > 1 else [g])]
+        for hook, slot in node.pre_hooks or ():
+            if slot is None:
+                row = _replaced(tuple(row), hook(tuple(row)), hook)
+        taken = [self._taken(part) for part in row]
+        if all(part is None for part in taken):
+            return None
+        return taken if node.outputs > 1 else taken[0]
+
     def _post_hooked(self, node: Node, positions: Sequence[int], parts: Sequence[Any], g: Any) -> list[Any]:
-        inputs: list[Any] = [None] * len(node.sources)
-        for k, part in zip(positions, parts, strict=True):
-            inputs[k] = self._shown(part)
+        computed = dict(zip(positions, parts, strict=True))
+        shown = node.shown()
+        inputs = [self._shown(computed.get(k)) for k in shown]
         outputs = tuple(self._shown(part) for part in (g if node.outputs > 1 else [g]))
         for hook, _ in node.post_hooks or ():
-            inputs = _replaced(tuple(inputs), hook(tuple(inputs), outputs), node)
-        return [self._taken(inputs[k]) for k in positions]
+            inputs = _replaced(tuple(inputs), hook(tuple(inputs), outputs), hook)
+        computed.update((k, self._taken(part)) for k, part in zip(shown, inputs, strict=True))
+        return [computed[k] for k in positions]
 
 
 def conjugated(g: Any) -> Any:
@@ -209,25 +232,49 @@ def conjugated(g: Any) -> Any:
     return result
 
 
-def _like(new: Any, old: Any, what: str) -> Any:
+def _like(new: Any, old: Any, hook: Any) -> Any:
     """What a hook returned in place of a gradient; None keeps it."""
     if new is None:
         return old
     if not hasattr(new, "_array"):
-        raise TapeError(f"{what} returned a {type(new).__name__}", fix="return a Tensor, or None to keep the gradient")
+        raise DtypeError(
+            f"expected Variable, but hook returned '{type(new).__name__}'",
+            fix=f"return a Tensor from {_named(hook)}, or None to keep the gradient",
+        )
+    if new.dtype != old.dtype:
+        raise DtypeError(
+            f"hook '{_named(hook)}' has changed the type of value (was {old.type()} got {new.type()})",
+            fix=f"return the gradient in its own dtype: g.to(torch.{old.dtype})",
+        )
     if new.shape != old.shape:
-        raise ShapeError(f"{what} returned a gradient of shape {tuple(new.shape)} in place of one of shape {tuple(old.shape)}")
+        raise ShapeError(
+            f"hook '{_named(hook)}' has changed the size of value: from {tuple(old.shape)} to {tuple(new.shape)}",
+            fix="return the gradient in its own shape",
+        )
     return new
 
 
-def _replaced(old: tuple[Any, ...], new: Any, node: Node) -> list[Any]:
-    """What a hook of a node returned in place of its gradients; None keeps them."""
+def _replaced(old: tuple[Any, ...], new: Any, hook: Any) -> list[Any]:
+    """What a hook of a node returned in place of its gradients; None keeps them all, as an entry it takes one away."""
     if new is None:
         return list(old)
-    row = new if isinstance(new, tuple) else (new,)
-    if len(row) != len(old):
+    if not isinstance(new, tuple):
+        raise DtypeError(
+            f"expected tuple, but hook returned '{type(new).__name__}'",
+            fix=f"return a tuple from {_named(hook)}, or None to keep the gradients",
+        )
+    if len(new) != len(old):
         raise TapeError(
-            f"a hook of {node.name()} returned {len(row)} gradients in place of {len(old)}",
+            f"hook '{_named(hook)}' has returned an incorrect number of values (got {len(new)}, but expected {len(old)})",
             fix="return one per entry, None where there was none",
         )
-    return [n if o is None else _like(n, o, f"a hook of {node.name()}") for n, o in zip(row, old, strict=True)]
+    if any(o is None and n is not None for n, o in zip(new, old, strict=True)):
+        raise TapeError(
+            f"can't replace a None gradient with a non-None value, as hook '{_named(hook)}' does",
+            fix="return None where there was none",
+        )
+    return [None if n is None else _like(n, o, hook) for n, o in zip(new, old, strict=True)]
+
+
+def _named(hook: Any) -> str:
+    return getattr(hook, "__name__", type(hook).__name__)

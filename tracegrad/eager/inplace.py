@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class InPlace(ArrayMethods):
     """A storage with a history, and what writes to it; Tensor is its only kind."""
 
+    bind_rank: int
     # what few tensors have is an attribute of the class until it is set, as a tensor is made by every op that runs
     _array: np.ndarray[Any, Any]
     _source: Node | None
@@ -160,9 +161,18 @@ class InPlace(ArrayMethods):
             if result.requires_grad or self._view.base.requires_grad:
                 rewrite_base(self, result)  # type: ignore[arg-type]
         elif result._source is not None or self._source is not None:
-            self._source, self._slot = result._source, result._slot
+            self._continue_from(result)
             self._own_counter().rebased += 1
-        if self._state is not None and self._state.retains and self._source is not None:
+
+    def _continue_from(self, result: InPlace) -> None:
+        """Take the place of a result in the record; a gradient that is kept is now the one that arrives there."""
+        before, slot = self._source, self._slot
+        self._source, self._slot = result._source, result._slot
+        if self._state is None or not self._state.retains:
+            return
+        if before is not None and before.retained is not None:
+            before.retained.pop(slot, None)
+        if self._source is not None:
             self._keep_gradient()
 
     def _keep_gradient(self) -> None:

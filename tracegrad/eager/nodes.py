@@ -131,7 +131,11 @@ class Node:
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """The nodes of the operands, each with the number of its result that was used."""
-        return tuple(zip(self.sources, self.slots, strict=True))
+        return tuple((self.sources[k], self.slots[k]) for k in self.shown())
+
+    def shown(self) -> Sequence[int]:
+        """Positions of the operands that ``next_functions`` lists, and hooks see the gradients of."""
+        return range(len(self.sources))
 
     @property
     def metadata(self) -> dict[Any, Any]:
@@ -245,13 +249,12 @@ class OpNode(Node):
             return name[:-1] + "0"
         return name
 
-    @property
-    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
-        """The nodes of the operands that can have a gradient, each with the number of its result that was used."""
-        shown: tuple[int, ...] | None = _OF_NUMBERS.get(self.name())
-        if shown is None:
-            shown = tuple(k for k in range(len(self.sources)) if self.op.partial(k) is not FLAT)
-        return tuple((self.sources[k], self.slots[k]) for k in shown)
+    def shown(self) -> Sequence[int]:
+        """Positions of the operands that can have a gradient."""
+        of_number: tuple[int, ...] | None = _OF_NUMBERS.get(self.name())
+        if of_number is not None:
+            return of_number
+        return [k for k in range(len(self.sources)) if self.op.partial(k) is not FLAT]
 
     def copy_kept(self, array: Array) -> None:
         """Keep a copy where this array, which is about to be written to, was kept: the write is this op's own."""

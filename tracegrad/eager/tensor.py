@@ -809,11 +809,13 @@ def backward(
             raise TapeError("`inputs` argument to `backward()` cannot be empty.", fix="leave it out for all leaves")
         if targets is not None and None in targets:
             raise TapeError("one of the inputs of backward does not require grad", fix="list tensors that require grad")
-        walk = Walk(Tensor, create=create_graph, keep=create_graph if retain_graph is None else retain_graph)
+        keep = create_graph if retain_graph is None else retain_graph
+        walk = Walk(Tensor, create=create_graph, keep=keep, accumulate=True)
         walk.run([e for e in map(edge, roots) if e], cotangents, None if targets is None else [t for t in targets if t])
     except (TapeError, ShapeError, DtypeError) as error:
         raise error.at(user_frame()) from None
-    for x in wrt or ():
-        g = walk.captured.get(edge(x))  # type: ignore[arg-type]
+    for x in dict.fromkeys(wrt or ()):
+        # leaves have accumulated in the walk, and so have those that retain their gradient
+        g = None if x._source is None or x.retains_grad else walk.captured.get(edge(x))  # type: ignore[arg-type]
         if g is not None:
             x.accumulate(g)

@@ -78,7 +78,7 @@ def follow(view: Tensor) -> None:
             replayed: Any = base
             for op, params, _ in where.path:
                 replayed = op(replayed, **params)
-        view._source, view._slot = replayed._source, replayed._slot
+        view._continue_from(replayed)
     where.rebased = view._counter.rebased
 
 
@@ -95,7 +95,7 @@ def rewrite_base(view: Tensor, result: Tensor) -> None:
         value: Any = result
         for (op, params, shape), operand in zip(reversed(where.path), reversed(operands), strict=True):
             value = WRITES[op](_apply, Step(op, params, shape), operand, value)
-    base._source, base._slot = value._source, value._slot
+    base._continue_from(value)
     if isinstance(base._source, OpNode):
         base._source.label = "CopySlices"
     view._counter.rebased += 1
