@@ -45,7 +45,8 @@ from tracegrad.eager.modes import (
 from tracegrad.eager.picture import make_dot
 from tracegrad.eager.serialization import load, save
 from tracegrad.eager.size import Size
-from tracegrad.eager.surface import SURFACE, with_methods
+from tracegrad.eager.surface import FUNCTIONS as _FUNCTIONS
+from tracegrad.eager.surface import with_methods as _with_methods
 from tracegrad.eager.tensor import Tensor, tensor
 
 __all__ = [
@@ -82,16 +83,24 @@ __all__ = [
     "utils",
 ]
 
-with_methods(Tensor)
+_with_methods(Tensor)
 for _module in (draws, creation):
     for _name in _module.__all__:
         if _name.endswith("_") or _name.startswith("new_"):
             setattr(Tensor, _name, getattr(_module, _name))
 
+_OF_THEIR_MODULES = {"as_dtype", "default_complex", "default_dtype", "fork_rng", "missing_dtype"}
+
 # Names of the tables become attributes here at once: through __getattr__ each use would take 0.3 µs longer.
 for _module in (creation, dtypes, inquiry, random, ranges, typed):
-    globals().update({name: getattr(_module, name) for name in _module.__all__})
-globals().update({name: function for name, function in SURFACE.items() if "." not in name})
+    globals().update(
+        {
+            name: getattr(_module, name)
+            for name in _module.__all__
+            if name not in _OF_THEIR_MODULES and not name.startswith("new_")
+        }
+    )
+globals().update(_FUNCTIONS)
 from math import e, inf, nan, pi  # noqa: E402, F401 - PyTorch has them too
 
 

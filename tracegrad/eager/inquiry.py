@@ -12,7 +12,19 @@ from tracegrad.eager.dtypes import as_dtype
 from tracegrad.eager.tensor import Tensor
 from tracegrad.errors import DtypeError
 
-__all__ = ["can_cast", "is_complex", "is_floating_point", "is_nonzero", "is_tensor", "promote_types", "result_type"]
+__all__ = [
+    "can_cast",
+    "detach",
+    "detach_",
+    "is_complex",
+    "is_floating_point",
+    "is_inference",
+    "is_nonzero",
+    "is_signed",
+    "is_tensor",
+    "promote_types",
+    "result_type",
+]
 
 
 def is_tensor(obj: Any) -> bool:
@@ -49,6 +61,42 @@ def is_nonzero(input: Tensor) -> bool:
     True
     """
     return bool(_tensor("is_nonzero", input))
+
+
+def is_inference(input: Tensor) -> bool:
+    """Whether a tensor was made in ``inference_mode``.
+
+    >>> is_inference(Tensor([1.0]))
+    False
+    """
+    return _tensor("is_inference", input).is_inference()
+
+
+def is_signed(input: Tensor) -> bool:
+    """Whether a tensor's dtype has negative numbers.
+
+    >>> is_signed(Tensor([1])), is_signed(Tensor([True]))
+    (True, False)
+    """
+    return _tensor("is_signed", input).dtype.kind in "ifc"
+
+
+def detach(input: Tensor) -> Tensor:
+    """The same storage without history.
+
+    >>> detach(Tensor([1.0], requires_grad=True)).requires_grad
+    False
+    """
+    return _tensor("detach", input).detach()
+
+
+def detach_(input: Tensor) -> Tensor:
+    """The tensor itself, its history taken away.
+
+    >>> detach_(Tensor([1.0], requires_grad=True) * 2).requires_grad
+    False
+    """
+    return _tensor("detach_", input).detach_()
 
 
 def promote_types(type1: Any, type2: Any) -> np.dtype[Any]:

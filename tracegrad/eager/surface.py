@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
-from tracegrad.eager import linalg
+from tracegrad.eager import inquiry, linalg, network_functions, random
 from tracegrad.eager.functions import (
     analysis,
     complexes,
@@ -37,11 +37,12 @@ from tracegrad.eager.functions import (
     special_functions,
 )
 from tracegrad.eager.nn import functional
+from tracegrad.eager.shape_changes import SHAPE_CHANGES
 from tracegrad.eager.tensor import pair, single
 from tracegrad.errors import ShapeError
 from tracegrad.ops import comparisons, maps, special
 
-__all__ = ["FUNCTIONS_ONLY", "IN_PLACE", "METHODS", "METHODS_ONLY", "SURFACE", "with_methods"]
+__all__ = ["FUNCTIONS", "FUNCTIONS_ONLY", "IN_PLACE", "METHODS", "METHODS_ONLY", "SURFACE", "with_methods"]
 
 C = TypeVar("C", bound=type)
 Function = Callable[..., Any]
@@ -60,6 +61,7 @@ FAMILIES: tuple[tuple[str, ModuleType], ...] = (
     ("", joining),
     ("", linear_algebra),
     ("", matrices),
+    ("", network_functions),
     ("", ordering),
     ("", placing),
     ("", pointwise),
@@ -74,24 +76,34 @@ FAMILIES: tuple[tuple[str, ModuleType], ...] = (
 """Modules whose functions carry PyTorch's names, and the namespace these stand in."""
 
 OF_NETWORKS: tuple[str, ...] = (
+    "adaptive_avg_pool1d",
     "avg_pool1d",
     "celu",
+    "celu_",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
+    "conv3d",
     "conv_transpose1d",
     "conv_transpose2d",
+    "conv_transpose3d",
     "cosine_similarity",
-    "dropout",
-    "group_norm",
-    "layer_norm",
+    "hardshrink",
     "max_pool1d",
     "max_pool2d",
+    "max_pool3d",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "prelu",
+    "relu_",
     "rms_norm",
+    "rrelu",
+    "rrelu_",
     "selu",
+    "selu_",
+    "threshold_",
 )
 """Functions of ``torch.nn.functional`` that PyTorch also has beside the others, with the same arguments."""
 
@@ -127,50 +139,54 @@ METHODS_ONLY = frozenset(
 )
 """Methods without a function of the name in PyTorch's namespace."""
 
-FUNCTIONS_ONLY = frozenset(OF_NETWORKS) - {"prelu"} | frozenset(
-    {
-        "atleast_1d",
-        "atleast_2d",
-        "atleast_3d",
-        "bilinear",
-        "block_diag",
-        "broadcast_shapes",
-        "broadcast_tensors",
-        "bucketize",
-        "cdist",
-        "cartesian_prod",
-        "cat",
-        "chain_matmul",
-        "column_stack",
-        "combinations",
-        "complex",
-        "cumulative_trapezoid",
-        "gradient",
-        "imag",
-        "concat",
-        "concatenate",
-        "dstack",
-        "einsum",
-        "hstack",
-        "meshgrid",
-        "polar",
-        "real",
-        "row_stack",
-        "rsub",
-        "searchsorted",
-        "stack",
-        "std_mean",
-        "tensordot",
-        "threshold",
-        "trapezoid",
-        "trapz",
-        "unravel_index",
-        "vander",
-        "var_mean",
-        "view_as_complex",
-        "view_as_real",
-        "vstack",
-    }
+FUNCTIONS_ONLY = (
+    (frozenset(OF_NETWORKS) - {"hardshrink", "prelu"})
+    | frozenset(network_functions.__all__)
+    | frozenset(
+        {
+            "atleast_1d",
+            "atleast_2d",
+            "atleast_3d",
+            "bilinear",
+            "block_diag",
+            "broadcast_shapes",
+            "broadcast_tensors",
+            "bucketize",
+            "cdist",
+            "cartesian_prod",
+            "cat",
+            "chain_matmul",
+            "column_stack",
+            "combinations",
+            "complex",
+            "cumulative_trapezoid",
+            "gradient",
+            "imag",
+            "concat",
+            "concatenate",
+            "dstack",
+            "einsum",
+            "hstack",
+            "meshgrid",
+            "polar",
+            "real",
+            "row_stack",
+            "rsub",
+            "searchsorted",
+            "stack",
+            "std_mean",
+            "tensordot",
+            "threshold",
+            "trapezoid",
+            "trapz",
+            "unravel_index",
+            "vander",
+            "var_mean",
+            "view_as_complex",
+            "view_as_real",
+            "vstack",
+        }
+    )
 )
 """Functions that are no methods."""
 
@@ -232,8 +248,14 @@ def _polygamma(self: Any, n: int) -> Any:
     return pointwise.polygamma(n, self)
 
 
-_OTHERWISE: Mapping[str, Function] = {"polygamma": _polygamma, "where": _where}
-"""Methods whose tensor is not the function's first argument."""
+_OTHERWISE: Mapping[str, Function] = {
+    "bernoulli": random.bernoulli,
+    "is_nonzero": inquiry.is_nonzero,
+    "multinomial": random.multinomial,
+    "polygamma": _polygamma,
+    "where": _where,
+}
+"""Methods whose tensor is not the function's first argument, or whose function is in no family."""
 
 METHODS: Mapping[str, Function] = MappingProxyType(
     {name: f for name, f in SURFACE.items() if "." not in name and name not in FUNCTIONS_ONLY} | dict(_OTHERWISE)
@@ -247,13 +269,36 @@ _WRITERS = """
     erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac ge greater greater_equal gt heaviside
     hypot i0 igamma igammac index_add index_copy index_fill index_put index_reduce ldexp le lerp less less_equal
     lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt masked_fill
-    masked_scatter mul multiply nan_to_num ne neg negative not_equal polygamma pow put rad2deg reciprocal relu
+    masked_scatter mul multiply mvlgamma nan_to_num ne neg negative not_equal polygamma pow put rad2deg reciprocal relu
     remainder round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt square sub
     subtract tan tanh tril triu true_divide trunc xlogy
 """
 
 IN_PLACE: tuple[str, ...] = tuple(name for name in _WRITERS.split() if name in METHODS)
 """Methods that exist with a trailing underscore, writing to their tensor."""
+
+
+_WRITING_METHODS: Mapping[str, Function] = MappingProxyType(
+    {
+        **{f"{name}_": in_place.in_place(f"{name}_", METHODS[name]) for name in IN_PLACE},
+        **{name: getattr(in_place, name) for name in ("copy_", "fill_", "fill_diagonal_", "zero_")},
+        **SHAPE_CHANGES,
+    }
+)
+
+_WRITING_FUNCTIONS = """
+    abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_ atanh_ ceil_ clamp_
+    clamp_max_ clamp_min_ clip_ conj_physical_ cos_ cosh_ deg2rad_ erf_ erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_ frac_
+    i0_ index_put_ ldexp_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ relu_ round_
+    rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_
+"""
+"""The writing methods that PyTorch has as functions, too."""
+
+FUNCTIONS: Mapping[str, Function] = MappingProxyType(
+    {name: f for name, f in SURFACE.items() if "." not in name and name not in METHODS_ONLY}
+    | {name: _WRITING_METHODS[name] for name in _WRITING_FUNCTIONS.split()}
+)
+"""The functions of the namespace itself, by name."""
 
 
 def _turned(self: Any) -> Any:
@@ -327,8 +372,7 @@ def with_methods(cls: C) -> C:
     own = set(vars(cls))
     given: dict[str, Any] = {
         **METHODS,
-        **{f"{name}_": in_place.in_place(f"{name}_", METHODS[name]) for name in IN_PLACE},
-        **{name: getattr(in_place, name) for name in ("copy_", "fill_", "fill_diagonal_", "zero_")},
+        **_WRITING_METHODS,
         **{name: property(f, _SETTERS.get(name)) for name, f in _PROPERTIES.items()},
         **_OPERATORS,
     }
