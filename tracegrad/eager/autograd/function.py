@@ -17,7 +17,7 @@ from tracegrad.eager.engine import conjugated
 from tracegrad.eager.modes import no_grad, recording
 from tracegrad.eager.nodes import AccumulateGrad, Node, Version, freed, unchanged
 from tracegrad.eager.tensor import Tensor
-from tracegrad.errors import ShapeError, TapeError
+from tracegrad.errors import DtypeError, ShapeError, TapeError
 from tracegrad.ops.broadcasting import sum_to
 from tracegrad.ops.maps import cast
 
@@ -55,10 +55,10 @@ class FunctionCtx:
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors for ``backward``, where they are ``ctx.saved_tensors``."""
-        for x in tensors:
+        for k, x in enumerate(tensors):
             if x is not None and not isinstance(x, Tensor):
-                raise TapeError(
-                    f"save_for_backward can only save variables, but argument is of type {type(x).__name__}",
+                raise DtypeError(
+                    f"save_for_backward can only save variables, but argument {k} is of type {type(x).__name__}",
                     fix="set anything else as an attribute: ctx.size = size",
                     where=user_frame(),
                 )
@@ -154,7 +154,10 @@ class Function:
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """Compute the cotangents of the arguments; a subclass has to define it."""
-        raise NotImplementedError("You must implement the backward function for custom autograd.Function.")
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward "
+            "mode AD."
+        )
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
@@ -179,7 +182,13 @@ class Function:
             x._written(cls.__name__)
         if not recorded:
             return output
-        node = FunctionNode(cls, ctx, edges, slots, results)
+        if any(x.is_leaf and x.requires_grad for x in ctx._written):
+            raise TapeError(
+                "a leaf Variable that requires grad has been used in an in-place operation.",
+                fix=f"give {cls.__name__}.apply a copy, x.clone(), or call it inside with no_grad():",
+                where=user_frame(),
+            )
+        node = FunctionNode(cls, ctx, args, edges, slots, results)
         ctx._known_node = weakref.ref(node)
         for k, x in enumerate(results):
             if not isinstance(x, Tensor):
@@ -187,7 +196,11 @@ class Function:
             if id(x) in given and id(x) not in dirty:
                 # an argument that comes back as it is becomes a tensor of its own on the same storage
                 x = results[k] = Tensor._wrap(x._array, None, x._own_counter())
-            if id(x) not in flat and x._array.dtype.kind in "fc":
+            if id(x) in flat or x._array.dtype.kind not in "fc":
+                continue
+            if id(x) in dirty:
+                x._take_history(Tensor._wrap(x._array, node, None, k))
+            else:
                 x._source, x._slot = node, k
         if not isinstance(output, (tuple, list)):
             return results[0]
@@ -195,12 +208,13 @@ class Function:
 
 
 class FunctionNode(Node):
-    """The node of a Function that was applied: a Tensor's ``grad_fn``."""
+    """The node of a Function that was applied: a Tensor's ``grad_fn``, on which the attributes of its context are found."""
 
     def __init__(
         self,
         function: type[Function],
         ctx: FunctionCtx,
+        args: Sequence[Any],
         edges: Sequence[Node | None],
         slots: Sequence[int],
         results: Sequence[Any],
@@ -209,6 +223,7 @@ class FunctionNode(Node):
         self.ctx = ctx
         self.sources = tuple(edges)
         self.slots = tuple(slots)
+        self.tensors = tuple(k for k, x in enumerate(args) if isinstance(x, Tensor))
         self.outputs = len(results)
         self.avals = tuple(Aval(x._array.shape, x._array.dtype) if isinstance(x, Tensor) else None for x in results)
         aval = self.avals[0]
@@ -221,6 +236,16 @@ class FunctionNode(Node):
         """The name PyTorch gives it."""
         return f"{self.function.__name__}Backward"
 
+    def __getattr__(self, name: str) -> Any:
+        # called for names that the node itself lacks; its own start with its context
+        if name == "ctx" or name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.ctx, name)
+
+    def shown(self) -> Sequence[int]:
+        """Positions of the tensors among the arguments."""
+        return self.tensors
+
     def slot_aval(self, slot: int) -> Aval:
         """Shape and dtype of a result."""
         aval = self.avals[slot]
@@ -231,11 +256,6 @@ class FunctionNode(Node):
         """Give up the saved tensors."""
         if self.ctx._saved:
             self.ctx._saved = None
-
-    @property
-    def saved_tensors(self) -> tuple[Tensor | None, ...]:
-        """The tensors that forward saved."""
-        return self.ctx.saved_tensors
 
     def pull(self, g: Any, wanted: Sequence[int], create: type[Tensor] | None, keep: bool) -> list[Any]:
         """Run the user's backward."""
@@ -256,6 +276,13 @@ class FunctionNode(Node):
                 f"function {self.name()} returned an incorrect number of gradients (expected {expected}, got {len(parts)})",
                 fix="return one per argument of forward, None for those that have none",
             )
+        for k, part in enumerate(parts):
+            if part is not None and k not in self.tensors:
+                raise TapeError(
+                    f"function {self.name()} returned a gradient different than None at position {k + 1}, but the "
+                    "corresponding forward input was not a Variable",
+                    fix="return None for arguments that are no tensors",
+                )
         if not keep:
             self.forget()
         return [self._checked(parts[k], k, create) for k in wanted]
@@ -266,7 +293,7 @@ class FunctionNode(Node):
             return None
         if not isinstance(part, Tensor):
             raise TapeError(
-                f"function {self.name()} returned a {type(part).__name__} as gradient at position {k}",
+                f"function {self.name()} returned at position {k + 1}: expected Variable or None (got {type(part).__name__})",
                 fix="return a Tensor, or None",
             )
         source = self.sources[k]
