@@ -97,6 +97,11 @@ def supported(dtype: np.dtype[Any], among: frozenset[np.dtype[Any]] = SUPPORTED)
     """
     native = dtype.newbyteorder("=")
     if native not in among:
+        if native in VALUES:
+            raise DtypeError(
+                f"dtype {dtype} is not supported: compiled programs hold no complex numbers",
+                fix="pass x.real and x.imag as arrays of their own, or compute with tg.tensor(x), which takes complex numbers",
+            )
         raise DtypeError(
             f"dtype {dtype} is not supported",
             fix="cast it first, for example with x.astype(np.float32) or x.astype(np.float64)",

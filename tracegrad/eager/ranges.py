@@ -112,7 +112,7 @@ def logspace(
     """
     check_device(device)
     first, last = number("logspace", "start", start), number("logspace", "end", end)
-    d = chosen_dtype(dtype)
+    d = chosen_dtype(dtype, default_complex() if complex in (type(first), type(last)) else None)
     exponents = _row("logspace", first, last, steps, d if d.kind in "fc" else np.dtype(np.float64))
     with np.errstate(all="ignore"):
         powers = np.power(d.type(base) if d.kind in "fc" else float(base), exponents)

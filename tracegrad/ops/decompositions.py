@@ -31,6 +31,7 @@ from tracegrad.ops.matrices import (
     batch_element,
     check_matrix,
     columns,
+    inexact,
     opaque,
     raises,
     refused,
@@ -304,4 +305,5 @@ matrix_exp: Op = opaque(
     ("", "LinalgMatrixExpBackward0"),
     "The exponential series of each matrix.",
     (*stacks((3, 3), (2, 2, 2), diagonal=0.5), refused((2, 3), "2 by 3")),
+    inexact,
 )

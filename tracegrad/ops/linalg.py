@@ -16,6 +16,7 @@ from tracegrad.core.aval import Shape, broadcast_shapes, normalise_axes, normali
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops import assembly, reductions
 from tracegrad.ops.comparisons import greater
+from tracegrad.ops.complexes import is_complex, real
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.decompositions import (
     cholesky_raw,
@@ -210,7 +211,8 @@ def slogdet(a: Any) -> SlogdetResult:
     SlogdetResult(sign=array([-1.]), logabsdet=array([0.]))
     """
     packed = slogdet_packed(a)
-    return SlogdetResult(getitem(packed, (Ellipsis, 0)), getitem(packed, (Ellipsis, 1)))
+    size = getitem(packed, (Ellipsis, 1))
+    return SlogdetResult(getitem(packed, (Ellipsis, 0)), real(size) if is_complex(size) else size)
 
 
 def trace(x: Any, offset: int = 0) -> Any:

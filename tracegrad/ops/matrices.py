@@ -17,6 +17,7 @@ from tracegrad.core.aval import Aval, Shape, shape_of
 from tracegrad.core.op import Kind, Op, Partial, Rule, Sample, Values, common
 from tracegrad.errors import DtypeError, ShapeError, TracegradError
 from tracegrad.ops.assembly import tril, triu
+from tracegrad.ops.complexes import imag, is_complex, join, real
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import multiply, scale
@@ -83,6 +84,12 @@ def floating(*dtypes: Any) -> tuple[np.dtype[Any], ...]:
     return (dtype if dtype.kind == "f" else np.dtype(np.float64),) * len(dtypes)
 
 
+def inexact(*dtypes: Any) -> tuple[np.dtype[Any], ...]:
+    """Promotion of what holds for complex matrices, too: one float or complex dtype."""
+    (dtype, *_) = common(*dtypes)
+    return (dtype,) * len(dtypes) if dtype.kind == "c" else floating(*dtypes)
+
+
 def check_matrix(name: str, shape: Shape) -> None:
     """ShapeError unless there are two axes."""
     if len(shape) < 2:
@@ -110,6 +117,7 @@ def opaque(
     torch: tuple[str, str],
     doc: str,
     samples: tuple[Sample, ...],
+    promote: Callable[..., tuple[np.dtype[Any], ...]] = floating,
 ) -> Op:
     """An op on matrices, which runs in NumPy."""
 
@@ -117,7 +125,7 @@ def opaque(
         with np.errstate(all="ignore"):
             return eager(*operands, **params)
 
-    return Op(name, Kind.OPAQUE, infer, floating, quiet, partials, None, (), torch, doc, samples)
+    return Op(name, Kind.OPAQUE, infer, promote, quiet, partials, None, (), torch, doc, samples)
 
 
 def square(name: str) -> Callable[..., Aval]:
@@ -188,6 +196,7 @@ inv = opaque(
     ("", "LinalgInvExBackward0"),
     "The inverse of each matrix; singular ones raise LinAlgError, and without ``strict`` they give NaN.",
     (*stacks((3, 3), (2, 3, 3), (0, 2, 2), (1, 1)), refused((2, 3), "2 by 3"), refused((3,), "at least 2")),
+    inexact,
 )
 
 
@@ -228,6 +237,7 @@ solve: Op = opaque(
         Sample((_Matrices((2, 3, 3), -1, 1), Values((2, 3, 1)))),
         Sample((Values((3, 3)), Values((2, 2))), error=ShapeError, match="Incompatible shapes"),
     ),
+    inexact,
 )
 
 
@@ -287,6 +297,7 @@ solve_triangular: Op = opaque(
         Sample((_Matrices(shape, -1, 1), Values((*shape[:-1], 2))), {"upper": upper, "unitriangular": unit})
         for shape, upper, unit in (((3, 3), True, False), ((2, 3, 3), False, False), ((3, 3), False, True))
     ),
+    inexact,
 )
 
 
@@ -392,14 +403,23 @@ cofactor: Op = opaque(
     "The matrix of cofactors det(x)·x⁻ᵀ, which singular matrices have, too.",
     stacks((3, 3), (2, 3, 3), (1, 1)),
 )
+
+
+def _det_rule(g: Any, out: Any, x: Any) -> Any:
+    # the cofactors are found by real rotations; a complex matrix has to be regular
+    cofactors = transposed(inv(x, strict=False)) if is_complex(x) else cofactor(x)
+    return scale(expand_dims(multiply(g, out) if is_complex(x) else g, (-2, -1)), cofactors)
+
+
 det: Op = opaque(
     "det",
     lambda x: Aval(square("linalg.det")(x).shape[:-2], x.dtype),
     np.linalg.det,
-    (Rule(lambda g, out, x: scale(expand_dims(g, (-2, -1)), cofactor(x))),),
+    (Rule(_det_rule),),
     ("", "LinalgDetBackward0"),
     "The determinant of each matrix; its derivative is the matrix of cofactors.",
     (*stacks((3, 3), (2, 3, 3), (0, 2, 2)), refused((2, 3), "2 by 3")),
+    inexact,
 )
 
 
@@ -409,7 +429,12 @@ def _slogdet_eager(x: Array) -> Array:
 
 
 def _slogdet_rule(g: Any, out: Any, x: Any) -> Any:
-    return scale(expand_dims(getitem(g, (Ellipsis, slice(1, 2))), -1), transposed(inv(x, strict=False)))
+    of_log = getitem(g, (Ellipsis, slice(1, 2)))
+    if is_complex(x):
+        # the logarithm has the real part of tr x⁻¹dx, the sign turns by its imaginary part
+        turned = multiply(getitem(g, (Ellipsis, slice(0, 1))), getitem(out, (Ellipsis, slice(0, 1))))
+        of_log = join(real(of_log), imag(turned))
+    return scale(expand_dims(of_log, -1), transposed(inv(x, strict=False)))
 
 
 slogdet_packed = opaque(
@@ -420,4 +445,5 @@ slogdet_packed = opaque(
     ("", "LinalgSlogdetBackward0"),
     "Sign and logarithm of the size of the determinant, along a new last axis.",
     (*stacks((3, 3), (2, 3, 3)), refused((2, 3), "2 by 3")),
+    inexact,
 )

@@ -192,7 +192,10 @@ def isreal(input: Any) -> Any:
 # -- from parts -------------------------------------------------------------------------------------------------------
 
 
-def _check_parts(x: Any, y: Any) -> None:
+def _check_parts(name: str, x: Any, y: Any) -> None:
+    for k, (part, given) in enumerate(zip(("real", "imag") if name == "complex" else ("abs", "angle"), (x, y), strict=True)):
+        if not getattr(given, "bind_rank", 0):
+            raise TypeError(f"{name}(): argument '{part}' (position {k + 1}) must be Tensor, not {type(given).__name__}")
     if x.dtype not in WHOLES or y.dtype not in WHOLES:
         raise DtypeError(
             f"Expected both inputs to be Half, Float or Double tensors but got {_scalar_type(x)} and {_scalar_type(y)}",
@@ -229,7 +232,7 @@ def complex(real: Any, imag: Any) -> Any:
     >>> complex(tensor([1.0, 2.0]), tensor([3.0, 4.0]))
     tensor([1.+3.j, 2.+4.j])
     """
-    _check_parts(real, imag)
+    _check_parts("complex", real, imag)
     return _complex_of(real, imag)
 
 
@@ -240,7 +243,7 @@ def polar(abs: Any, angle: Any) -> Any:
     >>> polar(tensor([2.0]), tensor([0.0]))
     tensor([2.+0.j])
     """
-    _check_parts(abs, angle)
+    _check_parts("polar", abs, angle)
     return _polar_of(abs, angle)
 
 

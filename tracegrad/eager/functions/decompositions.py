@@ -51,13 +51,16 @@ SlogdetResult = named_result("linalg_slogdet", "sign", "logabsdet")
 LstsqResult = named_result("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
 
 
-def require_matrix(name: str, x: Any, *, square: bool = False) -> None:
-    """ShapeError unless an argument is a matrix or a stack of them, DtypeError unless it is of floats."""
+def require_matrix(name: str, x: Any, *, square: bool = False, real: bool = True) -> None:
+    """ShapeError unless an argument is a matrix or a stack of them, DtypeError unless it is of floats.
+
+    Without ``real`` they may be complex.
+    """
     try:
         (check_square if square else check_matrix)(name, shape_of(x))
     except ShapeError as error:
         raise error.at(user_frame()) from None
-    if x.dtype.kind == "c":
+    if real and x.dtype.kind == "c":
         raise DtypeError(f"{name} of complex matrices is not supported", fix="work on A.real and A.imag", where=user_frame())
     require_floating(x, f"{name}: Expected a floating point or complex tensor as input.")
 
@@ -101,7 +104,7 @@ def inv(A: Any) -> Any:
     tensor([[0.5000, 0.0000],
             [0.0000, 0.2500]])
     """
-    require_matrix("linalg.inv", A, square=True)
+    require_matrix("linalg.inv", A, square=True, real=False)
     return inv_raw(A)
 
 
@@ -123,7 +126,7 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     >>> solve(tensor([[2.0, 0.0], [0.0, 4.0]]), tensor([1.0, 1.0]))
     tensor([0.5000, 0.2500])
     """
-    require_matrix("linalg.solve", A, square=True)
+    require_matrix("linalg.solve", A, square=True, real=False)
     _same_dtype("linalg.solve", A, B)
     a, b = shape_of(A), shape_of(B)
     vector = _is_vector(a, b)
@@ -147,7 +150,7 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
     tensor([[0.5000],
             [1.0000]])
     """
-    require_matrix("linalg.solve_triangular", A, square=True)
+    require_matrix("linalg.solve_triangular", A, square=True, real=False)
     _same_dtype("linalg.solve_triangular", A, B)
     _fit("linalg.solve_triangular", shape_of(A), shape_of(B), left)
     return _solved_triangular(A, B, upper, left, unitriangular)
@@ -224,7 +227,7 @@ def det(A: Any) -> Any:
     >>> det(tensor([[2.0, 0.0], [0.0, 4.0]]))
     tensor(8.)
     """
-    require_matrix("linalg.det", A, square=True)
+    require_matrix("linalg.det", A, square=True, real=False)
     return det_raw(A)
 
 
@@ -242,7 +245,7 @@ def slogdet(A: Any) -> Any:
     sign=tensor(-1.),
     logabsdet=tensor(0.))
     """
-    require_matrix("linalg.slogdet", A, square=True)
+    require_matrix("linalg.slogdet", A, square=True, real=False)
     return SlogdetResult(*_sign_and_log(A))
 
 
@@ -360,5 +363,5 @@ def matrix_exp(A: Any) -> Any:
     tensor([[1., 1.],
             [0., 1.]])
     """
-    require_matrix("linalg.matrix_exp", A, square=True)
+    require_matrix("linalg.matrix_exp", A, square=True, real=False)
     return matrix_exp_raw(A)

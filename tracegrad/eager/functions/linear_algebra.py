@@ -15,8 +15,9 @@ from tracegrad.eager.functions import shapes
 from tracegrad.eager.functions.arguments import named_result
 from tracegrad.eager.functions.decompositions import require_matrix, triangle_of
 from tracegrad.errors import ShapeError
+from tracegrad.ops.complexes import is_complex
 from tracegrad.ops.linalg import stretched
-from tracegrad.ops.maps import select
+from tracegrad.ops.maps import add, log, select
 from tracegrad.ops.matrices import solve_triangular as solve_triangular_raw
 from tracegrad.ops.matrices import transposed
 
@@ -78,8 +79,10 @@ def logdet(input: Any) -> Any:
     >>> logdet(tensor([[1.0, 0.0], [0.0, 1.0]]))
     tensor(0.)
     """
-    require_matrix("logdet", input, square=True)
+    require_matrix("logdet", input, square=True, real=False)
     sign, size = linalg.slogdet(input)
+    if is_complex(sign):
+        return add(log(sign), size)
     return select(sign == -1, math.nan, size)
 
 

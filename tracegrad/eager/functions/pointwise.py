@@ -97,11 +97,19 @@ def _one_is_tensor(name: str, x: Any, y: Any) -> None:
 
 
 def _alpha(alpha: Any, *operands: Any) -> None:
-    """DtypeError for a fraction of integers."""
-    if isinstance(alpha, float) and all(_whole(x) for x in operands):
+    """DtypeError for a fraction of integers, and a complex multiple of real numbers."""
+    if isinstance(alpha, (float, complex)) and all(_whole(x) for x in operands):
         raise DtypeError(
             "For integral input tensors, argument alpha must not be a floating point number.",
             fix="give an int",
+            where=user_frame(),
+        )
+    if isinstance(alpha, complex) and not any(
+        x.dtype.kind == "c" if hasattr(x, "dtype") else isinstance(x, complex) for x in operands
+    ):
+        raise DtypeError(
+            "For non-complex input tensors, argument alpha must not be a complex number.",
+            fix="multiply by it: x + alpha * y",
             where=user_frame(),
         )
 
