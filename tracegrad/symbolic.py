@@ -465,7 +465,7 @@ class Sym(ArrayMethods):
             caller = sys._getframe(2)
             if dis.opname[caller.f_code.co_code[caller.f_lasti]] == "STORE_SUBSCR":
                 what = "storing into an array from outside the trace"
-                fix = f"make the array inside the traced function (np.zeros) and return it; {EAGER}"
+                fix = f"make the array inside the traced function (np.zeros, torch.zeros) and return it; {EAGER}"
             message = f"{what} needs the value of {self!r}, which is not known while tracing"
             self.recorder.escape(EscapeError(message, fix=fix))
         return value

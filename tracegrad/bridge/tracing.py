@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -14,9 +15,9 @@ from tracegrad.core.graph import Graph
 from tracegrad.core.source import raised_at, user_frame
 from tracegrad.core.tree import TreeDef, flatten
 from tracegrad.eager import Tensor
-from tracegrad.eager.generators import Generator, source
+from tracegrad.eager.generators import Generator, check_generator, default_generator, source
 from tracegrad.eager.modes import enable_grad
-from tracegrad.eager.traced import TracedTensor, operand, redrawing
+from tracegrad.eager.traced import TracedTensor, operand, tracing
 from tracegrad.errors import EscapeError, TraceError, TracegradError
 from tracegrad.ops.maps import stop_gradient
 from tracegrad.ops.sources import input as input_op
@@ -102,7 +103,9 @@ class _Attempt:
         self.name = name
         self.surroundings = surroundings
         self.graph = Graph()
-        self.recorder = Recorder(self.graph, user_frame, adopt=self._adopt, inherit=self._inherit, dtypes=SUPPORTED)
+        self.recorder = Recorder(
+            self.graph, user_frame, protocols=_Refusals(self), adopt=self._adopt, inherit=self._inherit, dtypes=SUPPORTED
+        )
         self.places: list[Input] = []
         self.captured: list[Callable[[], Any]] = []
         self.draws: list[tuple[Draw, Generator | None]] = []
@@ -170,7 +173,18 @@ class _Attempt:
             if id(value) not in self._known:
                 self._capture(value, capture.read)
 
-    def _redraw(self, draw: Draw, generator: Generator | None) -> Tensor:
+    # -- what comes into being while the function runs -----------------------------------------------------------------
+
+    def made(self, array: np.ndarray[Any, Any]) -> Tensor:
+        """A new tensor that traced values may be written into."""
+        if array.size and not np.any(array != array.flat[0]):
+            array = np.broadcast_to(array.flat[0], array.shape)  # the constant holds one element
+        return TracedTensor(Sym(self.recorder, self.recorder.operand(array).id, boxed=True))
+
+    def drawn(self, draw: Draw, generator: Generator | None) -> Tensor:
+        """A random tensor that each call draws anew."""
+        check_generator(generator)
+        # an example shows shape and dtype, and whether the distribution's parameters are right
         example = np.asarray(draw(np.random.default_rng(0)))
         self.draws.append((draw, generator))
         return TracedTensor(self._new(DRAW, len(self.draws) - 1, example, "random numbers"))
@@ -188,8 +202,9 @@ class _Attempt:
                 )
         holders = [(path, h) for path, m in self.surroundings.modules for h in (vars(m), m._parameters, m._buffers)]
         before = [dict(holder) for _, holder in holders]
-        state = _state()
-        token = redrawing.set(self._redraw)
+        default_generator()  # there from now on
+        states = _states(self.surroundings)
+        token = tracing.set(self)
         try:
             with enable_grad(), self.surroundings.replaced(self.slots) as changed:
                 result = function(*self.args, **self.kwargs)
@@ -203,15 +218,16 @@ class _Attempt:
                 raise self.recorder.escapes[0] from None
             raise
         finally:
-            redrawing.reset(token)
+            tracing.reset(token)
         if self.recorder.escapes:
             raise self.recorder.escapes[0]
-        if _state() != state:
-            raise TraceError(
-                f"{self.name} draws random numbers in a way that cannot be drawn anew at each call",
-                fix="draw them with torch.rand, torch.randn or dropout, or pass them as an argument",
-                where=user_frame(),
-            )
+        for (what, before_it), (_, after_it) in zip(states, _states(self.surroundings), strict=True):
+            if before_it != after_it:
+                raise TraceError(
+                    f"{self.name} draws random numbers from {what}, and they would be the same at each call",
+                    fix="draw them with torch.rand, torch.randn or dropout, or pass them as an argument",
+                    where=user_frame(),
+                )
         return self._finish(result, moved)
 
     def _check_attributes(self, holders: Sequence[tuple[str, dict[str, Any]]], before: Sequence[dict[str, Any]]) -> None:
@@ -282,6 +298,42 @@ class _Attempt:
         )
 
 
-def _state() -> Any:
-    """The state of this thread's generator."""
-    return source(None).bit_generator.state
+def _states(surroundings: Surroundings) -> list[tuple[str, Any]]:
+    """The sources of random numbers that are not drawn from anew, by name, and their states."""
+    found: list[tuple[str, Any]] = [
+        ("np.random", repr(np.random.get_state(legacy=False))),  # noqa: NPY002 - what the user may call
+        ("Python's random", random.getstate()),
+    ]
+    for value in surroundings.kept:
+        if isinstance(value, np.random.Generator):
+            found.append(("a generator of NumPy", repr(value.bit_generator.state)))
+        elif isinstance(value, np.random.RandomState):
+            found.append(("a generator of NumPy", repr(value.get_state(legacy=False))))
+        elif isinstance(value, random.Random):
+            found.append(("a generator of Python's", value.getstate()))
+    return found
+
+
+class _Refusals:
+    """What NumPy's functions do with a traced value that reaches them: refuse, and say what to write."""
+
+    def __init__(self, attempt: _Attempt) -> None:
+        self._attempt = attempt
+
+    def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
+        """A NumPy function on traced values."""
+        if function is np.copyto:
+            what = "a traced value is written into a tensor or an array that is not traced"
+            fix = "start from torch.zeros(...), x.new_zeros(...) or x.clone() inside of what is compiled"
+        else:
+            what = f"np.{getattr(function, '__name__', function)} needs values, and they are not known while tracing"
+            fix = "use the tensor's methods, or leave this part to the eager mode"
+        self._attempt.recorder.escape(TraceError(what, fix=fix, where=user_frame()))
+
+    def ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
+        """A ufunc on traced values."""
+        self.function(ufunc, inputs, kwargs)
+
+    def array(self, value: Any) -> NoReturn:
+        """An array of traced values."""
+        self.function(np.array, (value,), {})

@@ -13,7 +13,8 @@ from tracegrad.eager.dtypes import as_dtype, default_dtype
 from tracegrad.eager.modes import inferring
 from tracegrad.eager.scalars import dtype_of, held, number
 from tracegrad.eager.size import size_of
-from tracegrad.eager.tensor import Tensor
+from tracegrad.eager.tensor import Tensor, tensor
+from tracegrad.eager.traced import tracing
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops.maps import cast
 
@@ -50,6 +51,12 @@ def made(array: Any, requires_grad: bool = False) -> Tensor:
     return result
 
 
+def _writable(result: Tensor) -> Tensor:
+    """The tensor itself; while a program is traced, a traced one, so that traced values can be written into it."""
+    trace = tracing.get()
+    return result if trace is None or result.requires_grad else trace.made(result._array)
+
+
 def chosen_dtype(dtype: Any, otherwise: np.dtype[Any] | None = None) -> np.dtype[Any]:
     """The dtype that was asked for, else the given one, else the default one."""
     if dtype is not None:
@@ -65,7 +72,7 @@ def zeros(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, 
             [0., 0., 0.]])
     """
     check_device(device)
-    return made(np.zeros(size_of("zeros", shape, size), chosen_dtype(dtype)), requires_grad)
+    return _writable(made(np.zeros(size_of("zeros", shape, size), chosen_dtype(dtype)), requires_grad))
 
 
 def ones(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -75,7 +82,7 @@ def ones(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None, r
     tensor([1, 1, 1])
     """
     check_device(device)
-    return made(np.ones(size_of("ones", shape, size), chosen_dtype(dtype)), requires_grad)
+    return _writable(made(np.ones(size_of("ones", shape, size), chosen_dtype(dtype)), requires_grad))
 
 
 def empty(
@@ -93,7 +100,7 @@ def empty(
     """
     check_device(device)
     check_memory_format(memory_format)
-    return made(np.empty(size_of("empty", shape, size), chosen_dtype(dtype)), requires_grad)
+    return _writable(made(np.empty(size_of("empty", shape, size), chosen_dtype(dtype)), requires_grad))
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -113,7 +120,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
         )
     value = number("full", "fill_value", fill_value)
     d = as_dtype(dtype) if dtype is not None else dtype_of(value)
-    return made(np.full(size_of("full", (size,)), held(value, d), d), requires_grad)
+    return _writable(made(np.full(size_of("full", (size,)), held(value, d), d), requires_grad))
 
 
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -165,7 +172,7 @@ def zeros_like(
     >>> zeros_like(ones(2))
     tensor([0., 0.])
     """
-    return like("zeros_like", input, dtype, device, memory_format, requires_grad)
+    return _writable(like("zeros_like", input, dtype, device, memory_format, requires_grad))
 
 
 def ones_like(
@@ -181,7 +188,7 @@ def ones_like(
     >>> ones_like(zeros(2), dtype=np.int64)
     tensor([1, 1])
     """
-    return like("ones_like", input, dtype, device, memory_format, requires_grad, 1)
+    return _writable(like("ones_like", input, dtype, device, memory_format, requires_grad, 1))
 
 
 def full_like(
@@ -200,7 +207,7 @@ def full_like(
     """
     value = number("full_like", "fill_value", fill_value)
     d = chosen_dtype(dtype, getattr(input, "dtype", None))
-    return like("full_like", input, dtype, device, memory_format, requires_grad, held(value, d))
+    return _writable(like("full_like", input, dtype, device, memory_format, requires_grad, held(value, d)))
 
 
 def empty_like(
@@ -216,7 +223,7 @@ def empty_like(
     >>> empty_like(zeros(2, 3)).shape == (2, 3)
     True
     """
-    return like("empty_like", input, dtype, device, memory_format, requires_grad)
+    return _writable(like("empty_like", input, dtype, device, memory_format, requires_grad))
 
 
 def new_zeros(
@@ -270,7 +277,7 @@ def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None
     tensor([1., 2.])
     """
     check_device(device)
-    return Tensor(data, dtype=chosen_dtype(dtype, self.dtype), requires_grad=requires_grad)
+    return tensor(data, dtype=chosen_dtype(dtype, self.dtype), requires_grad=requires_grad)
 
 
 # -- from data --------------------------------------------------------------------------------------------------------
@@ -326,7 +333,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         return result
     if isinstance(data, np.ndarray) and data.dtype.kind in "biufc" and data.dtype.isnative:
         return from_numpy(data if d is None else data.astype(d, copy=False))
-    return Tensor(data, dtype=d)
+    return tensor(data, dtype=d)
 
 
 def asarray(

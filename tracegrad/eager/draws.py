@@ -5,6 +5,7 @@ A draw replaces the values and with them the history: no gradient flows to what 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,14 +13,13 @@ import numpy as np
 from tracegrad.core.source import user_frame
 from tracegrad.eager.distributions import (
     DistributionError,
-    bernoulli_array,
     integer_array,
     normal_array,
     only_floats,
     uniform_array,
 )
-from tracegrad.eager.generators import Generator, source
-from tracegrad.eager.random import values_of
+from tracegrad.eager.generators import Generator
+from tracegrad.eager.random import bernoulli_as, drawn
 from tracegrad.eager.scalars import count_of, number
 from tracegrad.eager.tensor import Tensor
 
@@ -37,9 +37,13 @@ __all__ = [
 T = TypeVar("T", bound=Tensor)
 
 
-def _store(self: T, drawn: Any, writer: str) -> T:
-    """Write drawn numbers into a tensor, as any other write in place."""
-    return self._become(Tensor._wrap(drawn), None, writer)
+Draw = Callable[[np.random.Generator, Any, Any], Any]
+
+
+def _store(self: T, draw: Draw, generator: Generator | None, writer: str) -> T:
+    """Write what is drawn for a shape and a dtype into a tensor, as any other write in place."""
+    shape, d = tuple(self.shape), self.dtype
+    return self._become(drawn(lambda rng: draw(rng, shape, d), generator), None, writer)
 
 
 def uniform_(self: T, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> T:
@@ -49,7 +53,7 @@ def uniform_(self: T, a: float = 0.0, b: float = 1.0, *, generator: Generator | 
     True
     """
     low, high = number("uniform_", "from", a), number("uniform_", "to", b)
-    return _store(self, uniform_array(source(generator), self.shape, self.dtype, low, high), "uniform_")
+    return _store(self, lambda rng, shape, d: uniform_array(rng, shape, d, low, high), generator, "uniform_")
 
 
 def normal_(self: T, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> T:
@@ -59,16 +63,16 @@ def normal_(self: T, mean: float = 0.0, std: float = 1.0, *, generator: Generato
     tensor([2., 2.])
     """
     middle, spread = number("normal_", "mean", mean), number("normal_", "std", std)
-    return _store(self, normal_array(source(generator), self.shape, self.dtype, middle, spread), "normal_")
+    return _store(self, lambda rng, shape, d: normal_array(rng, shape, d, middle, spread), generator, "normal_")
 
 
 def bernoulli_(self: T, p: Any = 0.5, *, generator: Generator | None = None) -> T:
     """Draw ones with probability ``p``, a number or a tensor of probabilities.
 
-    >>> bernoulli_(Tensor([5, 5]), 1.0)
+    >>> bernoulli_(Tensor([5, 5]).long(), 1.0)
     tensor([1, 1])
     """
-    return _store(self, bernoulli_array(source(generator), self.shape, self.dtype, values_of(p)), "bernoulli_")
+    return self._become(bernoulli_as(self, p, generator), None, "bernoulli_")
 
 
 def exponential_(self: T, lambd: float = 1.0, *, generator: Generator | None = None) -> T:
@@ -79,10 +83,12 @@ def exponential_(self: T, lambd: float = 1.0, *, generator: Generator | None = N
     """
     rate = _positive("exponential_", "lambda", lambd)
     only_floats("exponential_", self.dtype)
-    rng = source(generator)
-    # never 0, which has density but no logarithm
-    drawn = np.maximum(rng.standard_exponential(self.shape, self.dtype.type), np.finfo(self.dtype).tiny) / rate
-    return _store(self, drawn.astype(self.dtype), "exponential_")
+
+    def draw(rng: np.random.Generator, shape: Any, d: np.dtype[Any]) -> Any:
+        # never 0, which has density but no logarithm
+        return (np.maximum(rng.standard_exponential(shape, d.type), np.finfo(d).tiny) / rate).astype(d)
+
+    return _store(self, draw, generator, "exponential_")
 
 
 def log_normal_(self: T, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> T:
@@ -91,10 +97,9 @@ def log_normal_(self: T, mean: float = 1.0, std: float = 2.0, *, generator: Gene
     >>> bool((log_normal_(Tensor([0.0, 0.0])) > 0).all())
     True
     """
-    spread = _positive("log_normal_", "std", std)
+    middle, spread = number("log_normal_", "mean", mean), _positive("log_normal_", "std", std)
     only_floats("log_normal_", self.dtype)
-    drawn = np.exp(normal_array(source(generator), self.shape, self.dtype, number("log_normal_", "mean", mean), spread))
-    return _store(self, drawn, "log_normal_")
+    return _store(self, lambda rng, shape, d: np.exp(normal_array(rng, shape, d, middle, spread)), generator, "log_normal_")
 
 
 def cauchy_(self: T, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> T:
@@ -103,10 +108,13 @@ def cauchy_(self: T, median: float = 0.0, sigma: float = 1.0, *, generator: Gene
     >>> cauchy_(Tensor([0.0, 0.0])).shape == (2,)
     True
     """
-    scale = _positive("cauchy_", "sigma", sigma)
+    middle, scale = number("cauchy_", "median", median), _positive("cauchy_", "sigma", sigma)
     only_floats("cauchy_", self.dtype)
-    drawn = number("cauchy_", "median", median) + scale * source(generator).standard_cauchy(self.shape)
-    return _store(self, np.asarray(drawn).astype(self.dtype), "cauchy_")
+
+    def draw(rng: np.random.Generator, shape: Any, d: np.dtype[Any]) -> Any:
+        return np.asarray(middle + scale * rng.standard_cauchy(shape)).astype(d)
+
+    return _store(self, draw, generator, "cauchy_")
 
 
 def geometric_(self: T, p: float, *, generator: Generator | None = None) -> T:
@@ -120,13 +128,13 @@ def geometric_(self: T, p: float, *, generator: Generator | None = None) -> T:
         raise DistributionError(
             f"geometric_ expects p to be in (0, 1), but got p={chance:g}", fix="give a probability", where=user_frame()
         )
-    return _store(self, np.asarray(source(generator).geometric(chance, self.shape)).astype(self.dtype), "geometric_")
+    return _store(self, lambda rng, shape, d: np.asarray(rng.geometric(chance, shape)).astype(d), generator, "geometric_")
 
 
 def random_(self: T, low: Any = None, high: Any = None, *, generator: Generator | None = None) -> T:
     """Draw integers: ``random_(high)``, ``random_(low, high)``, or all that the dtype holds exactly.
 
-    >>> random_(Tensor([0, 0]), 5, 6)
+    >>> random_(Tensor([0, 0]).long(), 5, 6)
     tensor([5, 5])
     """
     if low is not None and high is None:
@@ -134,7 +142,7 @@ def random_(self: T, low: Any = None, high: Any = None, *, generator: Generator 
     else:
         first = 0 if low is None else int(number("random_", "from", low))
         last = _end(self.dtype) if high is None else int(number("random_", "to", high))
-    return _store(self, integer_array(source(generator), self.shape, self.dtype, first, last), "random_")
+    return _store(self, lambda rng, shape, d: integer_array(rng, shape, d, first, last), generator, "random_")
 
 
 def _end(dtype: np.dtype[Any]) -> int:

@@ -20,7 +20,8 @@ from tracegrad.eager.creation import made
 from tracegrad.eager.device import check_device
 from tracegrad.eager.device import device as device_class
 from tracegrad.eager.tensor import Tensor
-from tracegrad.errors import DtypeError, ShapeError
+from tracegrad.eager.traced import tracing
+from tracegrad.errors import DtypeError, ShapeError, TraceError
 
 __all__ = [
     "Generator",
@@ -43,6 +44,7 @@ class Generator:
     """
 
     def __init__(self, device: Any = None) -> None:
+        _outside_of_traces("a generator is made")
         self._device = check_device(device)
         self._seed = 67280421310721  # PyTorch's for new generators
         self.numpy: np.random.Generator = np.random.Generator(np.random.PCG64(self._seed))
@@ -60,6 +62,7 @@ class Generator:
         >>> Generator().manual_seed(3).initial_seed()
         3
         """
+        _outside_of_traces("a generator is seeded")
         found = one_int(seed)
         if found is None:
             text = f"manual_seed expected a long, but got {type(seed).__name__}"
@@ -90,6 +93,7 @@ class Generator:
         >>> g.get_state().dtype
         dtype('uint8')
         """
+        _outside_of_traces("the state of a generator is read")
         state: Any = self.numpy.bit_generator.state
         words = state["state"]
         numbers = (words["state"], 16), (words["inc"], 16), (state["uinteger"], 8), (state["has_uint32"], 8), (self._seed, 8)
@@ -105,6 +109,7 @@ class Generator:
         >>> bool((g.numpy.random(2) == a).all())
         True
         """
+        _outside_of_traces("the state of a generator is set")
         if not isinstance(new_state, Tensor) or new_state.dtype != np.uint8:
             raise DtypeError("RNG state must be a torch.ByteTensor", fix="give what get_state() returned", where=user_frame())
         raw = new_state._array.tobytes()
@@ -136,6 +141,16 @@ class Generator:
         return _restored, (self.get_state().tolist(),)
 
 
+def _outside_of_traces(what: str) -> None:
+    """Raise TraceError while a program is traced, as this would then happen once and not at each call."""
+    if tracing.get() is not None:
+        raise TraceError(
+            f"{what} inside of what is compiled, once for all calls",
+            fix="do that before the call; torch.rand, torch.randn, x.uniform_() and dropout are drawn anew at each call",
+            where=user_frame(),
+        )
+
+
 _STATE_BYTES = 56
 
 
@@ -164,6 +179,7 @@ def manual_seed(seed: Any) -> Generator:
     >>> manual_seed(0).initial_seed()
     0
     """
+    _outside_of_traces("a generator is seeded")
     generator = Generator().manual_seed(int(seed) if isinstance(seed, float) else seed)
     _current.set(generator)
     return generator
@@ -228,6 +244,16 @@ def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
 
 def source(generator: Generator | None) -> np.random.Generator:
     """NumPy's generator behind the one given, by default this thread's; DtypeError for what is no Generator."""
+    _outside_of_traces("a random number is drawn")
+    return _behind(generator)
+
+
+def check_generator(generator: Any) -> None:
+    """DtypeError for what is no Generator and not None."""
+    _behind(generator)
+
+
+def _behind(generator: Any) -> np.random.Generator:
     if generator is None:
         return default_generator().numpy
     if not isinstance(generator, Generator):

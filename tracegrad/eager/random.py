@@ -35,8 +35,10 @@ from tracegrad.eager.generators import (
 from tracegrad.eager.scalars import count_of, number
 from tracegrad.eager.size import size_of
 from tracegrad.eager.tensor import Tensor
-from tracegrad.eager.traced import redrawing
-from tracegrad.errors import DtypeError, ShapeError
+from tracegrad.eager.traced import tracing, values_known
+from tracegrad.errors import DtypeError, ShapeError, TraceError
+from tracegrad.ops.comparisons import less
+from tracegrad.ops.maps import cast
 
 __all__ = [
     "Generator",
@@ -63,10 +65,10 @@ __all__ = [
 Array = np.ndarray[Any, Any]
 
 
-def _drawn(draw: Callable[[np.random.Generator], Array], generator: Generator | None, requires_grad: bool = False) -> Tensor:
+def drawn(draw: Callable[[np.random.Generator], Array], generator: Generator | None, requires_grad: bool = False) -> Tensor:
     """A random tensor; while a program is traced an input of it, drawn anew at each call."""
-    anew = redrawing.get()
-    return made(draw(source(generator)), requires_grad) if anew is None else anew(draw, generator)
+    trace = tracing.get()
+    return made(draw(source(generator)), requires_grad) if trace is None else trace.drawn(draw, generator)
 
 
 def _laid_as(found: Tensor, drawn: Array) -> Array:
@@ -92,7 +94,7 @@ def rand(
     check_device(device)
     sizes = size_of("rand", shape, size)
     d = chosen_dtype(dtype)
-    return _drawn(lambda rng: uniform_array(rng, sizes, d), generator, requires_grad)
+    return drawn(lambda rng: uniform_array(rng, sizes, d), generator, requires_grad)
 
 
 def randn(
@@ -111,7 +113,7 @@ def randn(
     check_device(device)
     sizes = size_of("randn", shape, size)
     d = chosen_dtype(dtype)
-    return _drawn(lambda rng: normal_array(rng, sizes, d), generator, requires_grad)
+    return drawn(lambda rng: normal_array(rng, sizes, d), generator, requires_grad)
 
 
 def randint(
@@ -156,7 +158,7 @@ def randint(
     first, last = _bound("randint", "low", 0 if low is None else low), _bound("randint", "high", high)
     d = chosen_dtype(dtype, int64)
     sizes = size_of("randint", (size,))
-    return _drawn(lambda rng: integer_array(rng, sizes, d, first, last), generator, requires_grad)
+    return drawn(lambda rng: integer_array(rng, sizes, d, first, last), generator, requires_grad)
 
 
 def _bound(function: str, name: str, value: Any) -> int:
@@ -177,7 +179,7 @@ def randperm(
     """
     check_device(device)
     count, d = count_of("randperm", "n", n), chosen_dtype(dtype, int64)
-    return _drawn(lambda rng: rng.permutation(count).astype(d), generator, requires_grad)
+    return drawn(lambda rng: rng.permutation(count).astype(d), generator, requires_grad)
 
 
 def rand_like(
@@ -195,7 +197,7 @@ def rand_like(
     True
     """
     found = like("rand_like", input, dtype, device, memory_format, False)
-    return _drawn(lambda rng: _laid_as(found, uniform_array(rng, found.shape, found.dtype)), generator, requires_grad)
+    return drawn(lambda rng: _laid_as(found, uniform_array(rng, found.shape, found.dtype)), generator, requires_grad)
 
 
 def randn_like(
@@ -213,7 +215,7 @@ def randn_like(
     True
     """
     found = like("randn_like", input, dtype, device, memory_format, False)
-    return _drawn(lambda rng: _laid_as(found, normal_array(rng, found.shape, found.dtype)), generator, requires_grad)
+    return drawn(lambda rng: _laid_as(found, normal_array(rng, found.shape, found.dtype)), generator, requires_grad)
 
 
 def randint_like(
@@ -232,10 +234,9 @@ def randint_like(
     >>> randint_like(Tensor([1.0, 2.0]), 5, 6)
     tensor([5., 5.])
     """
-    result = like("randint_like", input, dtype, device, memory_format, requires_grad)
-    drawn = randint(*bounds, low=low, high=high, size=result.shape, generator=generator, dtype=result.dtype)
-    result._array[...] = drawn._array
-    return result
+    found = like("randint_like", input, dtype, device, memory_format, requires_grad)
+    result = randint(*bounds, low=low, high=high, size=found.shape, generator=generator, dtype=found.dtype)
+    return result if tracing.get() is not None else made(_laid_as(found, result._array), requires_grad)
 
 
 # -- tensors of parameters in, draws out ------------------------------------------------------------------------------
@@ -268,13 +269,16 @@ def normal(
             )
         spread = number("normal", "std", std)
         sizes, d, centre = size_of("normal", (size,)), chosen_dtype(dtype), number("normal", "mean", mean)
-        return _drawn(lambda rng: normal_array(rng, sizes, d, centre, spread), generator, requires_grad)
+        return drawn(lambda rng: normal_array(rng, sizes, d, centre, spread), generator, requires_grad)
     if size is not None:
         raise DtypeError("normal() of tensors has their shape", fix="leave size out", where=user_frame())
-    middle, spread = values_of(mean), values_of(std)
-    leading = middle if isinstance(mean, Tensor) else spread
-    shape = broadcast_shapes(middle.shape, spread.shape)
-    return made(normal_array(source(generator), shape, leading.dtype, middle, spread))
+    leading = mean if isinstance(mean, Tensor) else std
+    shape, d = broadcast_shapes(tuple(np.shape(mean)), tuple(np.shape(std))), leading.dtype
+    middle, spread = values_known(mean), values_known(std)
+    if middle is not None and spread is not None:
+        return drawn(lambda rng: normal_array(rng, shape, d, middle, spread), generator)
+    standard = drawn(lambda rng: normal_array(rng, shape, d), generator)
+    return cast(standard * _fixed(std) + _fixed(mean), dtype=d)  # type: ignore[no-any-return]
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -287,7 +291,33 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     """
     if p is None:
         only_floats("bernoulli_tensor_cpu_p_", input.dtype)
-    return made(bernoulli_array(source(generator), input.shape, input.dtype, values_of(input if p is None else p)))
+    return bernoulli_as(input, input if p is None else p, generator)
+
+
+def bernoulli_as(x: Tensor, p: Any, generator: Generator | None) -> Tensor:
+    """Zeros and ones in the shape and dtype of a tensor, of probabilities that may be traced."""
+    shape, d, chance = tuple(x.shape), x.dtype, values_known(p)
+    if chance is not None:
+        return drawn(lambda rng: bernoulli_array(rng, shape, d, chance), generator)
+    points = drawn(lambda rng: rng.random(shape), generator)
+    return cast(less(points, _fixed(p)), dtype=d)  # type: ignore[no-any-return]
+
+
+def _fixed(parameter: Any) -> Any:
+    """A parameter of a distribution: no gradient flows to it."""
+    return parameter.detach() if isinstance(parameter, Tensor) else parameter
+
+
+def _needed(x: Any, function: str) -> Array:
+    """The values of parameters that decide what is drawn."""
+    found = values_known(x)
+    if found is None:
+        raise TraceError(
+            f"{function} draws by the values of {x!r}, and they are not known while tracing",
+            fix="draw before the call and pass the numbers as an argument; bernoulli and normal take traced parameters",
+            where=user_frame(),
+        )
+    return found
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
@@ -296,13 +326,13 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     >>> poisson(Tensor([0.0]))
     tensor([0.])
     """
-    rates = values_of(input)
+    rates = _needed(input, "poisson")
     only_floats("poisson_cpu", rates.dtype)
     if not np.all(rates >= 0):
         raise DistributionError(
             "invalid Poisson rate, expected rate to be non-negative", fix="give rates of 0 or more", where=user_frame()
         )
-    return made(source(generator).poisson(rates).astype(rates.dtype))
+    return drawn(lambda rng: np.asarray(rng.poisson(rates)).astype(rates.dtype), generator)
 
 
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
@@ -311,7 +341,7 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
     >>> binomial(Tensor([3.0]), Tensor([1.0]))
     tensor([3.])
     """
-    trials, chance = values_of(count), values_of(prob)
+    trials, chance = _needed(count, "binomial"), _needed(prob, "binomial")
     only_floats("binomial", trials.dtype)
     if not (np.all((chance >= 0) & (chance <= 1)) and np.all(trials >= 0)):
         raise DistributionError(
@@ -319,7 +349,8 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
             fix="give counts as floats and probabilities, such as sigmoid(x)",
             where=user_frame(),
         )
-    return made(np.asarray(source(generator).binomial(trials.astype(np.int64), chance)).astype(trials.dtype))
+    whole = trials.astype(np.int64)
+    return drawn(lambda rng: np.asarray(rng.binomial(whole, chance)).astype(trials.dtype), generator)
 
 
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
@@ -338,7 +369,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     >>> multinomial(Tensor([0.0, 0.0, 3.0]), 2, replacement=True)
     tensor([2, 2])
     """
-    weights = values_of(input)
+    weights = _needed(input, "multinomial")
     count = one_int(num_samples)
     if weights.ndim not in (1, 2):
         raise ShapeError(
@@ -367,12 +398,6 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         raise DistributionError(
             "invalid multinomial distribution (sum of probabilities <= 0)", fix="give some weight above 0", where=user_frame()
         )
-    drawn = (
-        with_replacement(rows, count, source(generator)) if replacement else without_replacement(rows, count, source(generator))
-    )
-    return made(drawn if weights.ndim == 2 else drawn[0])
-
-
-def values_of(x: Any) -> Array:
-    """The values of a tensor or a number."""
-    return x._array if isinstance(x, Tensor) else np.asarray(x)
+    draw = with_replacement if replacement else without_replacement
+    shape = (*weights.shape[:-1], count)
+    return drawn(lambda rng: draw(rows, count, rng).reshape(shape), generator)

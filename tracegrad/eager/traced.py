@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.inplace import InPlace
+from tracegrad.eager.inplace import _castable as castable
 from tracegrad.eager.modes import recording
 from tracegrad.eager.promote import coerce
 from tracegrad.eager.tensor import Tensor
-from tracegrad.errors import ConditionError, EscapeError, TraceError
+from tracegrad.errors import ConditionError, DtypeError, EscapeError, ShapeError, TraceError
 from tracegrad.ops.maps import copy as copy_of
 from tracegrad.ops.maps import stop_gradient
 from tracegrad.symbolic import Recorder, Sym
 
-redrawing: ContextVar[Callable[[Callable[[np.random.Generator], Any], Any], Tensor] | None] = ContextVar(
-    "redrawing", default=None
-)
-"""While a program is traced: makes a random tensor an input that each call draws anew, from ``(draw, generator)``."""
+
+class Tracing(Protocol):
+    """What a trace of tensors does with those that come into being while it runs."""
+
+    def drawn(self, draw: Callable[[np.random.Generator], Any], generator: Any) -> Tensor:
+        """A random tensor: an input of the program that each call draws anew."""
+
+    def made(self, array: np.ndarray[Any, Any]) -> Tensor:
+        """A new tensor that may be written to: a constant to begin with."""
+
+
+tracing: ContextVar[Tracing | None] = ContextVar("tracing", default=None)
+"""The trace that runs in this context."""
 
 _EAGERLY = "; code that decides by values runs eagerly, outside of tg.compile"
 
@@ -75,6 +85,18 @@ class TracedTensor(Tensor):
 
     def _become(self, result: InPlace, other: Any, writer: str) -> Self:
         """Write a result over this value; views of it see that, as of arrays in a traced function."""
+        if tuple(result.shape) != tuple(self.shape):
+            raise ShapeError(
+                f"{writer}: output with shape {list(self.shape)} doesn't match the broadcast shape {list(result.shape)}",
+                fix="write x = x + y: in-place operations keep the shape",
+                where=user_frame(),
+            )
+        if not castable(result.dtype, self.dtype):
+            raise DtypeError(
+                f"{writer}: result type {result.dtype} can't be cast to the desired output type {self.dtype}",
+                fix="write x = x + y: in-place operations keep the dtype",
+                where=user_frame(),
+            )
         if self._array.shape or self._array.boxed:
             self._array.assign(operand(self._array.recorder, result))
         else:
@@ -146,6 +168,15 @@ class TracedTensor(Tensor):
 
     def __repr__(self) -> str:
         return repr(self._array)
+
+
+def values_known(x: Any) -> np.ndarray[Any, Any] | None:
+    """The values of a tensor or a number; None for a tensor that is traced and depends on an input."""
+    if isinstance(x, TracedTensor):
+        sym = x._array
+        value = sym.recorder.constant_value(sym.id)
+        return None if value is None else np.asarray(value)
+    return x._array if isinstance(x, Tensor) else np.asarray(x)
 
 
 def operand(recorder: Recorder, value: Any) -> Any:
