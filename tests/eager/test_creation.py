@@ -25,7 +25,7 @@ from tracegrad.eager.creation import (
 )
 from tracegrad.eager.modes import inference_mode
 from tracegrad.eager.ranges import arange, eye, linspace, logspace, tril_indices, triu_indices
-from tracegrad.eager.tensor import Tensor
+from tracegrad.eager.tensor import Tensor, tensor
 from tracegrad.errors import DeviceError, DtypeError, ShapeError, TapeError
 
 
@@ -47,7 +47,7 @@ def check(x, values, dtype="float32"):
 
 @pytest.mark.parametrize("make", [zeros, ones, empty])
 def test_sizes_as_integers_or_as_one_tuple(make):
-    for x in (make(2, 3), make((2, 3)), make([2, 3]), make(size=(2, 3)), make(Tensor(2), np.int64(3)), make((Tensor(2), 3))):
+    for x in (make(2, 3), make((2, 3)), make([2, 3]), make(size=(2, 3)), make(tensor(2), np.int64(3)), make((tensor(2), 3))):
         assert x.shape == (2, 3)
         assert x.dtype == np.float32
     assert make(()).shape == ()
@@ -72,7 +72,7 @@ def test_values():
 def test_full_takes_its_dtype_from_the_value(value, dtype):
     check(full((2,), value), [value, value], dtype)
     check(full((2,), value, dtype=np.complex64), [value, value], "complex64")
-    check(full((), Tensor(3)), 3, "int64")
+    check(full((), tensor(3)), 3, "int64")
     dtypes.set_default_dtype(np.float64)
     assert full((1,), 0.5).dtype == np.float64
     assert full((1,), 1j).dtype == np.complex128
@@ -113,7 +113,7 @@ def test_numbers_that_a_dtype_holds(value, dtype, expected):
 
 
 def test_like():
-    x = Tensor(np.array([[1, 2, 3]], np.int16))
+    x = tensor(np.array([[1, 2, 3]], np.int16))
     check(zeros_like(x), [[0, 0, 0]], "int16")
     check(ones_like(x), [[1, 1, 1]], "int16")
     check(full_like(x, 3.5), [[3, 3, 3]], "int16")
@@ -210,7 +210,7 @@ def test_asarray():
     assert asarray(a, copy=False).numpy() is a
     assert asarray(a, copy=True).numpy() is not a
     assert not np.may_share_memory(asarray(a, copy=True).numpy(), a)
-    x = Tensor([1.0])
+    x = tensor([1.0])
     assert asarray(x) is x
     assert not np.may_share_memory(asarray(x, copy=True).numpy(), x.numpy())
     check(asarray([1, 2], dtype=float), [1.0, 2.0], "float64")
@@ -239,7 +239,7 @@ def test_arange():
     check(arange(end=3), [0, 1, 2], "int64")
     check(arange(2, 2), [], "int64")
     check(arange(True), [0], "int64")
-    check(arange(Tensor(2.0)), [0.0, 1.0])
+    check(arange(tensor(2.0)), [0.0, 1.0])
     check(arange(np.float64(2)), [0.0, 1.0])
     check(arange(np.int32(2)), [0, 1], "int64")
     check(arange(3, dtype=float), [0.0, 1.0, 2.0], "float64")
@@ -269,7 +269,7 @@ def test_linspace():
     check(linspace(-5, 3.7, 6, dtype=np.int32), [-5, -3, -1, 0, 1, 3], "int32")
     check(linspace(3, 1, 1), [3.0])
     check(linspace(3, 1, 0), [])
-    check(linspace(Tensor(0.0), Tensor(1.0), 2), [0.0, 1.0])
+    check(linspace(tensor(0.0), tensor(1.0), 2), [0.0, 1.0])
     check(linspace(0, 1j, 3), [0, 0.5j, 1j], "complex64")
     assert linspace(0, 1, 11, dtype=float).tolist()[3] == 0.30000000000000004
     assert all(np.isnan(linspace(0, float("inf"), 3).tolist()))

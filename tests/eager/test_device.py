@@ -22,7 +22,7 @@ from tracegrad.eager.device import (
 )
 from tracegrad.eager.dtypes import as_dtype, finfo, iinfo, missing_dtype
 from tracegrad.eager.size import Size, size_of
-from tracegrad.eager.tensor import Tensor
+from tracegrad.eager.tensor import Tensor, tensor
 from tracegrad.errors import DeviceError, DtypeError, ShapeError
 
 
@@ -98,7 +98,7 @@ def test_what_programs_ask_about_gpus():
 
 
 def test_memory_formats():
-    x = Tensor(np.ones((3, 2))).T
+    x = tensor(np.ones((3, 2))).T
     assert zeros_like(x, memory_format=preserve_format).numpy().strides == x.numpy().strides == zeros_like(x).numpy().strides
     assert zeros_like(x, memory_format=contiguous_format).numpy().flags.c_contiguous
     assert repr(preserve_format) == "torch.preserve_format"
@@ -256,7 +256,7 @@ def test_size_is_a_tuple():
     assert s.numel() == 6
     assert Size(()).numel() == 1
     assert [type(n) for n in s] == [int, int]
-    assert Size([Tensor(3)]) == (3,)
+    assert Size([tensor(3)]) == (3,)
     assert isinstance(pickle.loads(pickle.dumps(s)), Size)
     a, b = s
     assert (a, b) == (2, 3)

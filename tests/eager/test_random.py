@@ -45,7 +45,7 @@ from tracegrad.eager.random import (
     seed,
     set_rng_state,
 )
-from tracegrad.eager.tensor import Tensor
+from tracegrad.eager.tensor import Tensor, tensor
 from tracegrad.errors import DeviceError, DtypeError, ShapeError, TapeError
 
 
@@ -245,8 +245,8 @@ def test_like():
 
 
 def test_normal_of_tensors():
-    mean = Tensor(np.array([[0.0], [100.0]]))
-    std = Tensor(np.array([1.0, 1e-9, 2.0]))
+    mean = tensor(np.array([[0.0], [100.0]]))
+    std = tensor(np.array([1.0, 1e-9, 2.0]))
     x = normal(mean, std)
     assert x.shape == (2, 3)
     assert x.dtype == np.float64
@@ -257,26 +257,26 @@ def test_normal_of_tensors():
 
 
 def test_bernoulli():
-    assert bernoulli(Tensor([0.0, 1.0])).tolist() == [0.0, 1.0]
-    assert bernoulli(Tensor([0, 0]), 1.0).tolist() == [1, 1]
-    assert bernoulli(Tensor([0, 0]), p=1.0).dtype == np.int64
+    assert bernoulli(tensor([0.0, 1.0])).tolist() == [0.0, 1.0]
+    assert bernoulli(tensor([0, 0]), 1.0).tolist() == [1, 1]
+    assert bernoulli(tensor([0, 0]), p=1.0).dtype == np.int64
     assert bernoulli(zeros(4000), 0.3).numpy().mean() == pytest.approx(0.3, abs=0.03)
 
 
 def test_counts():
-    rates = Tensor([0.5, 20.0])
+    rates = tensor([0.5, 20.0])
     x = np.stack([poisson(rates).numpy() for _ in range(500)])
     assert x.dtype == np.float32
     assert x.mean(0) == pytest.approx([0.5, 20.0], abs=0.8)
-    assert binomial(Tensor([5.0, 5.0]), Tensor([0.0, 1.0])).tolist() == [0.0, 5.0]
+    assert binomial(tensor([5.0, 5.0]), tensor([0.0, 1.0])).tolist() == [0.0, 5.0]
 
 
 def test_multinomial():
-    weights = Tensor([1.0, 0.0, 2.0, 5.0])
+    weights = tensor([1.0, 0.0, 2.0, 5.0])
     x = multinomial(weights, 8000, replacement=True)
     assert x.dtype == np.int64
     assert np.bincount(x.numpy(), minlength=4) / 8000 == pytest.approx([0.125, 0, 0.25, 0.625], abs=0.02)
-    rows = multinomial(Tensor([[0.0, 1.0], [3.0, 0.0]]), 4, replacement=True)
+    rows = multinomial(tensor([[0.0, 1.0], [3.0, 0.0]]), 4, replacement=True)
     assert rows.tolist() == [[1] * 4, [0] * 4]
     first = np.array([multinomial(weights, 2).tolist() for _ in range(3000)])
     assert np.bincount(first[:, 0], minlength=4) / 3000 == pytest.approx([0.125, 0, 0.25, 0.625], abs=0.03)
@@ -286,7 +286,7 @@ def test_multinomial():
     assert np.bincount(after, minlength=4) / len(after) == pytest.approx([1 / 3, 0, 2 / 3, 0], abs=0.05)
     assert sorted(multinomial(ones(3, 5), 5)[0].tolist()) == [0, 1, 2, 3, 4]
     # as in PyTorch, an index of weight 0 comes last where more are asked for than have weight
-    assert multinomial(Tensor([0.0, 1.0, 2.0]), 3).tolist()[2] == 0
+    assert multinomial(tensor([0.0, 1.0, 2.0]), 3).tolist()[2] == 0
 
 
 REFUSED = [
@@ -312,25 +312,25 @@ REFUSED = [
     (lambda: normal(ones(2), -ones(2)), DistributionError, r"normal expects all elements of std >= 0.0"),
     (lambda: normal(ones(2), ones(3)), ShapeError, r"\(2,\) and \(3,\)"),
     (lambda: normal(ones(2, dtype=int), 1.0), DtypeError, '"normal_kernel_cpu" not implemented for int64'),
-    (lambda: bernoulli(Tensor([2.0])), DistributionError, "Expected p_in >= 0 && p_in <= 1 to be true"),
-    (lambda: bernoulli(Tensor([1])), DtypeError, '"bernoulli_tensor_cpu_p_" not implemented for int64'),
-    (lambda: poisson(Tensor([-1.0])), DistributionError, "invalid Poisson rate, expected rate to be non-negative"),
-    (lambda: poisson(Tensor([1])), DtypeError, '"poisson_cpu" not implemented for int64'),
-    (lambda: binomial(Tensor([1.0]), Tensor([2.0])), DistributionError, "probabilities in"),
-    (lambda: multinomial(Tensor([0.0, 1.0]), 3), ShapeError, r"cannot sample n_sample > prob_dist.size\(-1\) samples"),
-    (lambda: multinomial(Tensor([0.0, 1.0]), 0), ShapeError, "cannot sample n_sample <= 0 samples"),
+    (lambda: bernoulli(tensor([2.0])), DistributionError, "Expected p_in >= 0 && p_in <= 1 to be true"),
+    (lambda: bernoulli(tensor([1])), DtypeError, '"bernoulli_tensor_cpu_p_" not implemented for int64'),
+    (lambda: poisson(tensor([-1.0])), DistributionError, "invalid Poisson rate, expected rate to be non-negative"),
+    (lambda: poisson(tensor([1])), DtypeError, '"poisson_cpu" not implemented for int64'),
+    (lambda: binomial(tensor([1.0]), tensor([2.0])), DistributionError, "probabilities in"),
+    (lambda: multinomial(tensor([0.0, 1.0]), 3), ShapeError, r"cannot sample n_sample > prob_dist.size\(-1\) samples"),
+    (lambda: multinomial(tensor([0.0, 1.0]), 0), ShapeError, "cannot sample n_sample <= 0 samples"),
     (lambda: multinomial(ones(2, 2, 2), 1), ShapeError, "prob_dist must be 1 or 2 dim"),
     (
-        lambda: multinomial(Tensor([1, 2]), 1),
+        lambda: multinomial(tensor([1, 2]), 1),
         DtypeError,
         "multinomial only supports floating-point dtypes for input, got: int64",
     ),
     (
-        lambda: multinomial(Tensor([0.0, -1.0]), 1),
+        lambda: multinomial(tensor([0.0, -1.0]), 1),
         DistributionError,
         "probability tensor contains either `inf`, `nan` or element",
     ),
-    (lambda: multinomial(Tensor([np.nan, 1.0]), 1), DistributionError, "probability tensor contains either `inf`, `nan`"),
+    (lambda: multinomial(tensor([np.nan, 1.0]), 1), DistributionError, "probability tensor contains either `inf`, `nan`"),
     (lambda: multinomial(zeros(2, 3), 1), DistributionError, r"invalid multinomial distribution \(sum of probabilities <= 0\)"),
     (lambda: uniform_(zeros(2), 1, 0), DistributionError, "found from=1 > to=0"),
     (lambda: uniform_(zeros(2, dtype=int)), DtypeError, '"check_uniform_bounds" not implemented for int64'),
@@ -367,7 +367,7 @@ def test_draws_in_place():
     assert geometric_(x, 0.25).numpy().mean() == pytest.approx(4, abs=0.3)
     assert bernoulli_(x).numpy().mean() == pytest.approx(0.5, abs=0.05)
     assert x.dtype == np.float32
-    assert bernoulli_(zeros(2), Tensor([1.0, 0.0])).tolist() == [1.0, 0.0]
+    assert bernoulli_(zeros(2), tensor([1.0, 0.0])).tolist() == [1.0, 0.0]
     assert bernoulli_(zeros(2, dtype=int), 1.0).tolist() == [1, 1]
 
 

@@ -39,7 +39,7 @@ def is_tensor(obj: Any) -> bool:
 def is_floating_point(input: Tensor) -> bool:
     """Whether a tensor holds real floats.
 
-    >>> is_floating_point(Tensor([1.0])), is_floating_point(Tensor([1]))
+    >>> is_floating_point(Tensor([1.0])), is_floating_point(Tensor([1]).long())
     (True, False)
     """
     return _tensor("is_floating_point", input).dtype.kind == "f"
@@ -75,7 +75,7 @@ def is_inference(input: Tensor) -> bool:
 def is_signed(input: Tensor) -> bool:
     """Whether a tensor's dtype has negative numbers.
 
-    >>> is_signed(Tensor([1])), is_signed(Tensor([True]))
+    >>> is_signed(Tensor([1]).long()), is_signed(Tensor([True]).bool())
     (True, False)
     """
     return _tensor("is_signed", input).dtype.kind in "ifc"
@@ -111,7 +111,7 @@ def promote_types(type1: Any, type2: Any) -> np.dtype[Any]:
 def result_type(tensor1: Any, tensor2: Any) -> np.dtype[Any]:
     """The dtype of a computation with two tensors or numbers.
 
-    >>> result_type(Tensor([1]), 1.0)
+    >>> result_type(Tensor([1]).long(), 1.0)
     dtype('float32')
     """
     return promote.result_type(*(x.detach().numpy() if isinstance(x, Tensor) else x for x in (tensor1, tensor2)))

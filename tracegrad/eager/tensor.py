@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tracegrad.core.aval import VALUES, supported
+from tracegrad.core.aval import VALUES, one_int, supported
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.conversions import Conversions
@@ -25,7 +25,7 @@ from tracegrad.eager.protocols import apply_function, apply_ufunc
 from tracegrad.eager.quiet import quiet
 from tracegrad.eager.record import explain, record
 from tracegrad.eager.residuals import Plan, find_map_plan, plan
-from tracegrad.eager.size import Size
+from tracegrad.eager.size import Size, size_of
 from tracegrad.eager.views import follow, note_view
 from tracegrad.errors import DtypeError, ShapeError, TapeError
 from tracegrad.ops import comparisons, maps
@@ -138,6 +138,10 @@ _NO_PARAMS: dict[str, Any] = {}
 class Tensor(Conversions):
     """An array on the dynamic graph; :func:`tensor` makes one.
 
+    ``Tensor(2, 3)`` has whatever its memory holds, ``Tensor([1, 2])`` the default dtype; the dtype of a tensor is kept.
+
+    >>> Tensor([1, 2]), Tensor(2, 3).shape
+    (tensor([1., 2.]), torch.Size([2, 3]))
     >>> x = tensor([1.0, 2.0], requires_grad=True)
     >>> y = (x * x).sum()
     >>> y.backward()
@@ -147,8 +151,18 @@ class Tensor(Conversions):
 
     bind_rank = 1
 
-    def __init__(self, data: Any = (), *, dtype: Any = None, requires_grad: bool = False) -> None:
-        self._array: Array = _new_array(data, dtype)
+    def __init__(self, *data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> None:
+        if device is not None:
+            check_device(device)
+        if not data or type(data[0]) is Size or (one_int(data[0]) is not None and not isinstance(data[0], Tensor)):
+            size = size_of("Tensor", data or (0,))
+            self._array: Array = np.empty(size, default_dtype.get() if dtype is None else np.dtype(dtype))
+        elif len(data) > 1:
+            raise TypeError(f"Tensor() takes sizes, or one sequence of numbers; got {len(data)} arguments")
+        else:
+            if dtype is None and not isinstance(data[0], Tensor):
+                dtype = default_dtype.get()
+            self._array = _new_array(data[0], dtype)
         self._source: Node | None = None
         if inferring.get():
             self._inference = True
@@ -723,7 +737,12 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     """
     if device is not None:
         check_device(device)
-    return Tensor(data, dtype=dtype, requires_grad=requires_grad)
+    result = Tensor._wrap(_new_array(data, dtype))
+    if inferring.get():
+        result._inference = True
+    if requires_grad:
+        result.requires_grad_()
+    return result
 
 
 def starts(outputs: Sequence[Tensor], cotangents: Sequence[Any] | None) -> list[Tensor]:
@@ -751,7 +770,7 @@ def starts(outputs: Sequence[Tensor], cotangents: Sequence[Any] | None) -> list[
                 )
             g = Tensor._wrap(np.ones(output.shape, output.dtype))
         elif isinstance(g, np.ndarray):
-            g = Tensor(g, dtype=output.dtype)
+            g = Tensor._wrap(_new_array(g, output.dtype))
         elif not isinstance(g, Tensor):
             raise DtypeError(
                 f"gradients can be either Tensors or None, but got {type(g).__name__}",

@@ -5,7 +5,7 @@ import pytest
 
 from tracegrad.eager import optim
 from tracegrad.eager.modes import no_grad
-from tracegrad.eager.tensor import Tensor
+from tracegrad.eager.tensor import tensor
 
 CASES = [
     {"line_search_fn": "strong_wolfe"},
@@ -87,7 +87,7 @@ def run(optimizer, params, loss_of, steps=6):
 
 
 def ours(dtype=np.float64, start=START):
-    return [Tensor(x.astype(dtype), requires_grad=True) for x in start]
+    return [tensor(x.astype(dtype), requires_grad=True) for x in start]
 
 
 @pytest.mark.parametrize("loss_of", [rosenbrock, wall])
@@ -144,7 +144,7 @@ def test_it_goes_on_from_its_state_dict(options):
 
 
 def test_parameters_without_gradients_stay():
-    w, spare = ours()[0], Tensor(np.ones(2), requires_grad=True)
+    w, spare = ours()[0], tensor(np.ones(2), requires_grad=True)
     optimizer = optim.LBFGS([spare, w])
     run(optimizer, [w], lambda w: (w * w).sum(), 1)
     np.testing.assert_allclose(w.detach().numpy(), 0, atol=1e-6)
@@ -152,7 +152,7 @@ def test_parameters_without_gradients_stay():
 
 
 def test_where_the_gradient_is_zero_nothing_happens():
-    w = Tensor(np.zeros(3), requires_grad=True)
+    w = tensor(np.zeros(3), requires_grad=True)
     optimizer = optim.LBFGS([w])
     assert run(optimizer, [w], lambda w: (w * w).sum(), 1) == ([0.0], 1)
     assert "d" not in optimizer.state[w]

@@ -8,7 +8,7 @@ from tracegrad.eager import optim
 from tracegrad.eager.dtypes import default_dtype
 from tracegrad.eager.modes import no_grad
 from tracegrad.eager.optim.optimizer import required
-from tracegrad.eager.tensor import Tensor
+from tracegrad.eager.tensor import Tensor, tensor
 
 CASES = [
     ("SGD", {"lr": 0.1}),
@@ -85,13 +85,13 @@ def starts(dtype, shapes=SHAPES):
 
 
 def ours(arrays):
-    return [Tensor(a, requires_grad=True) for a in arrays]
+    return [tensor(a, requires_grad=True) for a in arrays]
 
 
 def run(optimizer, params, steps=20, start=0):
     for k in range(start, start + steps):
         for p in params:
-            p.grad = Tensor(pull(p.detach().numpy(), k).astype(p.dtype))
+            p.grad = tensor(pull(p.detach().numpy(), k).astype(p.dtype))
         optimizer.step()
 
 
@@ -191,7 +191,7 @@ def test_groups_have_options_of_their_own():
     optimizer.add_param_group({"params": iter([c]), "momentum": 0.5})
     assert [g["lr"] for g in optimizer.param_groups] == [0.1, 1.0, 0.1]
     for p in (a, b, c):
-        p.grad = Tensor(np.ones(2))
+        p.grad = tensor(np.ones(2))
     optimizer.step()
     optimizer.step()
     np.testing.assert_allclose([p.detach().numpy()[0] for p in (a, b, c)], [0.8, -1.0, 0.75])
@@ -203,10 +203,10 @@ def test_groups_have_options_of_their_own():
 def test_parameters_without_gradients_are_left_alone():
     a, b = ours([np.ones(2), np.ones(2)])
     optimizer = optim.Adam([a, b], weight_decay=0.1)
-    a.grad = Tensor(np.ones(2))
+    a.grad = tensor(np.ones(2))
     optimizer.step()
     optimizer.step()
-    b.grad = Tensor(np.ones(2))
+    b.grad = tensor(np.ones(2))
     optimizer.step()
     assert [optimizer.state[p]["step"].item() for p in (a, b)] == [3, 1]
     optimizer.zero_grad(set_to_none=False)
@@ -258,19 +258,19 @@ def test_a_step_counts_as_a_write():
 
 def test_rates_that_are_tensors():
     (w,) = ours([np.array([1.0, 2.0])])
-    optimizer = optim.Adam([w], lr=Tensor(0.5), betas=(Tensor(0.5), Tensor(0.5)))
-    w.grad = Tensor(np.ones(2))
+    optimizer = optim.Adam([w], lr=tensor(0.5), betas=(tensor(0.5), tensor(0.5)))
+    w.grad = tensor(np.ones(2))
     optimizer.step()
     np.testing.assert_allclose(w.detach().numpy(), [0.5, 1.5])
     with pytest.raises(ValueError, match="Tensor lr must be 1-element"):
-        optim.Adam([w], lr=Tensor([0.1, 0.2]))
+        optim.Adam([w], lr=tensor([0.1, 0.2]))
 
 
 def test_hooks_of_steps():
     (w,) = ours([np.array([1.0])])
     optimizer = optim.SGD([w], lr=1.0)
     told = []
-    w.grad = Tensor(np.ones(1))
+    w.grad = tensor(np.ones(1))
     before = optimizer.register_step_pre_hook(lambda o, args, kwargs: told.append((o is optimizer, args, w.item())))
     after = optimizer.register_step_post_hook(lambda o, args, kwargs: told.append(w.item()))
     optimizer.step()
@@ -296,10 +296,10 @@ def test_an_optimizer_of_ones_own():
                 for group in self.param_groups:
                     for p in group["params"]:
                         self.state[p]["seen"] = self.state[p].get("seen", 0) + 1
-                        p -= group["lr"] * Tensor(np.sign(p.grad.numpy()))
+                        p -= group["lr"] * tensor(np.sign(p.grad.numpy()))
 
     (w,) = ours([np.array([1.0, -1.0])])
-    w.grad = Tensor(np.array([5.0, -5.0]))
+    w.grad = tensor(np.array([5.0, -5.0]))
     optimizer = Signs([w], lr=0.5)
     optimizer.step()
     np.testing.assert_array_equal(w.detach().numpy(), [0.5, -0.5])
@@ -387,7 +387,7 @@ def test_complex_parameters(name):
 
 # -- errors -----------------------------------------------------------------------------------------------------------
 
-W = Tensor(np.ones(2), requires_grad=True)
+W = tensor(np.ones(2), requires_grad=True)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from tracegrad.eager import optim
 from tracegrad.eager.generators import Generator, manual_seed
-from tracegrad.eager.tensor import Tensor
+from tracegrad.eager.tensor import Tensor, tensor
 from tracegrad.eager.utils import data
 from tracegrad.errors import ShapeError
 
@@ -16,7 +16,7 @@ Pair = namedtuple("Pair", ["x", "y"])
 
 
 def rows(n=10):
-    return data.TensorDataset(Tensor(np.arange(3.0 * n).reshape(n, 3)), Tensor(np.arange(n)))
+    return data.TensorDataset(tensor(np.arange(3.0 * n).reshape(n, 3)), tensor(np.arange(n)))
 
 
 def plain(value):
@@ -108,7 +108,7 @@ def test_collate_by_hand():
 
 
 def test_gradients_flow_through_a_collated_batch():
-    a, b = Tensor([1.0], requires_grad=True), Tensor([2.0], requires_grad=True)
+    a, b = tensor([1.0], requires_grad=True), tensor([2.0], requires_grad=True)
     batch = data.default_collate([a, b])
     assert batch.grad_fn.name() == "StackBackward0"
     (batch * batch).sum().backward()
@@ -121,7 +121,7 @@ def test_gradients_flow_through_a_collated_batch():
         ([None], TypeError, "must contain tensors, numpy arrays, numbers, dicts or lists; found <class 'NoneType'>"),
         ([np.array(["a"])], TypeError, "found <U1"),
         ([[1], [1, 2]], RuntimeError, "each element in list of batch should be of equal size"),
-        ([Tensor([1.0]), Tensor([1.0, 2.0])], ShapeError, "stack"),
+        ([tensor([1.0]), tensor([1.0, 2.0])], ShapeError, "stack"),
     ],
 )
 def test_what_cannot_be_collated(batch, error, match):
@@ -170,7 +170,7 @@ def test_tensor_datasets():
     with pytest.raises(
         ShapeError, match=r"Size mismatch between tensors: number 0 has shape \(2,\), number 1 has shape \(3,\)"
     ):
-        data.TensorDataset(Tensor([1.0, 2.0]), Tensor([1.0, 2.0, 3.0]))
+        data.TensorDataset(tensor([1.0, 2.0]), tensor([1.0, 2.0, 3.0]))
     part = data.Subset(rows(), [7, 3])
     assert part[1][1].item() == 3
     assert part[[1, 0]][1].tolist() == [3, 7]
@@ -207,7 +207,7 @@ def test_samplers():
     counts = Counter(data.WeightedRandomSampler([1, 0, 3], 4000, generator=Generator().manual_seed(1)))
     assert 900 < counts[0] < 1100
     assert counts[1] == 0
-    assert sorted(data.WeightedRandomSampler(Tensor([1.0, 2.0]), 2, replacement=False)) == [0, 1]
+    assert sorted(data.WeightedRandomSampler(tensor([1.0, 2.0]), 2, replacement=False)) == [0, 1]
     assert list(data.BatchSampler(range(5), 2, True)) == [[0, 1], [2, 3]]
     assert list(data.BatchSampler(range(5), 2, False)) == [[0, 1], [2, 3], [4]]
     assert len(data.BatchSampler(range(5), 2, True)) == 2
@@ -254,7 +254,7 @@ def test_rows_at_once_are_rows_stacked():
 
 
 def test_rows_that_require_grad_are_stacked():
-    x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    x = tensor([1.0, 2.0, 3.0], requires_grad=True)
     (batch,) = next(iter(data.DataLoader(data.TensorDataset(x), batch_size=2)))
     assert batch.grad_fn.name() == "StackBackward0"
     batch.sum().backward()
@@ -295,7 +295,7 @@ def test_orders_of_ones_own():
     loader = data.DataLoader(rows(), batch_size=2, sampler=[4, 2, 9])
     assert [y.tolist() for _, y in loader] == [[4, 2], [9]]
     assert len(loader) == 2
-    loader = data.DataLoader(rows(), batch_sampler=[[1, 2, 3], [Tensor(7)]], collate_fn=None)
+    loader = data.DataLoader(rows(), batch_sampler=[[1, 2, 3], [tensor(7)]], collate_fn=None)
     assert [y.tolist() for _, y in loader] == [[1, 2, 3], [7]]
     assert loader.batch_size is None
     loader = data.DataLoader(Numbers(4), 2, collate_fn=lambda items: [number for number, _ in items])
@@ -340,11 +340,11 @@ def test_a_training_loop():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((64, 3)).astype(np.float32)
     y = x @ np.array([1.0, -2.0, 0.5], np.float32)
-    w = Tensor(np.zeros(3, np.float32), requires_grad=True)
+    w = tensor(np.zeros(3, np.float32), requires_grad=True)
     optimizer = optim.Adam([w], lr=0.1)
     scheduler = optim.lr_scheduler.StepLR(optimizer, 20)
     for _ in range(30):
-        for inputs, targets in data.DataLoader(data.TensorDataset(Tensor(x), Tensor(y)), batch_size=16, shuffle=True):
+        for inputs, targets in data.DataLoader(data.TensorDataset(tensor(x), tensor(y)), batch_size=16, shuffle=True):
             optimizer.zero_grad()
             loss = ((inputs @ w - targets) ** 2).mean()
             loss.backward()

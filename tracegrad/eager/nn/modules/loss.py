@@ -165,7 +165,7 @@ class CrossEntropyLoss(_WeightedLoss):
     ignore_index: a class whose samples do not count.
     label_smoothing: the share of the target that is spread over all classes.
 
-    >>> CrossEntropyLoss()(Tensor([[0.0, 0.0]]), Tensor([1]))
+    >>> CrossEntropyLoss()(Tensor([[0.0, 0.0]]), Tensor([1]).long())
     tensor(0.6931)
     """
 

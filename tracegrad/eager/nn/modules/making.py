@@ -19,7 +19,7 @@ def new_tensor(shape: Sequence[int], device: Any = None, dtype: Any = None, valu
     """A tensor of one number, by default of the default dtype."""
     check_device(device)
     wanted = default_dtype.get() if dtype is None else as_dtype(dtype)
-    return Tensor(np.full(tuple(shape), value, wanted))
+    return Tensor._wrap(np.full(tuple(shape), value, wanted))
 
 
 def new_parameter(shape: Sequence[int], device: Any = None, dtype: Any = None) -> Parameter:

@@ -24,7 +24,7 @@ class MultiMarginLoss(_WeightedLoss):
 
     Raises ValueError for another ``p``.
 
-    >>> MultiMarginLoss()(Tensor([[0.0, 1.0]]), Tensor([0]))
+    >>> MultiMarginLoss()(Tensor([[0.0, 1.0]]), Tensor([0]).long())
     tensor(1.)
     """
 

@@ -13,7 +13,7 @@ from tracegrad.eager.modes import no_grad
 from tracegrad.eager.nn.modules.hooks import ModuleHooks, RemovableHandle
 from tracegrad.eager.nn.modules.registry import Registry
 from tracegrad.eager.nn.parameter import Parameter
-from tracegrad.eager.tensor import Tensor
+from tracegrad.eager.tensor import Tensor, tensor
 
 __all__ = ["IncompatibleKeys", "Stateful"]
 
@@ -196,7 +196,7 @@ class Stateful(Registry):
     def _load_one(self, key: str, name: str, x: Tensor, given: Any, assign: bool) -> str:
         """Load one tensor; what does not fit is the result."""
         if isinstance(given, np.ndarray):
-            given = Tensor(given)
+            given = tensor(given)
         if not isinstance(given, Tensor):
             return (
                 f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint '

@@ -304,4 +304,4 @@ class Transformer(Module):
                 [0., 0.]])
         """
         like = new_tensor((), device, dtype)
-        return Tensor(np.triu(np.full((sz, sz), -np.inf, like.dtype), 1))
+        return Tensor._wrap(np.triu(np.full((sz, sz), -np.inf, like.dtype), 1))

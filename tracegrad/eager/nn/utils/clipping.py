@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from tracegrad.eager.functions.joining import stack
 from tracegrad.eager.functions.reductions import norm
 from tracegrad.eager.modes import no_grad
-from tracegrad.eager.tensor import Tensor
+from tracegrad.eager.tensor import Tensor, tensor
 from tracegrad.ops.maps import minimum
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
@@ -40,7 +40,7 @@ def get_total_norm(
     """
     given: list[Tensor] = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if not given:
-        return Tensor(0.0)
+        return tensor(0.0)
     p = float(norm_type)
     with no_grad():
         total: Tensor = norm(stack([norm(g, p) for g in given]), p)

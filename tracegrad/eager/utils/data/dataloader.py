@@ -37,7 +37,7 @@ class DataLoader:
     Raises ValueError for options that exclude each other.
 
     >>> from tracegrad.eager.utils.data import TensorDataset
-    >>> loader = DataLoader(TensorDataset(Tensor([1.0, 2.0, 3.0]), Tensor([1, 2, 3])), batch_size=2)
+    >>> loader = DataLoader(TensorDataset(Tensor([1.0, 2.0, 3.0]), Tensor([1, 2, 3]).long()), batch_size=2)
     >>> for x, y in loader:
     ...     print(x, y)
     tensor([1., 2.]) tensor([1, 2])

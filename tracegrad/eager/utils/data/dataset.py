@@ -66,7 +66,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     ----------
     tensors: of one size along their first axes; ShapeError names the first that differs.
 
-    >>> TensorDataset(Tensor([1.0, 2.0]), Tensor([[1], [2]]))[1]
+    >>> TensorDataset(Tensor([1.0, 2.0]), Tensor([[1], [2]]).long())[1]
     (tensor(2.), tensor([2]))
     """
 

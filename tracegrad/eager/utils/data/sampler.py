@@ -135,7 +135,7 @@ class WeightedRandomSampler(Sampler[int]):
         self.num_samples = _positive("num_samples", num_samples)
         self.replacement = _flag("replacement", replacement, ValueError)
         values = weights.detach().numpy() if isinstance(weights, Tensor) else weights
-        self.weights = Tensor(np.asarray(values, np.float64))
+        self.weights = Tensor._wrap(np.array(values, np.float64))
         if self.weights.ndim != 1:
             raise ValueError(f"weights should be a 1d sequence but given weights have shape {tuple(self.weights.shape)}")
         self.generator = generator
