@@ -309,7 +309,8 @@ exp = elementwise(
 expm1 = elementwise(
     "expm1",
     np.expm1,
-    (lambda out, x: out + 1.0,),
+    # the result plus 1 has no digits left where the result is near -1
+    (lambda out, x: exp(x),),
     named("expm1"),
     torch=("expm1 special.expm1", "Expm1Backward0"),
     doc="eˣ - 1, exact near 0",
@@ -513,13 +514,22 @@ arctan = elementwise(
     doc="arctan x",
     samples=one(),
 )
+
+
+def _angle_factor(leg: Any, y: Any, x: Any) -> Any:
+    """``leg`` / (x² + y²), whose squares may not overflow or vanish; 0 at the origin, where ``leg`` is."""
+    distance = hypot(x, y)
+    nonzero = select(distance == 0, np.ones((), distance.dtype), distance)
+    return leg / nonzero / nonzero
+
+
 arctan2 = elementwise(
     "arctan2",
     np.arctan2,
-    (lambda out, y, x: x / (x * x + y * y), lambda out, y, x: -y / (x * x + y * y)),
+    (lambda out, y, x: _angle_factor(x, y, x), lambda out, y, x: _angle_factor(-y, y, x)),
     named("arctan2"),
     torch=("atan2 arctan2", "Atan2Backward0"),
-    doc="The angle of the point (x, y), the first operand being y.",
+    doc="The angle of the point (x, y), the first operand being y; its derivative at (0, 0) is 0",
     samples=(*two(0.3, 2.0, (-2.0, 2.0)), *two(-2.0, 2.0, (0.3, 2.0))),
 )
 sinh: Op = elementwise(
@@ -565,10 +575,15 @@ def _arctanh_lower(x: Scalar) -> Scalar:
     return call("copysign", call("log1p", call("divide", size * 2.0, 1.0 - size)) * 0.5, x)
 
 
+def _arcsinh_factor(out: Any, x: Any) -> Any:
+    # hypot of real numbers squares without overflow
+    return 1.0 / (sqrt(x * x + 1.0) if is_complex(x) else hypot(x, 1.0))
+
+
 arcsinh = elementwise(
     "arcsinh",
     np.arcsinh,
-    (lambda out, x: 1.0 / sqrt(x * x + 1.0),),
+    (_arcsinh_factor,),
     _arcsinh_lower,
     torch=("asinh arcsinh", "AsinhBackward0"),
     doc="The x of which sinh is the operand.",
@@ -577,10 +592,8 @@ arcsinh = elementwise(
 
 
 def _arccosh_factor(out: Any, x: Any) -> Any:
-    if is_complex(x):
-        # the root of the product has its branch cut elsewhere
-        return 1.0 / (sqrt(x - 1.0) * sqrt(x + 1.0))
-    return 1.0 / sqrt((x - 1.0) * (x + 1.0))
+    # the root of the product has its branch cut elsewhere, and the product may overflow
+    return 1.0 / (sqrt(x - 1.0) * sqrt(x + 1.0))
 
 
 arccosh = elementwise(
@@ -616,7 +629,7 @@ def _leg(leg: Any, out: Any) -> Any:
     return select(out == 0, _nothing(out), leg / select(out == 0, np.ones((), out.dtype), out))
 
 
-hypot = elementwise(
+hypot: Op = elementwise(
     "hypot",
     np.hypot,
     (lambda out, x, y: _leg(x, out), lambda out, x, y: _leg(y, out)),
