@@ -15,7 +15,7 @@ from tracegrad.core.source import user_frame
 from tracegrad.eager.autograd.gradients import grad
 from tracegrad.eager.modes import enable_grad
 from tracegrad.eager.tensor import Tensor
-from tracegrad.errors import ShapeError, TapeError
+from tracegrad.errors import DtypeError, ShapeError, TapeError
 from tracegrad.ops.views import reshape, stack
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
@@ -23,16 +23,58 @@ __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 Tensors = Tensor | tuple[Tensor, ...]
 
 
+_UNUSED = "The output of the user-provided function is independent of input {}. This is not allowed in strict mode."
+_UNUSED_BY_JACOBIAN = (
+    "The jacobian of the user-provided function is independent of input {}. This is not allowed in strict mode."
+)
+_CONSTANT_OUTPUT = (
+    "Output {} of the user-provided function does not require gradients. The outputs must be computed in a differentiable "
+    "manner from the input when running in strict mode."
+)
+_CONSTANT_JACOBIAN = (
+    "While computing the hessian, found that the jacobian of the user-provided function with respect to input {} is "
+    "independent of the input. This is not allowed in strict mode. You should ensure that your function is twice "
+    "differentiable and that the jacobian depends on the inputs (this would be violated by a linear function for example)."
+)
+_CONSTANT_RESULT = (
+    "The jacobian of the user-provided function is independent of input {}. This is not allowed in strict mode when "
+    "create_graph=True."
+)
+
+
+def _inputs(value: Any, function: str) -> tuple[Tensor, ...]:
+    return _tuple(value, f"The inputs given to {function}")
+
+
+def _outputs(value: Any, function: str, strict: bool = False) -> tuple[Tensor, ...]:
+    found = _tuple(value, f"The outputs of the user-provided function given to {function}")
+    if strict:
+        _require(found, _CONSTANT_OUTPUT)
+    return found
+
+
 def _tuple(value: Any, what: str) -> tuple[Tensor, ...]:
     found = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     for k, x in enumerate(found):
         if not isinstance(x, Tensor):
-            raise TapeError(
-                f"The {what} given to the function must be either a Tensor or a tuple of Tensors but the value at index {k} "
-                f"has type {type(x).__name__}",
+            which = f"value at index {k}" if isinstance(value, (tuple, list)) else "given value"
+            raise DtypeError(
+                f"{what} must be either a Tensor or a tuple of Tensors but the {which} has type {type(x).__name__}",
+                fix="use tensors, and a function without arguments for the rest: lambda x: f(x, number)",
                 where=user_frame(),
             )
     return found
+
+
+def _require(tensors: Sequence[Tensor], text: str) -> None:
+    """Strict mode: all of them have to depend on the inputs."""
+    for k, x in enumerate(tensors):
+        if not x.requires_grad:
+            raise _not_strict(text, k)
+
+
+def _not_strict(text: str, k: int) -> TapeError:
+    return TapeError(text.format(k), fix="leave strict out to get zeros", where=user_frame())
 
 
 def _like(value: Any, found: Sequence[Tensor]) -> Any:
@@ -51,48 +93,52 @@ def _zeros(like: Tensor) -> Tensor:
     return Tensor._wrap(np.zeros(like.shape, like.dtype))
 
 
-def _grads(
-    outputs: Sequence[Tensor], inputs: Sequence[Tensor], starts: Any, create: bool, strict: bool = False
-) -> list[Tensor]:
-    """Gradients of outputs that may not depend on all inputs, or on none; zeros for those."""
+def _grads(outputs: Sequence[Tensor], inputs: Sequence[Tensor], starts: Any, create: bool, unused: str = "") -> list[Tensor]:
+    """Gradients of outputs that may not depend on all inputs, or on none: zeros for those, or the error ``unused``."""
     pairs = [(y, v) for y, v in zip(outputs, starts, strict=True) if y.requires_grad]
-    if not pairs:
-        _independent(strict)
-        return [_zeros(x) for x in inputs]
-    found = grad(
-        [y for y, _ in pairs], inputs, [v for _, v in pairs], retain_graph=True, create_graph=create, allow_unused=True
-    )
-    if any(g is None for g in found):
-        _independent(strict)
+    found: Sequence[Tensor | None] = [None] * len(inputs)
+    if pairs:
+        found = grad(
+            [y for y, _ in pairs], inputs, [v for _, v in pairs], retain_graph=True, create_graph=create, allow_unused=True
+        )
+    for k, g in enumerate(found):
+        if g is None and unused:
+            raise _not_strict(unused, k)
     return [_zeros(x) if g is None else g for x, g in zip(inputs, found, strict=True)]
 
 
-def _independent(strict: bool) -> None:
-    if strict:
-        raise TapeError(
-            "The output of the user-provided function is independent of an input. This is not allowed in strict mode.",
-            fix="leave strict out to get zeros",
-            where=user_frame(),
-        )
-
-
-def _vector(v: Any, like: Sequence[Tensor], value: Any, what: str) -> tuple[Tensor, ...]:
+def _vector(v: Any, like: Sequence[Tensor], value: Any, whose: str) -> tuple[Tensor, ...]:
     """The vector of a product, one tensor per tensor of ``like``; 1 where that is one element and none was given."""
+    several = isinstance(value, (tuple, list))
     if v is None:
         if len(like) != 1 or like[0].numel() != 1:
             raise TapeError(
-                f"The vector v can only be None if the user-provided function {what} a single Tensor with a single element.",
-                fix="give v in the shape of the result",
+                f"The vector v can only be None if {whose} a single Tensor with a single element.",
+                fix=f"give v with the shapes {[list(x.shape) for x in like]}",
                 where=user_frame(),
             )
         return (Tensor._wrap(np.ones(like[0].shape, like[0].dtype)),)
-    found = _tuple(v, "v")
-    if len(found) != len(like) or any(a.shape != b.shape for a, b in zip(found, like, strict=True)):
+    found = _tuple(v, "The vector v")
+    if len(found) != len(like):
         raise ShapeError(
-            f"v has invalid size: should be {[list(x.shape) for x in like]} but got {[list(x.shape) for x in found]}",
+            f"v is a tuple of invalid length: should be {len(like)} but got {len(found)}."
+            if several
+            else "The given v should contain a single Tensor.",
+            fix=f"give v with the shapes {[list(x.shape) for x in like]}",
             where=user_frame(),
         )
+    for k, (given, wanted) in enumerate(zip(found, like, strict=True)):
+        if given.shape != wanted.shape:
+            raise ShapeError(
+                f"{f'Entry {k} in ' if several else ''}v has invalid size: should be {wanted.shape} but got {given.shape}.",
+                fix=f"give v with the shapes {[list(x.shape) for x in like]}",
+                where=user_frame(),
+            )
     return found
+
+
+_RETURNED = "the user-provided function returns"
+_TAKEN = "the input to the user-provided function is"
 
 
 def vjp(
@@ -116,11 +162,13 @@ def vjp(
     (tensor([1., 4.]), tensor([ 2., 40.]))
     """
     with enable_grad():
-        given = _fresh(_tuple(inputs, "inputs"), create_graph)
+        given = _fresh(_inputs(inputs, "vjp"), create_graph)
         result = func(*given)
-        outputs = _tuple(result, "outputs")
-        start = _vector(v, outputs, result, "returns")
-        found = _grads(outputs, given, start, create_graph, strict)
+        outputs = _outputs(result, "vjp", strict)
+        start = _vector(v, outputs, result, _RETURNED)
+        found = _grads(outputs, given, start, create_graph, _UNUSED if strict else "")
+        if strict and create_graph:
+            _require(found, _CONSTANT_RESULT)
     return _released(result, create_graph), _like(inputs, found)
 
 
@@ -137,14 +185,16 @@ def jvp(
     (tensor([1., 4.]), tensor([ 2., 40.]))
     """
     with enable_grad():
-        given = _fresh(_tuple(inputs, "inputs"), create_graph)
-        tangent = _vector(v, given, inputs, "takes")
+        given = _fresh(_inputs(inputs, "jvp"), create_graph)
+        tangent = _vector(v, given, inputs, _TAKEN)
         result = func(*given)
-        outputs = _tuple(result, "outputs")
+        outputs = _outputs(result, "jvp", strict)
         # the cotangents are variables: what the backward computes is linear in them, and its transpose is wanted
         dummies = tuple(_zeros(y).requires_grad_() for y in outputs)
-        pulled = _grads(outputs, given, dummies, True, strict)
+        pulled = _grads(outputs, given, dummies, True, _UNUSED if strict else "")
         found = _grads(pulled, dummies, tangent, create_graph)
+        if strict and create_graph:
+            _require(found, _CONSTANT_RESULT)
     return _released(result, create_graph), _like(result, found)
 
 
@@ -171,13 +221,22 @@ def jacobian(
             [0., 4.]])
     """
     if strategy not in ("reverse-mode", "forward-mode"):
-        raise ValueError(f'Expected strategy to be either "reverse-mode" or "forward-mode", got {strategy!r}')
+        raise ValueError(f'Expected strategy to be either "forward-mode" or "reverse-mode", got {strategy!r}')
     if strategy == "forward-mode" and create_graph:
-        raise NotImplementedError('jacobian with create_graph=True: use strategy="reverse-mode"')
+        raise NotImplementedError(
+            'torch.autograd.functional.jacobian: `create_graph=True` and `strategy="forward-mode"` are not supported together '
+            '(yet). Please either set `create_graph=False` or `strategy="reverse-mode"`.'
+        )
+    if strict and vectorize:
+        raise TapeError(
+            "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported together.",
+            fix="set strict=False or vectorize=False",
+            where=user_frame(),
+        )
     with enable_grad():
-        given = _fresh(_tuple(inputs, "inputs"), create_graph)
+        given = _fresh(_inputs(inputs, "jacobian"), create_graph)
         result = func(*given)
-        outputs = _tuple(result, "outputs")
+        outputs = _outputs(result, "jacobian", strict)
         rows = (_columns if strategy == "forward-mode" else _rows)(outputs, given, create_graph, strict)
     blocks = [_like(inputs, row) for row in rows]
     return tuple(blocks) if isinstance(result, (tuple, list)) else blocks[0]
@@ -186,8 +245,12 @@ def jacobian(
 def _rows(outputs: Sequence[Tensor], given: Sequence[Tensor], create_graph: bool, strict: bool) -> list[list[Tensor]]:
     """Per output and input the block of the Jacobian, row by row."""
     found = []
-    for y in outputs:
-        rows = [_grads([y], given, [unit], create_graph, strict) for unit in _units(y)]
+    for j, y in enumerate(outputs):
+        unused = f"Output {j} of the user-provided function is independent of input {{}}. This is not allowed in strict mode."
+        rows = [_grads([y], given, [unit], create_graph, unused if strict else "") for unit in _units(y)]
+        if strict and create_graph:
+            for row in rows:
+                _require(row, _CONSTANT_RESULT)
         found.append([_stacked([row[k] for row in rows], (*y.shape, *x.shape), x) for k, x in enumerate(given)])
     return found
 
@@ -195,7 +258,7 @@ def _rows(outputs: Sequence[Tensor], given: Sequence[Tensor], create_graph: bool
 def _columns(outputs: Sequence[Tensor], given: Sequence[Tensor], create_graph: bool, strict: bool) -> list[list[Tensor]]:
     """The same, column by column."""
     dummies = tuple(_zeros(y).requires_grad_() for y in outputs)
-    pulled = _grads(outputs, given, dummies, True, strict)
+    pulled = _grads(outputs, given, dummies, True, _UNUSED if strict else "")
     found: list[list[Tensor]] = [[] for _ in outputs]
     for x, g in zip(given, pulled, strict=True):
         columns = [_grads([g], dummies, [unit], create_graph) for unit in _units(x)]
@@ -235,25 +298,33 @@ def hessian(
             [ 0., 12.]])
     """
     several = isinstance(inputs, (tuple, list))
+    _inputs(inputs, "hessian")
 
     def gradient(*given: Tensor) -> Any:
-        y = _scalar(func(*given))
         # leaves that stay their own: a block of zeros where the gradient does not depend on them
-        found = _grads([y], given, [Tensor._wrap(np.ones(y.shape, y.dtype))], True, strict)
+        _, found = _gradient(func, given, "hessian", strict)
         return tuple(found) if several else found[0]
 
     return jacobian(gradient, inputs, create_graph, strict, vectorize, outer_jacobian_strategy)
 
 
-def _scalar(result: Any) -> Tensor:
-    (y,) = _tuple(result, "outputs")[:1]
-    if isinstance(result, (tuple, list)) or y.numel() != 1:
+def _gradient(func: Callable[..., Any], given: Sequence[Tensor], function: str, strict: bool) -> tuple[Tensor, list[Tensor]]:
+    """The result of a function, which has to be one element, and its recorded gradient."""
+    result = func(*given)
+    outputs = _outputs(result, function, strict)
+    if isinstance(result, (tuple, list)):
+        raise TapeError(f"The function given to {function} should return a single Tensor", fix="return one", where=user_frame())
+    (y,) = outputs
+    if y.numel() != 1:
         raise TapeError(
-            "The Tensor returned by the function given to hessian should contain a single element",
+            f"The Tensor returned by the function given to {function} should contain a single element, not {y.numel()}",
             fix="reduce it: y.sum()",
             where=user_frame(),
         )
-    return y
+    found = _grads([y], given, [Tensor._wrap(np.ones(y.shape, y.dtype))], True, _UNUSED if strict else "")
+    if strict:
+        _require(found, _CONSTANT_JACOBIAN)
+    return y, found
 
 
 def hvp(
@@ -268,13 +339,7 @@ def hvp(
     >>> hvp(lambda x: (x * x * x).sum(), tensor([1.0, 2.0]), tensor([1.0, 10.0]))
     (tensor(9.), tensor([  6., 120.]))
     """
-    with enable_grad():
-        given = _fresh(_tuple(inputs, "inputs"), create_graph)
-        vector = _vector(v, given, inputs, "takes")
-        y = _scalar(func(*given))
-        gradient = _grads([y], given, [Tensor._wrap(np.ones(y.shape, y.dtype))], True, strict)
-        found = _grads(gradient, given, vector, create_graph)
-    return _released(y, create_graph), _like(inputs, found)
+    return _hessian_product(func, inputs, v, create_graph, strict, "hvp")
 
 
 def vhp(
@@ -286,7 +351,18 @@ def vhp(
     >>> vhp(lambda x: (x * x).sum(), tensor([1.0, 2.0]), tensor([1.0, 0.0]))[1]
     tensor([2., 0.])
     """
-    return hvp(func, inputs, v, create_graph, strict)
+    return _hessian_product(func, inputs, v, create_graph, strict, "vhp")
+
+
+def _hessian_product(
+    func: Callable[..., Any], inputs: Tensors, v: Any, create_graph: bool, strict: bool, function: str
+) -> tuple[Any, Any]:
+    with enable_grad():
+        given = _fresh(_inputs(inputs, function), create_graph)
+        vector = _vector(v, given, inputs, _TAKEN)
+        y, gradient = _gradient(func, given, function, strict)
+        found = _grads(gradient, given, vector, create_graph, _UNUSED_BY_JACOBIAN if strict else "")
+    return _released(y, create_graph), _like(inputs, found)
 
 
 def _released(result: Any, create_graph: bool) -> Any:
