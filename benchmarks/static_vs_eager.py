@@ -31,9 +31,10 @@ from rich.console import Console
 from rich.table import Table
 
 import tracegrad as tg
+from benchmarks.agreement import TOLERANCE, Result, disagreement, fits_differences, most_followed
 from benchmarks.timing import QUICK, Effort, Timing, interleave, machine, usable_cores
 from benchmarks.workloads import WORKLOADS, Workload
-from tracegrad.core.tree import TreeDef, flatten, tree_map
+from tracegrad.core.tree import flatten, tree_map
 
 try:
     import torch
@@ -47,13 +48,6 @@ except ImportError:
 
 SCHEMA = 1
 EAGER, STATIC, NUMPY, PYTORCH = "eager", "static", "numpy", "pytorch"
-TOLERANCE = {"float64": 1e-9, "float32": 2e-4}
-# Central differences carry the rounding of the loss over the step, so they are a coarse check: of a sign, of a factor.
-DIFFERENCE_TOLERANCE = 1e-4
-# The longer step rounds less, the shorter one crosses fewer kinks of relu and max; a true gradient fits one of them.
-STEPS = (1e-6, 1e-8)
-
-Result = tuple[Any, list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,56 +159,10 @@ def contenders(
 # -- agreement --------------------------------------------------------------------------------------------------------
 
 
-def disagreement(result: Result, reference: Result, dtype: Any) -> float:
-    """The greatest relative error over the value and the gradient leaves; infinite where a shape or dtype is wrong.
-
-    The error of a leaf is its greatest absolute difference over its greatest absolute value.
-    """
-    (value, gradient), (right_value, right_gradient) = result, reference
-    if len(gradient) != len(right_gradient):
-        return float("inf")
-    worst = _relative(value, right_value)
-    for leaf, right in zip(gradient, right_gradient, strict=True):
-        if np.shape(leaf) != np.shape(right) or np.asarray(leaf).dtype != dtype:
-            return float("inf")
-        worst = max(worst, _relative(leaf, right))
-    return worst
-
-
-def _relative(got: Any, right: Any) -> float:
-    got, right = np.asarray(got, np.float64), np.asarray(right, np.float64)
-    if got.shape != right.shape or not np.all(np.isfinite(got)):
-        return float("inf")
-    scale = float(np.max(np.abs(right), initial=0.0))
-    return float(np.max(np.abs(got - right), initial=0.0)) / (scale or 1.0)
-
-
 def passes_differences(workload: Workload, params: Any, data: tuple[Any, ...], result: Result, draw: Any) -> bool:
     """Whether a value and gradient fit the plain loss: central differences along a random direction of each leaf."""
-    value, gradient = result
     leaves, tree = flatten(params)
-    if len(gradient) != len(leaves) or _relative(value, workload.loss(params, *data)) > DIFFERENCE_TOLERANCE:
-        return False
-    for k, slope in enumerate(gradient):
-        if np.shape(slope) != np.shape(leaves[k]):
-            return False
-        direction = draw.normal(size=np.shape(slope))
-        scale = np.linalg.norm(slope) + 1e-4 * abs(float(value))
-        missed = [
-            abs(_difference(workload, tree, leaves, k, step * direction, data) / step - np.sum(slope * direction))
-            for step in STEPS
-        ]
-        if not any(miss <= DIFFERENCE_TOLERANCE * scale for miss in missed):
-            return False
-    return True
-
-
-def _difference(workload: Workload, tree: TreeDef, leaves: list[Any], k: int, step: Any, data: tuple[Any, ...]) -> float:
-    """Half of what the loss gains from a step back to a step ahead in leaf k."""
-    ahead, behind = (
-        workload.loss(tree.unflatten([*leaves[:k], leaves[k] + way * step, *leaves[k + 1 :]]), *data) for way in (1.0, -1.0)
-    )
-    return float(ahead - behind) / 2.0
+    return fits_differences(lambda moved: workload.loss(tree.unflatten(moved), *data), leaves, result, draw)
 
 
 def _cast(tree: Any, dtype: Any) -> Any:
@@ -278,11 +226,7 @@ def _reference(workload: Workload, params: Any, data: tuple[Any, ...], results: 
     """
     draws = np.random.default_rng(1)
     confirmed = [r for r in results.values() if passes_differences(workload, params, data, r, draws)]
-
-    def followers(reference: Result) -> int:
-        return sum(disagreement(r, reference, np.float64) <= TOLERANCE["float64"] for r in confirmed)
-
-    return max(confirmed, key=followers, default=None)
+    return next(iter(most_followed(confirmed, np.float64)), None)
 
 
 def run(workloads: Sequence[Workload], settings: Settings, done: Callable[[Row], None] = lambda row: None) -> list[Row]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import gc
 import importlib.metadata
+import math
 import os
 import platform
 import statistics
@@ -15,7 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("tracegrad", "numpy", "scipy", "numba", "llvmlite", "networkx", "tbb", "torch")
+PACKAGES = (
+    "tracegrad",
+    "numpy",
+    "scipy",
+    "numba",
+    "llvmlite",
+    "networkx",
+    "tbb",
+    "torch",
+    "jax",
+    "jaxlib",
+    "autograd",
+    "pytensor",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +42,13 @@ class Effort:
     rounds: how often each contender gets a turn.
     turn: the least seconds of a turn; fast contenders are called many times in one.
     pause: seconds of sleep before a turn, so that the previous contender's worker threads stop spinning for work.
+    share: about how many seconds a contender may take in all; a slow one then sits out rounds, all but three at most.
     """
 
     rounds: int = 25
     turn: float = 0.005
     pause: float = 0.01
+    share: float = float("inf")
 
 
 QUICK = Effort(rounds=3, turn=0.0, pause=0.0)
@@ -55,29 +72,53 @@ def interleave(contenders: Mapping[str, Callable[[], Any]], effort: Effort) -> d
     Every contender must have been called before, so that nothing compiles here. A turn begins with one call that does
     not count: it brings the contender's data and code back into the caches.
     """
-    with _no_collections():
-        calls = {name: _calls_per_turn(call, effort.turn) for name, call in contenders.items()}
+    return take_turns({name: functools.partial(_turn, call) for name, call in contenders.items()}, effort)
+
+
+Turn = Callable[[int, bool], float]
+"""``turn(calls, warm)``: the seconds of so many calls, after one that does not count if ``warm``."""
+
+
+def take_turns(contenders: Mapping[str, Turn], effort: Effort) -> dict[str, Timing]:
+    """The same for contenders that time their own calls, in other processes perhaps."""
+    with no_collections():
+        calls = {name: _calls_per_turn(turn, effort.turn) for name, turn in contenders.items()}
+        strides = {name: _stride(turn, calls[name], effort) for name, turn in contenders.items()}
         turns: dict[str, list[float]] = {name: [] for name in contenders}
         names = list(contenders)
         for k in range(effort.rounds):
             shift = k % len(names)
             for name in names[shift:] + names[:shift]:
-                time.sleep(effort.pause)
-                contenders[name]()
-                turns[name].append(_seconds(contenders[name], calls[name]) / calls[name] * 1e6)
+                if k % strides[name] == 0:
+                    time.sleep(effort.pause)
+                    turns[name].append(contenders[name](calls[name], True) / calls[name] * 1e6)
             gc.collect()  # between rounds, never inside a turn
     return {name: _summary(values, calls[name]) for name, values in turns.items()}
 
 
-def _calls_per_turn(call: Callable[[], Any], turn: float) -> int:
+def _turn(call: Callable[[], Any], calls: int, warm: bool) -> float:
+    if warm:
+        call()
+    return seconds_of(call, calls)
+
+
+def _calls_per_turn(turn: Turn, least: float) -> int:
     """How many calls fill a turn, found by doubling."""
     calls = 1
-    while (taken := _seconds(call, calls)) < turn:
-        calls = max(2 * calls, min(int(1.2 * calls * turn / max(taken, 1e-9)), 100 * calls))
+    while (taken := turn(calls, False)) < least:
+        calls = max(2 * calls, min(int(1.2 * calls * least / max(taken, 1e-9)), 100 * calls))
     return calls
 
 
-def _seconds(call: Callable[[], Any], calls: int) -> float:
+def _stride(turn: Turn, calls: int, effort: Effort) -> int:
+    """Every how many rounds a slow contender takes part, so that it needs no more than its share of time."""
+    if effort.share == float("inf") or calls > 1:
+        return 1
+    return min(max(1, math.ceil(2 * turn(1, False) * effort.rounds / effort.share)), max(effort.rounds // 3, 1))
+
+
+def seconds_of(call: Callable[[], Any], calls: int) -> float:
+    """The seconds of so many calls."""
     repeat = range(calls)
     began = time.perf_counter()
     for _ in repeat:
@@ -91,7 +132,7 @@ def _summary(values: list[float], calls: int) -> Timing:
 
 
 @contextmanager
-def _no_collections() -> Iterator[None]:
+def no_collections() -> Iterator[None]:
     """No garbage collection inside: it would strike whichever contender happens to allocate at the wrong moment."""
     enabled = gc.isenabled()
     gc.collect()
@@ -117,7 +158,7 @@ def machine(threads: int) -> dict[str, Any]:
         "threads": threads,
         "system": platform.system(),
         "python": platform.python_version(),
-        "versions": {name: version for name in PACKAGES if (version := _version(name)) is not None},
+        "versions": {name: version for name in PACKAGES if (version := version_of(name)) is not None},
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
 
@@ -132,7 +173,8 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """An installed package's version."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
