@@ -15,7 +15,7 @@ from tracegrad.eager.device import device
 from tracegrad.eager.ranges import arange
 from tracegrad.eager.serialization import load, save
 from tracegrad.eager.size import Size
-from tracegrad.eager.tensor import Tensor
+from tracegrad.eager.tensor import Tensor, tensor
 from tracegrad.errors import DeviceError, DtypeError, FileFormatError, TreeError
 
 
@@ -118,7 +118,7 @@ def test_dtypes_and_shapes(dtype, shape):
 
 
 def test_special_values_keep_their_bits():
-    x = Tensor(np.array([np.nan, -np.nan, np.inf, -0.0, 5e-324]))
+    x = tensor(np.array([np.nan, -np.nan, np.inf, -0.0, 5e-324]))
     assert same(through_file(x), x)
 
 

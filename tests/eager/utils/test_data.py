@@ -8,7 +8,7 @@ import pytest
 
 from tracegrad.eager import optim
 from tracegrad.eager.generators import Generator, manual_seed
-from tracegrad.eager.tensor import Tensor, tensor
+from tracegrad.eager.tensor import tensor
 from tracegrad.eager.utils import data
 from tracegrad.errors import ShapeError
 
@@ -89,7 +89,7 @@ BATCHES = {
 @pytest.mark.parametrize("name", BATCHES)
 def test_collate_as_pytorch_does(name):
     torch = pytest.importorskip("torch")
-    mine = data.default_collate(BATCHES[name](Tensor))
+    mine = data.default_collate(BATCHES[name](tensor))
     theirs = torch.utils.data.default_collate(BATCHES[name](torch.tensor))
     assert plain(mine) == plain(theirs)
 
@@ -97,7 +97,7 @@ def test_collate_as_pytorch_does(name):
 @pytest.mark.parametrize("name", BATCHES)
 def test_convert_as_pytorch_does(name):
     torch = pytest.importorskip("torch")
-    mine = data.default_convert(BATCHES[name](Tensor))
+    mine = data.default_convert(BATCHES[name](tensor))
     theirs = torch.utils.data.default_convert(BATCHES[name](torch.tensor))
     assert plain(mine) == plain(theirs)
 
