@@ -138,7 +138,7 @@ TWO = {
 }
 
 ABSOLUTE = {"i0e", "i1e", "sigmoid", "tanh"}
-"""Their rules take a difference with the result, 1 - out² say: right to a rounding of the result where they are flat."""
+"""Their rules take a difference with the result, 1 - out² say: right to roundings of the result where they are flat."""
 
 
 def misses(op, position, points, slope, absolute=False):
@@ -160,7 +160,7 @@ def misses(op, position, points, slope, absolute=False):
                 abs(slope(*(x * (1 + step) if i == k else x for i, x in enumerate(exact))) / right - 1) / step
                 for k in range(len(exact))
             )
-            allowed = EPS if absolute else 8 * EPS * (1 + condition) * abs(right)
+            allowed = 4 * EPS if absolute else 8 * EPS * (1 + condition) * abs(right)
             if not (math.isfinite(factor) and abs(mp.mpf(factor) - right) <= allowed):
                 found.append((point, factor, float(right)))
     return found
