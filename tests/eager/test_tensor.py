@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tracegrad.eager import Tensor, tensor
+from tracegrad.eager import LongTensor, Tensor, tensor
 from tracegrad.errors import DtypeError, TapeError
 
 REPRS = [
@@ -206,3 +206,24 @@ def test_unsupported_dtypes():
         tensor(np.ones(2, np.float16))
     with pytest.raises(DtypeError, match="not supported"):
         tensor("text")
+
+
+def test_the_class_called_as_a_constructor_takes_sizes_or_data_as_pytorch_does():
+    assert tuple(Tensor(2, 3).shape) == tuple(Tensor(tensor([[0.0] * 3] * 2).size()).shape) == (2, 3)
+    assert tuple(Tensor(5).shape) == (5,)
+    assert tuple(Tensor().shape) == (0,)
+    for data in ([1, 2], [True, False], np.array([1.0, 2.0]), (1, 2), [tensor(1), tensor(2.0)]):
+        assert Tensor(data).dtype == np.float32
+    assert Tensor(tensor([1, 2])).dtype == np.int64
+    with pytest.raises(TypeError, match="takes sizes, or one sequence of numbers"):
+        Tensor([1.0], [2.0])
+    with pytest.raises(TypeError, match="takes sizes or one sequence of numbers"):
+        LongTensor([1], [2])
+
+
+def test_numbers_in_texts():
+    number = tensor(3.14159, requires_grad=True)
+    assert f"{number:.2f} {tensor(3)} {tensor(3):3d}" == "3.14 3   3"
+    assert f"{tensor([1, 2])}" == "tensor([1, 2])"
+    with pytest.raises(TypeError, match="unsupported format string"):
+        f"{tensor([1, 2]):.2f}"
