@@ -40,7 +40,8 @@ class Show:
         try:
             result = function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is written down
-            fits = isinstance(error, kind) and phrase in str(error)
+            # the message alone: the line that it names may hold the phrase
+            fits = isinstance(error, kind) and phrase in str(getattr(error, "message", error))
             self.lines.append(f"{kind.__name__}: {phrase}".rstrip(": ") if fits else f"{type(error).__mro__[:-3]} {error}")
         else:
             self.lines.append(f"not refused: {text(result)}")

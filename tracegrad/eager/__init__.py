@@ -22,6 +22,7 @@ from tracegrad.eager import (
     typed,
     utils,
 )
+from tracegrad.eager.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from tracegrad.eager.device import (
     backends,
     channels_last,
@@ -62,6 +63,8 @@ __all__ = [
     "get_default_device",
     "get_printoptions",
     "inference_mode",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "linalg",

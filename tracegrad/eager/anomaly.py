@@ -31,6 +31,15 @@ def is_anomaly_enabled() -> bool:
     return detecting()
 
 
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether NaN in a backward is an anomaly, while anomaly mode is on.
+
+    >>> is_anomaly_check_nan_enabled()
+    True
+    """
+    return _mode.get()[1]
+
+
 class set_detect_anomaly:  # noqa: N801 - PyTorch's name
     """Turn anomaly mode on or off at once; as a context manager it is undone at the end.
 
@@ -75,7 +84,7 @@ def check_cotangents(node: Node, parts: Sequence[Any]) -> None:
         values = getattr(part, "_array", part)
         if values.dtype.kind in "fc" and np.isnan(values).any():
             raise TapeError(
-                f"Function '{node.name()}' returned nan values in its {k}th output",
+                f"Function '{node.name()}' returned nan values in its {k}th output.",
                 fix="look at the forward operation on this line: its derivative does not exist at these values",
                 where=node.where,
             )

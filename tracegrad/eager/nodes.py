@@ -339,6 +339,7 @@ def freed(node: Node) -> TapeError:
     """The error of a second backward through a node."""
     return TapeError(
         "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
-        f"been freed): the values that {node.name()} kept were freed by the first backward",
-        fix="specify retain_graph=True at the first backward, or compute the result again",
+        f"been freed): the values that {node.name()} kept were freed by the first backward. Specify retain_graph=True if you "
+        "need to backward through the graph a second time",
+        fix="y.backward(retain_graph=True) at the first backward, or compute the result again",
     )

@@ -1,6 +1,6 @@
 """Gradients of the dynamic graph under the names of ``torch.autograd``."""
 
-from tracegrad.eager.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
+from tracegrad.eager.anomaly import detect_anomaly, set_detect_anomaly
 from tracegrad.eager.autograd import function, functional
 from tracegrad.eager.autograd.function import Function
 from tracegrad.eager.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
@@ -20,7 +20,6 @@ __all__ = [
     "gradcheck",
     "gradgradcheck",
     "inference_mode",
-    "is_anomaly_enabled",
     "no_grad",
     "set_detect_anomaly",
     "set_grad_enabled",

@@ -6,6 +6,7 @@ meets and float32 does not.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,8 +43,10 @@ def gradcheck(
     inputs: tensors, of which those that require grad are checked, and anything else; float64 for the tolerances given.
     eps: the step of the differences.
     atol, rtol: |analytical - numerical| <= atol + rtol · |numerical|.
-    raise_exception: raise GradcheckError instead of returning False.
+    raise_exception: raise GradcheckError for a wrong gradient instead of returning False.
     nondet_tol: how much two backwards of the same values may differ.
+
+    Raises ValueError where no input requires grad, and warns of inputs of less than double precision.
 
     >>> from tracegrad.eager import tensor, float64
     >>> gradcheck(lambda x: x.sin(), (tensor([0.5, 1.0], dtype=float64, requires_grad=True),))
@@ -51,12 +54,8 @@ def gradcheck(
     """
     given: list[Any] = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
     places = [k for k, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
+    _check_inputs(given, places)
     try:
-        if not places:
-            raise GradcheckError(
-                "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True.",
-                where=user_frame(),
-            )
         with enable_grad():
             outputs = _outputs(func(*given))
         for j, y in enumerate(outputs):
@@ -66,12 +65,17 @@ def gradcheck(
             again = _analytical(y, [given[k] for k in places])
             for k, a, b in zip(places, analytical, again, strict=True):
                 if np.abs(a - b).max(initial=0.0) > nondet_tol:
-                    raise GradcheckError(f"Backward is not reentrant: output {j} with respect to input {k}", where=user_frame())
+                    raise GradcheckError(
+                        "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times "
+                        f"gives different values, for output {j} with respect to input {k}",
+                        fix="let the backward depend on nothing else, or allow the difference by nondet_tol",
+                        where=user_frame(),
+                    )
                 numerical = _numerical(func, given, k, j, eps)
                 if not np.allclose(a, numerical, rtol, atol, equal_nan=False):
                     raise GradcheckError(
-                        f"Jacobian mismatch for output {j} with respect to input {k},\nnumerical:\n{numerical}\n"
-                        f"analytical:\n{a}\n",
+                        f"Jacobian mismatch for output {j} with respect to input {k},\n"
+                        f"numerical:{Tensor._wrap(numerical.T)}\nanalytical:{Tensor._wrap(a.T)}\n",
                         fix=_advice(given[k]),
                         where=user_frame(),
                     )
@@ -80,6 +84,21 @@ def gradcheck(
             raise
         return False
     return True
+
+
+def _check_inputs(given: Sequence[Any], places: Sequence[int]) -> None:
+    if not places:
+        raise ValueError(
+            "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
+        )
+    for k in places:
+        if given[k].dtype not in (np.float64, np.complex128):
+            warnings.warn(
+                f"Input #{k} requires gradient and is not a double precision floating point or complex. This check will likely "
+                "fail if all the inputs are not of double precision floating point or complex. ",
+                UserWarning,
+                stacklevel=3,
+            )
 
 
 def gradgradcheck(
