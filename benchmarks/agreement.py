@@ -53,8 +53,8 @@ def fits_differences(loss: Callable[[list[Any]], Any], leaves: Sequence[Any], re
             return False
         direction = draw.normal(size=np.shape(slope))
         scale = np.linalg.norm(slope) + 1e-4 * abs(float(value))
-        missed = [abs(_difference(loss, leaves, k, step * direction) / step - np.sum(slope * direction)) for step in STEPS]
-        if not any(miss <= DIFFERENCE_TOLERANCE * scale for miss in missed):
+        misses = (abs(_difference(loss, leaves, k, step * direction) / step - np.sum(slope * direction)) for step in STEPS)
+        if not any(miss <= DIFFERENCE_TOLERANCE * scale for miss in misses):
             return False
     return True
 

@@ -89,17 +89,40 @@ def measure(program: Program, contenders: Sequence[str], field: Field, limits: L
         outcome = row.outcomes[name]
         outcome.error = float("inf") if reference is None else disagreement(result, reference, np.dtype(program.dtype))
         outcome.agrees = outcome.error <= TOLERANCE[program.dtype]
-    agreeing = [name for name in results if row.outcomes[name].agrees]
-    turns = {name: functools.partial(_turn, field, name, program.name, settings.limit) for name in agreeing}
-    for name, timing in take_turns(turns, settings.effort).items():
-        row.outcomes[name].microseconds = timing
+    _time(row, field, settings)
     for name in results:
         field.ask(name, settings.limit, "drop", program.name)
     return row
 
 
+def _time(row: Row, field: Field, settings: Settings) -> None:
+    """Give the contenders that agree their turns; one whose process dies meanwhile is left out and the rest begin anew."""
+    program = row.program.name
+    while agreeing := [name for name, outcome in row.outcomes.items() if outcome.agrees and outcome.failure is None]:
+        turns = {name: functools.partial(_turn, field, name, program, settings.limit) for name in agreeing}
+        try:
+            times = take_turns(turns, settings.effort)
+        except FailedTurnError as failed:
+            row.outcomes[failed.contender].failure = str(failed)
+            continue
+        for name, timing in times.items():
+            row.outcomes[name].microseconds = timing
+        return
+
+
+class FailedTurnError(Exception):
+    """A contender gave a result once, and not again."""
+
+    def __init__(self, contender: str, why: str) -> None:
+        super().__init__(why)
+        self.contender = contender
+
+
 def _turn(field: Field, contender: str, program: str, limit: float, calls: int, warm: bool) -> float:
-    seconds: float = field.ask(contender, limit, "turn", program, calls, warm)
+    try:
+        seconds: float = field.ask(contender, limit, "turn", program, calls, warm)
+    except FailedError as why:
+        raise FailedTurnError(contender, str(why)) from None
     return seconds
 
 

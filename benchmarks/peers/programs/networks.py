@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-
 from benchmarks.peers.program import FUNCTION, Draw, Program
 
 # -- rows -------------------------------------------------------------------------------------------------------------
