@@ -184,7 +184,7 @@ floor_divide = elementwise(
     np.floor_divide,
     (FLAT, FLAT),
     named("floor_divide"),
-    torch=("floor_divide", ""),
+    torch=("floor_divide", "FloorDivideBackward0"),
     doc="⌊x / y⌋",
     samples=(*two(-9, 9, (0.5, 3), smooth=False), *two(-9, 9, (1, 4), kind="int", smooth=False)),
 )

@@ -266,9 +266,9 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     if rounding_mode not in ("floor", "trunc"):
         raise ValueError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
     if rounding_mode == "floor":
-        return floor_divide(input, other)
+        return labelled("DivBackward2", floor_divide(input, other))
     if not all(_whole(x) for x in (input, other)):
-        return trunc(_divide(input, other))
+        return labelled("DivBackward2", trunc(_divide(input, other)))
     quotient = floor_divide(input, other)
     # rounded down, it is one too small where the signs differ and something is left over
     rest = _subtract(input, multiply(quotient, other))
@@ -611,7 +611,7 @@ def round(input: Any, *, decimals: int = 0) -> Any:
     >>> round(tensor([0.5, 1.5, 2.4]))
     tensor([0., 2., 2.])
     """
-    return around(input, decimals)
+    return labelled("RoundBackward1", around(input, decimals)) if decimals else around(input)
 
 
 def signbit(input: Any) -> Any:
