@@ -21,7 +21,7 @@ from tracegrad.core.tree import flatten
 from tracegrad.eager import Tensor
 from tracegrad.eager.dtypes import default_dtype
 from tracegrad.eager.modes import recording
-from tracegrad.eager.traced import TracedTensor
+from tracegrad.eager.traced import tracing
 from tracegrad.errors import TapeError, TraceError, TracegradError
 from tracegrad.inspect.annotate import annotate_source
 from tracegrad.inspect.explain import explain_compilation
@@ -43,12 +43,11 @@ class Program:
 class Call:
     """A call of a function of Tensors taken apart: its leaves, what is around it, and the key of its program."""
 
-    __slots__ = ("args", "key", "kwargs", "leaves", "surroundings", "traced")
+    __slots__ = ("args", "key", "kwargs", "leaves", "surroundings")
 
     def __init__(self, roots: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.args, self.kwargs = args, kwargs
         self.leaves, tree = flatten((args, kwargs), root="arguments")
-        self.traced = any(isinstance(x, TracedTensor) for x in self.leaves)
         self.surroundings = Surroundings(*roots)
         # one tensor in two places is one input
         numbers: dict[int, int] = {}
@@ -106,10 +105,11 @@ class CompiledTensors:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program for these arguments, compiling it first where they, or the module's settings, are of a new kind."""
-        call = Call((self.target,), args, kwargs)
-        if call.traced:
+        if tracing.get() is not None:  # part of the program that is traced
             return self.target(*args, **kwargs)
-        program = self._program(call)
+        with self._lock:  # while another thread traces, traced values stand in the places of the tensors
+            call = Call((self.target,), args, kwargs)
+            program = self._program(call)
         trace, leaves = program.trace, call.leaves
         targets = [trace.target(place, leaves, call.surroundings) for place in trace.written]
         check_written(trace, targets, self._name)
@@ -125,23 +125,23 @@ class CompiledTensors:
         found = programs.get(call.key)
         if found is not None and found.trace.guard.fresh():
             return found
-        with self._lock:
-            began = time.perf_counter()
-            trace = trace_tensors(self.target, call.args, call.kwargs, call.surroundings, self._name)
-            self.stats.traces += 1
-            self.stats.spent("trace", time.perf_counter() - began)
-            made = Program(trace, TapedProgram(trace.graph, native=self.native, count=self.stats.count))
-            # what the trace itself has changed, a counter say, each call has to change
-            if Surroundings(self.target).key == call.surroundings.key:
-                programs[call.key] = made
-                if len(programs) > CAPACITY:
-                    programs.popitem(last=False)
+        began = time.perf_counter()
+        trace = trace_tensors(self.target, call.args, call.kwargs, call.surroundings, self._name)
+        self.stats.traces += 1
+        self.stats.spent("trace", time.perf_counter() - began)
+        made = Program(trace, TapedProgram(trace.graph, native=self.native, count=self.stats.count))
+        # what the trace itself has changed, a counter say, each call has to change
+        if Surroundings(self.target).key == call.surroundings.key:
+            programs[call.key] = made
+            if len(programs) > CAPACITY:
+                programs.popitem(last=False)
         return made
 
     # -- looking inside -----------------------------------------------------------------------------------------------
 
     def _looked_up(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TapedProgram:
-        return self._program(Call((self.target,), args, kwargs)).taped
+        with self._lock:
+            return self._program(Call((self.target,), args, kwargs)).taped
 
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
         """The graph of the forward program for these arguments, after rewriting."""
@@ -212,8 +212,8 @@ def compile(  # noqa: A001 - PyTorch's name
     draws them. Numbers, flags and strings that the code reads, ``training`` among them, are part of the key: a change traces
     again. New sizes trace again and reuse the kernels.
 
-    Calls raise TraceError where the code cannot become a static graph, e.g. where a condition depends on values. No other
-    thread may use the module while it is traced.
+    Calls raise TraceError where the code cannot become a static graph, e.g. where a condition depends on values. Threads may
+    share the compiled module; while it is traced, no other thread may use the module itself.
 
     >>> import tracegrad as tg
     >>> from tracegrad.eager import nn

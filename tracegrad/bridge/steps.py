@@ -19,7 +19,8 @@ from tracegrad.core.source import user_frame
 from tracegrad.eager import Tensor
 from tracegrad.eager.optim import Optimizer
 from tracegrad.eager.optim.formula import FormulaOptimizer, _plain
-from tracegrad.errors import ShapeError, TapeError, TracegradError
+from tracegrad.eager.traced import tracing
+from tracegrad.errors import ShapeError, TapeError, TraceError, TracegradError
 from tracegrad.inspect.annotate import annotate_source
 from tracegrad.inspect.explain import explain_compilation
 from tracegrad.inspect.text import Text
@@ -32,8 +33,10 @@ class CompiledStep:
     ``stats`` counts traces and compiles.
     """
 
-    def __init__(self, module: Any, loss_fn: Any, optimizer: FormulaOptimizer, native: bool) -> None:
+    def __init__(self, module: Any, loss_fn: Any, optimizer: FormulaOptimizer, max_norm: float | None, native: bool) -> None:
         self.module, self.loss_fn, self.optimizer, self.native = module, loss_fn, optimizer, native
+        self.max_norm = max_norm
+        """To what norm gradients are scaled down; it may be changed between steps."""
         self.stats = Stats()
         self._name = f"the step of {getattr(module, '__name__', type(module).__name__)}"
         self._forward: OrderedDict[Hashable, Forward] = OrderedDict()
@@ -74,17 +77,28 @@ class CompiledStep:
     # -- from a call to what it runs ----------------------------------------------------------------------------------
 
     def _taken_apart(self, args: tuple[Any, ...]) -> tuple[Call, Forward, Plan, list[float]]:
+        if tracing.get() is not None:
+            raise TraceError(
+                f"{self._name} is called inside of what is compiled, and it is a whole program by itself",
+                fix="call the step outside, or compile a function of module and loss",
+                where=user_frame(),
+            )
+        _check_hooks(self.optimizer)
         call = Call((self.module, self.loss_fn), args, {})
         forward = self._forward.get(call.key)
         if forward is None or not forward.trace.guard.fresh() or not self._current(forward):
             with self._lock:
                 forward = self._traced(call)
+        for t in forward.trained:
+            _check_parameter(t.parameter)
         plan, numbers = self._plan(forward)
         return call, forward, plan, numbers
 
     def _run(self, inputs: Any, *targets: Any) -> Any:
         result = self.module(*inputs) if isinstance(inputs, tuple) else self.module(inputs)
-        return result if self.loss_fn is None else self.loss_fn(result, *targets)
+        loss = result if self.loss_fn is None else self.loss_fn(result, *targets)
+        # as backward() does it, a tensor of one element passes for a scalar
+        return loss.reshape(()) if isinstance(loss, Tensor) and loss.shape and loss.numel() == 1 else loss
 
     def _current(self, forward: Forward) -> bool:
         """Whether the optimiser still has the parameters that were found, all with the wish for a gradient."""
@@ -131,8 +145,6 @@ class CompiledStep:
                 fix="give the optimizer the parameters of this module: SGD(module.parameters(), ...)",
                 where=user_frame(),
             )
-        for t in trained:
-            _check_parameter(t.parameter)
         forward = self._forward[call.key] = Forward(trace, trained, self._wishing())
         if len(self._forward) > CAPACITY:
             self._forward.popitem(last=False)
@@ -159,7 +171,8 @@ class CompiledStep:
                 kept = [(k, v) for k, v in group.items() if k not in ("params", "param_names")]
                 rules.append(Rule(used, shared, tuple([(k, marked(v, numbers, k == "lr")) for k, v in kept])))
             of.append(known[t.group, count])
-        return Plan(tuple(rules), tuple(of)), numbers
+        clip = None if self.max_norm is None else marked(float(self.max_norm), numbers, True)
+        return Plan(tuple(rules), tuple(of), clip), numbers
 
     def _count(self, p: Tensor, used: tuple[str | None, ...]) -> float:
         """The number of the step to come, as the eager optimiser counts it."""
@@ -234,11 +247,21 @@ class CompiledStep:
 
 
 def _check_parameter(p: Tensor) -> None:
-    state = p._own_state()
-    if state.pre_hooks or state.post_hooks or state.accumulated_hooks:
+    state = p._state
+    if state is not None and (state.pre_hooks or state.post_hooks or state.accumulated_hooks):
         raise TracegradError(
             f"a parameter of shape {tuple(p.shape)} has hooks, and in a compiled step there are no gradients to give them",
             fix="remove the hooks, or use tg.compile(module) with an eager optimizer.step()",
+            where=user_frame(),
+        )
+
+
+def _check_hooks(optimizer: Optimizer) -> None:
+    if len(list(optimizer._pre_hooks)) + len(list(optimizer._post_hooks)):
+        raise TracegradError(
+            f"compile_step: this {type(optimizer).__name__} has step hooks, and in a compiled step there are no gradients "
+            "for them to see",
+            fix="remove the hooks, or use tg.compile(module) with an eager step",
             where=user_frame(),
         )
 
@@ -256,12 +279,7 @@ def _check_optimizer(optimizer: Any) -> FormulaOptimizer:
             fix="use SGD, Adam, AdamW, RMSprop, Adagrad or another with a formula, or tg.compile(module) with an eager step",
             where=user_frame(),
         )
-    if len(list(optimizer._pre_hooks)) + len(list(optimizer._post_hooks)):
-        raise TracegradError(
-            f"compile_step: this {kind.__name__} has step hooks, and in a compiled step there are no gradients for them to see",
-            fix="remove the hooks, or use tg.compile(module) with an eager step",
-            where=user_frame(),
-        )
+    _check_hooks(optimizer)
     return optimizer
 
 
@@ -270,6 +288,7 @@ def compile_step(
     loss_fn: Callable[..., Any] | None,
     optimizer: FormulaOptimizer,
     *,
+    max_norm: float | None = None,
     compile: str = "now",  # noqa: A002 - as jit has it
 ) -> CompiledStep:
     """Make forward, backward and update one program: ``loss = step(x, y)`` for ``loss_fn(module(x), y)``.
@@ -279,6 +298,8 @@ def compile_step(
     module: the module, or a function of Tensors in PyTorch's style.
     loss_fn: gives a scalar from the module's result and the other arguments of the step; None if the module does.
     optimizer: SGD, Adam or another of ``tracegrad.eager.optim`` that is a formula.
+    max_norm: where it is given, gradients are clipped as ``nn.utils.clip_grad_norm_`` clips those of all trained
+        parameters; ``step.max_norm`` may be changed later.
     compile: ``"now"``, or ``"never"`` to run the graph on the interpreter.
 
     A call gives what an eager step from the same state gives: parameters, buffers and the optimiser's state are written in
@@ -302,4 +323,6 @@ def compile_step(
     for what, given in (("module", module), ("loss_fn", loss_fn)):
         if given is not None and not callable(given):
             raise TracegradError(f"compile_step: {what} is a {type(given).__name__}, no function", fix="pass a function")
-    return CompiledStep(module, loss_fn, _check_optimizer(optimizer), native)
+    if max_norm is not None and not max_norm >= 0:
+        raise TracegradError(f"compile_step: max_norm={max_norm!r} is no norm", fix="give a positive number, or None")
+    return CompiledStep(module, loss_fn, _check_optimizer(optimizer), max_norm, native)

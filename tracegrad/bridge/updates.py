@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,9 @@ from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph
 from tracegrad.eager import Tensor
 from tracegrad.eager.dtypes import default_dtype
-from tracegrad.ops.maps import cast
+from tracegrad.ops.maps import add, cast, divide, minimum, multiply, sqrt
 from tracegrad.ops.pullback import carries_gradient
+from tracegrad.ops.reductions import sum as sum_of
 from tracegrad.ops.sources import input as input_op
 from tracegrad.optim.formula import Formula
 from tracegrad.symbolic import Recorder, Sym
@@ -66,6 +68,8 @@ class Plan:
 
     rules: tuple[Rule, ...]
     of: tuple[int, ...]
+    clip: Number | None = None
+    """The largest norm of all gradients together."""
 
 
 def reached(graph: Graph, wrt: Sequence[int]) -> set[int]:
@@ -120,6 +124,8 @@ def joined(forward: Forward, plan: Plan, formula: Formula) -> Graph:
 
     for marker in sorted(_markers(plan), key=lambda m: m.position):
         numbers[marker.position] = new(Aval((), _SCALAR))
+    if plan.clip is not None:
+        gradients = _clipped(recorder, gradients, numbers[plan.clip.position])
     parameters: list[int] = []
     remembered: list[int] = []
     for node, g, old, number in zip(wrt, gradients, slots, plan.of, strict=True):
@@ -130,6 +136,14 @@ def joined(forward: Forward, plan: Plan, formula: Formula) -> Graph:
         parameters.append(_of_dtype(moved, p))
         remembered.extend(_of_dtype(x, y) for x, y in zip(kept, old, strict=True) if y is not None)
     return graph.freeze((*base.outputs, *parameters, *remembered), primal_outputs=len(base.outputs))
+
+
+def _clipped(recorder: Recorder, gradients: Sequence[int], largest: Sym) -> tuple[int, ...]:
+    """Gradients scaled down to a norm, as ``nn.utils.clip_grad_norm_`` does it."""
+    found = [Sym(recorder, g) for g in gradients]
+    total = sqrt(functools.reduce(add, [sum_of(multiply(g, g)) for g in found]))
+    share = minimum(divide(cast(largest, dtype=total.dtype), add(total, 1e-6)), 1.0)
+    return tuple([_of_dtype(multiply(g, share), g) for g in found])
 
 
 def _of_dtype(value: Any, like: Sym) -> int:
@@ -144,7 +158,7 @@ def _markers(value: Any) -> Iterator[Number]:
         for part in value:
             yield from _markers(part)
     elif isinstance(value, Plan):
-        yield from _markers(tuple([(rule.numbers, rule.options) for rule in value.rules]))
+        yield from _markers((value.clip, *[(rule.numbers, rule.options) for rule in value.rules]))
 
 
 def marked(value: Any, numbers: list[float], always: bool = False) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, Protocol, Self
+from typing import Any, NoReturn, Protocol, Self
 
 import numpy as np
 
@@ -74,6 +74,28 @@ class TracedTensor(Tensor):
             "requires_grad of a tensor that is traced",
             fix="the compiled function is differentiated as a whole: leave it out, or use x.detach()",
             where=user_frame(),
+        )
+
+    def backward(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused while tracing."""
+        self._no_tape("x.backward()", "call it on the result of tg.compile(f)(x); tg.compile_step has a backward of its own")
+
+    def retain_grad(self) -> NoReturn:
+        """Refused while tracing."""
+        self._no_tape("x.retain_grad()", "return the tensor as a result, and call it on that")
+
+    def register_hook(self, hook: Any) -> NoReturn:
+        """Refused while tracing."""
+        self._no_tape("x.register_hook(...)", "return the tensor as a result, and register the hook on that")
+
+    def _no_tape(self, what: str, fix: str) -> NoReturn:
+        recorder: Recorder = self._array.recorder
+        recorder.escape(
+            TraceError(
+                f"{what} inside of what is compiled: it is differentiated as a whole, and {self!r} has no gradient there",
+                fix=fix,
+                where=user_frame(),
+            )
         )
 
     def __getitem__(self, key: Any) -> Any:

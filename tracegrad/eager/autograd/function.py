@@ -17,7 +17,8 @@ from tracegrad.eager.engine import conjugated
 from tracegrad.eager.modes import no_grad, recording
 from tracegrad.eager.nodes import AccumulateGrad, Node, Version, freed, unchanged
 from tracegrad.eager.tensor import Tensor
-from tracegrad.errors import DtypeError, ShapeError, TapeError
+from tracegrad.eager.traced import TracedTensor
+from tracegrad.errors import DtypeError, ShapeError, TapeError, TraceError
 from tracegrad.ops.broadcasting import sum_to
 from tracegrad.ops.maps import cast
 
@@ -162,6 +163,12 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Run forward and record one node for it; returns what forward returns."""
+        if any(isinstance(x, TracedTensor) for x in args):
+            raise TraceError(
+                f"{cls.__name__}.apply inside of what is compiled: its backward is Python code, which a program cannot run",
+                fix="write it with tensor operations, or compile the parts before and behind it",
+                where=user_frame(),
+            )
         ctx = FunctionCtx()
         edges = [x._gradient_edge() if isinstance(x, Tensor) else None for x in args]
         slots = [x._slot if isinstance(x, Tensor) else 0 for x in args]

@@ -99,11 +99,11 @@ class _BatchNorm(_Normalisation):
     def forward(self, input: Any) -> Any:
         """The input (batch, num_features, …) with mean 0 and variance 1 per feature, scaled and moved."""
         self._check_input_dim(input)
-        factor = 0.0 if self.momentum is None else self.momentum
+        factor: Any = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked[...] = self.num_batches_tracked + 1
             if self.momentum is None:  # the mean of all batches
-                factor = 1.0 / float(self.num_batches_tracked)
+                factor = 1.0 / self.num_batches_tracked.double()
         use = not self.training or self.track_running_stats
         running_mean, running_var = (self.running_mean, self.running_var) if use else (None, None)
         own = self.training or (self.running_mean is None and self.running_var is None)
