@@ -56,14 +56,14 @@ class InPlace(ArrayMethods):
             )
         if requires_grad and self._inference and not inferring.get():
             raise TapeError(
-                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed",
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.",
                 fix="make a clone outside inference_mode() and set it there",
                 where=user_frame(),
             )
         if self._source is not None:
             if not requires_grad:
                 raise TapeError(
-                    "you can only change requires_grad flags of leaf variables",
+                    "you can only change requires_grad flags of leaf variables.",
                     fix="use x.detach() for a tensor without history",
                     where=user_frame(),
                 )
@@ -92,7 +92,7 @@ class InPlace(ArrayMethods):
         """Raise TapeError where a write would break a record."""
         if self._inference and not inferring.get():
             raise TapeError(
-                "Inplace update to inference tensor outside InferenceMode is not allowed",
+                "Inplace update to inference tensor outside InferenceMode is not allowed.",
                 fix="make a clone before you write to it: x = x.clone()",
                 where=user_frame(),
             )
@@ -100,7 +100,7 @@ class InPlace(ArrayMethods):
             return
         if self._source is None and self.requires_grad:
             raise TapeError(
-                "a leaf Variable that requires grad is being used in an in-place operation",
+                "a leaf Variable that requires grad is being used in an in-place operation.",
                 fix="write x = x + y, or update it inside with no_grad():",
                 where=user_frame(),
             )
@@ -110,13 +110,13 @@ class InPlace(ArrayMethods):
         base = view.base
         if base._source is None and base.requires_grad:
             raise TapeError(
-                "a view of a leaf Variable that requires grad is being used in an in-place operation",
+                "a view of a leaf Variable that requires grad is being used in an in-place operation.",
                 fix="write to a copy, x.clone(), or update the leaf inside with no_grad():",
                 where=user_frame(),
             )
         if not view.recorded and (base.requires_grad or getattr(value, "requires_grad", False)):
             raise TapeError(
-                "A view was created in no_grad mode and is being modified inplace with grad mode enabled",
+                "A view was created in no_grad mode and is being modified inplace with grad mode enabled.",
                 fix="make the view where the gradient is recorded, or write inside with no_grad():",
                 where=user_frame(),
             )
@@ -126,7 +126,7 @@ class InPlace(ArrayMethods):
         if not self._array.flags.writeable:
             raise TapeError(
                 f"{writer}: unsupported operation: more than one element of the written-to tensor refers to a single "
-                "memory location",
+                "memory location. Please clone() the tensor before performing the operation.",
                 fix="write to a copy: x = x.clone()",
                 where=user_frame(),
             )

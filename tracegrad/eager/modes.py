@@ -60,14 +60,22 @@ def _within(function: Callable[P, R], mode: Callable[[], Any]) -> Callable[P, R]
         def steps(*args: P.args, **kwargs: P.kwargs) -> Any:
             with mode():
                 generator = function(*args, **kwargs)
-            sent: Any = None
+            step, given = generator.send, None
             while True:
                 try:
                     with mode():
-                        item = generator.send(sent)
+                        item = step(given)
                 except StopIteration as end:
                     return end.value
-                sent = yield item
+                # what the caller does to this generator happens to the function's own, within the mode
+                try:
+                    step, given = generator.send, (yield item)
+                except GeneratorExit:
+                    with mode():
+                        generator.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - whatever was thrown in
+                    step, given = generator.throw, error
 
         return steps
 

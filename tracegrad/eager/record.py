@@ -67,7 +67,8 @@ def record(
 
 def _inference_saved() -> TapeError:
     return TapeError(
-        "Inference tensors cannot be saved for backward",
+        "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in computation "
+        "tracked by autograd.",
         fix="make a clone outside inference_mode(), x = x.clone(), and use it in its place",
     )
 

@@ -214,7 +214,7 @@ class Tensor(Conversions):
                 found = plan(op, tuple([s is not None for s in sources]), kept, params)
                 if found.active:
                     result._source = record(op, params, found, operands, kept, sources, slots, result)
-        elif inferring.get():
+        elif result._counter is None and inferring.get():  # a view is what its base is
             result._inference = True
         return result
 
@@ -245,7 +245,7 @@ class Tensor(Conversions):
                 if found.active:
                     slots = (self._slot,) if self._slot else None
                     result._source = record(op, params, found, (self,), (array,), (source,), slots, result)
-        elif inferring.get():
+        elif result._counter is None and inferring.get():  # a view is what its base is
             result._inference = True
         return result
 
@@ -500,7 +500,7 @@ class Tensor(Conversions):
         """
         if self.requires_grad and not force:
             raise TapeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead",
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.",
                 fix="x.detach().numpy()",
                 where=user_frame(),
             )
