@@ -10,6 +10,7 @@ import pytest
 import tracegrad.eager as tg
 from tracegrad.eager import nn
 from tracegrad.eager.composite import recorded_as
+from tracegrad.errors import ShapeError
 
 # layer, shapes of the inputs, the first elements of the result, of the sum of its squares the sum of the squared gradients
 # of the parameters, and the first elements of the gradient of the first input
@@ -391,7 +392,7 @@ class TestRunningStatistics:
         ),
         (
             lambda: nn.MultiheadAttention(4, 2)(*[tg.ones(3, 1, 5)] * 3),
-            AssertionError,
+            RuntimeError,
             "was expecting embedding dimension of 4, but got 5",
         ),
         (
@@ -424,7 +425,30 @@ class TestRunningStatistics:
 def test_errors(act, kind, text):
     with pytest.raises(kind) as error:
         act()
-    assert str(error.value) == text
+    first, *rest = str(error.value).split("\n")
+    assert first.startswith(text)
+    if isinstance(error.value, ShapeError):
+        # these say where, and what to write instead
+        assert "test_layers.py" in rest[0]
+        assert rest[1].startswith("  Instead: ")
+    else:
+        assert str(error.value) == text
+
+
+@pytest.mark.parametrize(
+    ("act", "tensor", "other"),
+    [
+        (lambda: nn.LSTM(2, 3)(tg.ones(4, 1, 5)), "input of shape [4, 1, 5]", "weight_ih_l0 of shape [12, 2]"),
+        (lambda: nn.GRU(2, 3, batch_first=True)(tg.ones(4, 1, 5)), "[4, 1, 5]", "give (batch, steps, 2)"),
+        (lambda: nn.GRUCell(2, 3)(tg.ones(4, 5)), "input of shape [4, 5]", "weight_ih of shape [9, 2]"),
+        (lambda: nn.MultiheadAttention(4, 2)(*[tg.ones(3, 1, 5)] * 3), "[3, 1, 5]", "give (steps, batch, 4)"),
+    ],
+)
+def test_errors_of_shapes_name_both_sides(act, tensor, other):
+    with pytest.raises(ShapeError) as error:
+        act()
+    assert tensor in str(error.value)
+    assert other in str(error.value)
 
 
 def test_warnings():

@@ -12,6 +12,7 @@ from tracegrad.eager.functions.reductions import mean
 from tracegrad.eager.functions.repeating import expand
 from tracegrad.eager.functions.shapes import reshape, squeeze, transpose, unsqueeze
 from tracegrad.eager.nn import functional, init
+from tracegrad.eager.nn.functional.common import refused
 from tracegrad.eager.nn.modules.linear import Linear
 from tracegrad.eager.nn.modules.making import new_parameter, new_tensor
 from tracegrad.eager.nn.modules.module import Module
@@ -170,28 +171,46 @@ class MultiheadAttention(Module):
         weights = functional.softmax(scores, dim=-1)
         return functional.dropout(weights, self.dropout, self.training) if self.dropout else weights
 
+    def _order(self) -> str:
+        """The shape of a batch of queries."""
+        return f"(batch, steps, {self.embed_dim})" if self.batch_first else f"(steps, batch, {self.embed_dim})"
+
     def _check(self, query: Any, key: Any, value: Any, padding: Any) -> None:
         rank = len(query.shape)
         if rank not in (2, 3):
-            raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {rank}-D query tensor")
+            raise refused(
+                f"query should be unbatched 2D or batched 3D tensor but received {rank}-D query tensor: "
+                f"its shape is {list(query.shape)}",
+                f"give {self._order()}",
+            )
         kind = "batched" if rank == 3 else "unbatched"
         if len(key.shape) != rank or len(value.shape) != rank:
-            raise AssertionError(
-                f"For {kind} (3-D) `query`, expected `key` and `value` to be {rank}-D but found {len(key.shape)}-D and "
-                f"{len(value.shape)}-D tensors respectively"
+            raise refused(
+                f"For {kind} ({rank}-D) `query`, expected `key` and `value` to be {rank}-D but found {len(key.shape)}-D and "
+                f"{len(value.shape)}-D tensors respectively",
+                "give all three a batch, or none",
             )
         if padding is not None and len(padding.shape) != rank - 1:
-            raise AssertionError(
+            raise refused(
                 f"For {kind} `query`, expected `key_padding_mask` to be `None` or {rank - 1}-D but found "
-                f"{len(padding.shape)}-D tensor instead"
+                f"{len(padding.shape)}-D tensor instead",
+                "give (batch, keys), or (keys,) without a batch; attn_mask is the one for pairs",
             )
         if query.shape[-1] != self.embed_dim:
-            raise AssertionError(f"was expecting embedding dimension of {self.embed_dim}, but got {query.shape[-1]}")
+            raise refused(
+                f"was expecting embedding dimension of {self.embed_dim}, but got {query.shape[-1]}: "
+                f"the query has shape {list(query.shape)}",
+                f"give {self._order()}",
+            )
         if self._qkv_same_embed_dim and key.shape != value.shape:
-            raise AssertionError(f"key shape {tuple(key.shape)} does not match value shape {tuple(value.shape)}")
+            raise refused(
+                f"key shape {tuple(key.shape)} does not match value shape {tuple(value.shape)}",
+                "give one value per key; kdim= and vdim= allow other numbers of features",
+            )
         if key.shape[:-1] != value.shape[:-1]:
-            raise AssertionError(
-                f"key's sequence and batch dims {tuple(key.shape[:-1])} do not match value's {tuple(value.shape[:-1])}"
+            raise refused(
+                f"key's sequence and batch dims {tuple(key.shape[:-1])} do not match value's {tuple(value.shape[:-1])}",
+                "give one value per key",
             )
 
     def _projected(self, query: Any, key: Any, value: Any) -> list[Any]:
@@ -244,7 +263,10 @@ class MultiheadAttention(Module):
             else:
                 raise RuntimeError(f"attn_mask's dimension {rank} is not supported")
             if shape != wanted:
-                raise RuntimeError(f"The shape of the {rank}D {name} is {shape}, but should be {wanted}.")
+                raise refused(
+                    f"The shape of the {rank}D {name} is {shape}, but should be {wanted}.",
+                    f"there are {steps} queries and {keys} keys in each of {batch} rows, and {self.num_heads} heads",
+                )
             mask = reshape(mask, view)
             if added:
                 mask = cat([mask, new_tensor((*view[:-1], added), dtype=mask.dtype)], -1)

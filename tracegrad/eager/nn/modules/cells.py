@@ -7,6 +7,7 @@ from typing import Any
 
 from tracegrad.eager.functions.shapes import squeeze, unsqueeze
 from tracegrad.eager.nn import functional, init
+from tracegrad.eager.nn.functional.common import refused
 from tracegrad.eager.nn.modules.making import new_parameter, new_tensor, settings
 from tracegrad.eager.nn.modules.module import Module
 from tracegrad.eager.nn.modules.steps import gru_step, lstm_step, plain_step
@@ -46,9 +47,17 @@ class _Cell(Module):
         name = type(self).__name__
         for what, value in (("input", x), *((f"hx[{k}]" if len(states) > 1 else "hidden", s) for k, s in enumerate(states))):
             if value is not None and len(value.shape) not in (1, 2):
-                raise ValueError(f"{name}: Expected {what} to be 1D or 2D, got {len(value.shape)}D instead")
+                raise refused(
+                    f"{name}: Expected {what} to be 1D or 2D, got {len(value.shape)}D instead: "
+                    f"its shape is {list(value.shape)}",
+                    "a cell takes one step: (batch, features) or (features,)",
+                )
         if x.shape[-1] != self.input_size:
-            raise RuntimeError(f"input has inconsistent input_size: got {x.shape[-1]} expected {self.input_size}")
+            raise refused(
+                f"input has inconsistent input_size: got {x.shape[-1]} expected {self.input_size}: {name} of an input of shape "
+                f"{list(x.shape)} and weight_ih of shape {list(self.weight_ih.shape)}",
+                f"give (batch, {self.input_size}) or ({self.input_size},)",
+            )
         batched = len(x.shape) == 2
         part = functional.linear(x if batched else unsqueeze(x, 0), self.weight_ih, self.bias_ih)
         found = []
@@ -58,12 +67,14 @@ class _Cell(Module):
                 continue
             state = state if len(state.shape) == 2 else unsqueeze(state, 0)
             if state.shape[0] != part.shape[0]:
-                raise RuntimeError(
-                    f"Input batch size {part.shape[0]} doesn't match hidden{k or ''} batch size {state.shape[0]}"
+                raise refused(
+                    f"Input batch size {part.shape[0]} doesn't match hidden{k or ''} batch size {state.shape[0]}",
+                    f"give a state of shape ({part.shape[0]}, {self.hidden_size})",
                 )
             if state.shape[1] != self.hidden_size:
-                raise RuntimeError(
-                    f"hidden{k or ''} has inconsistent hidden_size: got {state.shape[1]}, expected {self.hidden_size}"
+                raise refused(
+                    f"hidden{k or ''} has inconsistent hidden_size: got {state.shape[1]}, expected {self.hidden_size}",
+                    f"give a state of shape ({part.shape[0]}, {self.hidden_size})",
                 )
             found.append(state)
         return (part, *found)

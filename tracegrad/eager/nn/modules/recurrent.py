@@ -11,6 +11,7 @@ from tracegrad.eager.functions.cutting import unbind
 from tracegrad.eager.functions.joining import cat, stack
 from tracegrad.eager.functions.shapes import squeeze, transpose, unsqueeze
 from tracegrad.eager.nn import functional, init
+from tracegrad.eager.nn.functional.common import refused
 from tracegrad.eager.nn.modules.making import new_parameter, new_tensor, settings
 from tracegrad.eager.nn.modules.module import Module
 from tracegrad.eager.nn.modules.steps import gru_step, lstm_step, plain_step
@@ -174,13 +175,23 @@ class _Recurrent(Module):
         for k, (state, shape) in enumerate(zip(states, shapes, strict=True)):
             if tuple(state.shape) != shape:
                 which = "hidden" if len(shapes) == 1 else f"hidden[{k}]"
-                raise RuntimeError(f"Expected {which} size {shape}, got {list(state.shape)}")
+                raise refused(
+                    f"Expected {which} size {shape}, got {list(state.shape)}",
+                    "states have shape (num_layers · directions, batch, size), also with batch_first=True",
+                )
         return states
+
+    def _order(self) -> str:
+        """The shape of a batch."""
+        return f"(batch, steps, {self.input_size})" if self.batch_first else f"(steps, batch, {self.input_size})"
 
     def _check_input(self, x: Any, states: Sequence[Any] | None) -> None:
         rank = len(x.shape)
         if rank not in (2, 3):
-            raise ValueError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {rank}D instead")
+            raise refused(
+                f"{type(self).__name__}: Expected input to be 2D or 3D, got {rank}D instead: its shape is {list(x.shape)}",
+                f"give {self._order()}, or (steps, {self.input_size}) without a batch",
+            )
         weight = self.all_weights[0][0]
         if x.dtype != weight.dtype:
             given, wanted = f"torch.{x.dtype.name}", f"torch.{weight.dtype.name}"
@@ -189,16 +200,24 @@ class _Recurrent(Module):
                 f"Convert input: input.to({wanted}), or convert model: model.to({given})"
             )
         if x.shape[-1] != self.input_size:
-            raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}")
+            raise refused(
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}: "
+                f"{type(self).__name__} of an input of shape {list(x.shape)} and weight_ih_l0 of shape {list(weight.shape)}",
+                f"give {self._order()}" if rank == 3 else f"give (steps, {self.input_size})",
+            )
         if x.shape[1 if rank == 3 and self.batch_first else 0] == 0:
-            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+            raise refused(
+                f"Expected sequence length to be larger than 0 in RNN: the input has shape {list(x.shape)}",
+                "give at least one step",
+            )
         ranks = [len(state.shape) for state in states or ()]
         if any(r != rank for r in ranks):
             kind = "batched" if rank == 3 else "unbatched"
+            fix = f"states have {rank} dims, as the input: " + ("(layers, batch, size)" if rank == 3 else "(layers, size)")
             if len(ranks) == 1:
-                raise RuntimeError(f"For {kind} {rank}-D input, hx should also be {rank}-D but got {ranks[0]}-D tensor")
+                raise refused(f"For {kind} {rank}-D input, hx should also be {rank}-D but got {ranks[0]}-D tensor", fix)
             found = ", ".join(f"{r}-D" for r in ranks)
-            raise RuntimeError(f"For {kind} {rank}-D input, hx and cx should also be {rank}-D but got ({found}) tensors")
+            raise refused(f"For {kind} {rank}-D input, hx and cx should also be {rank}-D but got ({found}) tensors", fix)
 
 
 class RNN(_Recurrent):
