@@ -259,10 +259,9 @@ class CompositeNode(Node):
         """Positions of the operands that get a cotangent."""
         return self.halves.active
 
-    @property
-    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
-        """The nodes of the operands that can have a gradient, each with the number of its result that was used."""
-        return tuple([(self.sources[k], self.slots[k]) for k in self.halves.floating])
+    def shown(self) -> Sequence[int]:
+        """Positions of the operands that can have a gradient."""
+        return self.halves.floating
 
     def slot_aval(self, slot: int) -> Aval:
         """Shape and dtype of a result."""

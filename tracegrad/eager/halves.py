@@ -69,7 +69,8 @@ class Part:
             names[f"run_{_word(step.op)}"] = run(step.op)
             names |= {f"{_word(step.op)}_{step.result}_{key}": value for key, value in step.params.items()}
         exec(compile(self.text(), f"<{self.name} half>", "exec"), names)
-        function: Callable[..., tuple[Any, ...]] = names[self.name]
+        # not left among its own globals, which would be a circle
+        function: Callable[..., tuple[Any, ...]] = names.pop(self.name)
         return function
 
 
@@ -122,7 +123,14 @@ class Halves:
 
     def recorded(self, hold: Callable[[Any], Any]) -> tuple[Callable[..., tuple[Any, ...]], Callable[..., tuple[Any, ...]]]:
         """The backward half and ``again`` on tensors; ``hold`` makes one of an array."""
-        return self.parts[1].function(_as_op, hold), self.parts[2].function(_as_op, hold)
+        known = self._on_tensors.get(hold)
+        if known is None:
+            known = self._on_tensors[hold] = self.parts[1].function(_as_op, hold), self.parts[2].function(_as_op, hold)
+        return known
+
+    @cached_property
+    def _on_tensors(self) -> dict[Any, tuple[Callable[..., tuple[Any, ...]], Callable[..., tuple[Any, ...]]]]:
+        return {}
 
 
 def halve(graph: Graph, needs: Sequence[bool], single: bool) -> Halves | None:
