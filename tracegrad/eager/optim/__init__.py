@@ -1,6 +1,6 @@
 """Optimisers under PyTorch's names: they write the parameters' storage in place."""
 
-from tracegrad.eager.optim import lr_scheduler
+from tracegrad.eager.optim import lr_scheduler, swa_utils
 from tracegrad.eager.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from tracegrad.eager.optim.lbfgs import LBFGS
 from tracegrad.eager.optim.optimizer import Optimizer
@@ -20,4 +20,5 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "lr_scheduler",
+    "swa_utils",
 ]
