@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tracegrad.core.op import Op
 
 
-def bind(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+def bind(op: Op, /, *operands: Any, **params: Any) -> Any:
     """Apply an op to operands: arrays are computed at once, a Tensor records on its tape, a Sym grows its graph.
 
     The operand whose class has the highest ``bind_rank`` decides, through its method ``bind_op(op, operands, params)``;

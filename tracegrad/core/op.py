@@ -156,9 +156,8 @@ class Op:
     doc: str
     samples: tuple[Sample, ...]
 
-    def __call__(self, *operands: Any, **params: Any) -> Any:
-        """Apply the op to arrays, Tensors or traced values."""
-        return bind(self, operands, params)
+    __call__ = bind
+    """Apply the op to arrays, Tensors or traced values."""
 
     def partial(self, position: int) -> Partial:
         """The derivative rule of operand ``position``."""

@@ -7,7 +7,6 @@ of anomaly mode) are class attributes until they are set, as a node is made for 
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import numpy as np
 from tracegrad.core.aval import Aval, Shape
 from tracegrad.core.op import FLAT, Kind, Op, Pointwise
 from tracegrad.eager.hooks import Hooks, RemovableHandle
+from tracegrad.eager.residuals import Outline
 from tracegrad.errors import Frame, TapeError
 from tracegrad.ops.broadcasting import sum_to
 from tracegrad.ops.maps import cast
@@ -46,26 +46,6 @@ class Version:
     count = 0
     rebased = 0
     writer = ""
-
-
-class Outline:
-    """Shape and dtype of an operand that is not kept; made at every such op, so in half the time of an Aval."""
-
-    __slots__ = ("dtype", "shape")
-
-    def __init__(self, shape: Shape, dtype: np.dtype[Any]) -> None:
-        self.shape = shape
-        self.dtype = dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
 
 
 def unchanged(node: Node, array: Array, version: Version | None, count: int, what: str) -> Array:

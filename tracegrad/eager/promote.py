@@ -5,6 +5,7 @@ Which operands of an op share a dtype is the op's own affair: it is read off ``o
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -119,6 +120,23 @@ def coerce(op: Op, operands: list[Any]) -> list[Any]:
 
     Operands that fit already are returned as they are, traced ones are cast in their graph.
     """
+    code = ""
+    for x in operands:
+        if type(x) is not np.ndarray:
+            return _coerced(op, operands)
+        code += x.dtype.char if x.ndim else x.dtype.char + "0"
+    return list(operands) if _fits(op, code, default_dtype.get()) else _coerced(op, operands)
+
+
+@lru_cache(maxsize=4096)
+def _fits(op: Op, code: str, default: np.dtype[Any]) -> bool:
+    """Whether operands of these letters of dtypes, followed by 0 where they have no axes, are taken as they are."""
+    letters = re.findall("[^0]0?", code)
+    samples = [np.zeros((1,) * (len(letter) == 1), letter[0]) for letter in letters]
+    return all(a is b for a, b in zip(samples, _coerced(op, samples), strict=True))
+
+
+def _coerced(op: Op, operands: list[Any]) -> list[Any]:
     result = list(operands)
     for sources, targets, floating in _joint(op, len(operands)):
         wanted = result_type(*(operands[k] for k in sources)) if sources else None

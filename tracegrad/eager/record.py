@@ -12,8 +12,8 @@ from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.anomaly import detecting
 from tracegrad.eager.inplace import InPlace
-from tracegrad.eager.nodes import FIRST, Node, OpNode, Outline, Version
-from tracegrad.eager.residuals import Plan
+from tracegrad.eager.nodes import FIRST, Node, OpNode, Version
+from tracegrad.eager.residuals import Outline, Plan
 from tracegrad.errors import TapeError
 
 Array = np.ndarray[Any, Any]
@@ -53,13 +53,36 @@ def record(
         if version is None:
             version = result._counter = Version()
         saved.append((array, version, version.count))
-    for k in found.shapes:
-        saved.append(Outline(kept[k].shape, kept[k].dtype))  # noqa: PERF401 - most often there are none
+    outlines = found.outlines
+    if outlines is None:
+        outlines = tuple([Outline(kept[k].shape, kept[k].dtype) for k in found.shapes]) if found.shapes else ()
+    if outlines:
+        saved += outlines
     count = len(sources)
     if len(found.active) < count:
         sources = [s if k in found.active else None for k, s in enumerate(sources)]
     where = FIRST[count] if slots is None and count < len(FIRST) else tuple(slots or [0] * count)
     node = OpNode(op, params, tuple(sources), where, found, saved, array.shape, array.dtype)
+    if detecting():
+        node.where = user_frame()
+    return node
+
+
+def record_alone(
+    op: Op,
+    params: dict[str, Any],
+    found: Plan,
+    x: InPlace,
+    source: Node,
+    result: InPlace,
+) -> OpNode:
+    """``record`` of an op of one tensor, short where none of its values is kept."""
+    slots = (x._slot,) if x._slot else FIRST[1]
+    outlines = found.outlines
+    if outlines is None or found.out or found.values:
+        return record(op, params, found, (x,), (x._array,), (source,), slots, result)
+    array = result._array
+    node = OpNode(op, params, (source,), slots, found, outlines, array.shape, array.dtype)
     if detecting():
         node.where = user_frame()
     return node

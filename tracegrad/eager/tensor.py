@@ -23,19 +23,19 @@ from tracegrad.eager.nodes import AccumulateGrad, Node, Version
 from tracegrad.eager.promote import coerce
 from tracegrad.eager.protocols import apply_function, apply_ufunc
 from tracegrad.eager.quiet import quiet
-from tracegrad.eager.record import explain, record
-from tracegrad.eager.residuals import Plan, find_map_plan, plan
+from tracegrad.eager.record import explain, record, record_alone
+from tracegrad.eager.residuals import Plan, find_map_plan, find_plan_of_one, plan
 from tracegrad.eager.size import Size, size_of
 from tracegrad.eager.views import follow, note_view
 from tracegrad.errors import DtypeError, ShapeError, TapeError
 from tracegrad.ops import comparisons, maps
 from tracegrad.ops.aliasing import WRITES
 from tracegrad.ops.maps import cast
-from tracegrad.ops.views import reverse
 
 Array = np.ndarray[Any, Any]
 
 
+_VIEW = Kind.VIEW
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
@@ -202,13 +202,8 @@ class Tensor(Conversions):
         result = _new(Tensor)
         result._array = out if type(out) is np.ndarray else np.asarray(out)
         result._source = None
-        if op.kind is Kind.VIEW:
-            if op is reverse:  # PyTorch's flip is a copy
-                result._array = result._array.copy()
-            else:
-                note_view(result, op, params, operands)
-        elif op.kind is Kind.OPAQUE and op in WRITES:
-            note_view(result, op, params, operands)
+        if op in WRITES or op.kind is _VIEW:
+            note_view(result, op, params, operands[0])
         if slots is not None and recording.get():
             if result._array.dtype.kind in "fc":
                 found = plan(op, tuple([s is not None for s in sources]), kept, params)
@@ -229,22 +224,16 @@ class Tensor(Conversions):
         result = _new(Tensor)
         result._array = out if type(out) is np.ndarray else np.asarray(out)
         result._source = None
-        if op.kind is Kind.VIEW:
-            if op is reverse:
-                result._array = result._array.copy()
-            else:
-                note_view(result, op, params, (self,))
-        elif op.kind is Kind.OPAQUE and op in WRITES:
-            note_view(result, op, params, (self,))
-        source = self._gradient_edge() if self._view is not None else self._source
+        if op in WRITES or op.kind is _VIEW:
+            note_view(result, op, params, self)
+        source = self._source if self._view is None else self._gradient_edge()
         if source is None and (state := self._state) is not None and state.requires_grad:
             source = state
         if source is not None and recording.get():
             if result._array.dtype.kind in "fc":
-                found = plan(op, (True,), (array,), params)
+                found = find_plan_of_one(op, array.shape, array.dtype.char, *params, *params.values())
                 if found.active:
-                    slots = (self._slot,) if self._slot else None
-                    result._source = record(op, params, found, (self,), (array,), (source,), slots, result)
+                    result._source = record_alone(op, params, found, self, source, result)
         elif result._counter is None and inferring.get():  # a view is what its base is
             result._inference = True
         return result

@@ -7,7 +7,7 @@ as an assignment in a traced function does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tracegrad.core.aval import Shape
@@ -15,6 +15,7 @@ from tracegrad.core.op import Op
 from tracegrad.eager.modes import enable_grad, recording
 from tracegrad.eager.nodes import OpNode, Version
 from tracegrad.ops.aliasing import WRITES, Step
+from tracegrad.ops.views import reverse
 
 if TYPE_CHECKING:
     from tracegrad.eager.tensor import Tensor
@@ -42,20 +43,25 @@ class View:
         self.recorded = recorded
 
 
-def note_view(result: Tensor, op: Op, params: Mapping[str, Any], operands: Sequence[Any]) -> None:
-    """Let a result that shares memory with an operand share its version, and know where it looks at."""
-    x = operands[0]
-    array, shown = getattr(x, "_array", None), result._array
-    if array is None or shown.base is None:
+def note_view(result: Tensor, op: Op, params: Mapping[str, Any], x: Any) -> None:
+    """Let a result that shares memory with the first operand share its version, and know where it looks at."""
+    shown = result._array
+    if op is reverse:
+        result._array = shown.copy()  # PyTorch's flip is one
         return
-    if shown.base is not array and shown.base is not array.base and op in WRITES:
+    array, held = getattr(x, "_array", None), shown.base
+    if array is None or held is None:
+        return
+    writes = op in WRITES
+    if writes and held is not array and held is not array.base:
         return  # NumPy had to copy
     version = x._counter
     if version is None:
         version = x._counter = Version()
     result._counter = version
-    result._inference = x._inference
-    if op in WRITES:
+    if x._inference:
+        result._inference = True
+    if writes:
         known = x._view
         if known is None:
             result._view = View(x, ((op, params, array.shape),), version.rebased, recording.get())

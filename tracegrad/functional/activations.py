@@ -25,6 +25,7 @@ from tracegrad.ops.maps import (
     stop_gradient,
     tanh,
 )
+from tracegrad.ops.maps import relu as positive_part
 from tracegrad.ops.reductions import as_operand
 from tracegrad.ops.reductions import max as max_of
 from tracegrad.ops.reductions import sum as sum_of
@@ -53,9 +54,7 @@ def relu(x: Any) -> Any:
     >>> relu(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 2.])
     """
-    x = as_operand(x)
-    # written by the negative side, so that NaN, which is on no side, is kept
-    return select(x <= 0, 0, x)
+    return positive_part(as_operand(x))
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:

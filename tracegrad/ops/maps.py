@@ -17,7 +17,7 @@ import numpy as np
 import scipy.special
 
 from tracegrad.core.expr import Scalar, call
-from tracegrad.core.op import FLAT, Op, Rule, Sample, Values, by_ufunc, common, elementwise
+from tracegrad.core.op import FLAT, Op, Rule, Sample, Values, by_ufunc, common, elementwise, keep
 from tracegrad.errors import DtypeError
 from tracegrad.ops.comparisons import isinf, logical_and
 from tracegrad.ops.complexes import conj, is_complex, real
@@ -293,6 +293,23 @@ minimum = elementwise(
     torch=("minimum", "MinimumBackward0"),
     doc="The smaller of x and y, NaN if one of them is; at ties each operand gets half of the cotangent",
     samples=(*two(-2, 2, (-1.5, 2.7), distinct=True), *two(-5, 5, kind="int", smooth=False)),
+)
+
+_ZEROS = {dtype: np.zeros((), dtype) for dtype in map(np.dtype, "fdbhilBHIL")}
+
+relu: Op = elementwise(
+    "relu",
+    np.maximum,
+    # by the negative side, so that NaN, which is on no side, lets the cotangent through
+    (Rule(lambda g, out, x: select(out <= 0, _nothing(g), g)),),
+    lambda x: call("maximum", x, 0.0),
+    eager=lambda x: np.maximum(x, _ZEROS[x.dtype]),
+    promote=keep,
+    result=lambda x: x,
+    numpy=(),
+    torch=("", "ReluBackward0"),
+    doc="The greater of x and 0; the derivative at 0 is 0",
+    samples=(*one(), *one(-5, 5, kind="int", smooth=False)),
 )
 
 # -- exponentials and logarithms --------------------------------------------------------------------------------------

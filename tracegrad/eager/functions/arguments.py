@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import namedtuple
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ def several_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
     """Non-negative dims in the order given; None and () stand for all of them."""
     if dim is None:
         return tuple(range(ndim))
+    if type(dim) is int and 0 <= dim < ndim:
+        return (dim,)
     number = one_int(dim)
     given = (number,) if number is not None else tuple(dim)  # type: ignore[arg-type]
     if not given:
@@ -58,23 +61,30 @@ def several_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
 
 def sorted_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
     """Non-negative dims in ascending order; None and () stand for all of them."""
-    return tuple(sorted(several_dims(dim, ndim)))
+    found = several_dims(dim, ndim)
+    return found if len(found) < 2 or dim is None else tuple(sorted(found))
 
 
 def sizes_of(values: tuple[Any, ...]) -> Shape:
     """Sizes or dims that stand alone or in one sequence."""
-    if all(type(n) is int for n in values):
-        return values
-    if len(values) == 1 and one_int(values[0]) is None:
-        return tuple(int(n) for n in values[0])
-    return tuple(int(n) for n in values)
+    if len(values) == 1 and type(values[0]) is tuple:
+        values = values[0]
+    elif len(values) == 1 and one_int(values[0]) is None:
+        values = tuple(values[0])
+    for n in values:
+        if type(n) is not int:
+            return tuple([int(n) for n in values])
+    return values
 
 
 def filled_sizes(x: Any, sizes: Shape) -> Shape:
     """Sizes with the one that is -1 worked out; ShapeError where they do not hold the tensor's elements."""
-    total = math.prod(shape_of(x))
-    if math.prod(sizes) == total and (not sizes or min(sizes) >= 0):
-        return sizes
+    return _filled(shape_of(x), sizes)
+
+
+@lru_cache(maxsize=4096)
+def _filled(shape: Shape, sizes: Shape) -> Shape:
+    total = math.prod(shape)
     known = math.prod(n for n in sizes if n != -1)
     if sizes.count(-1) > 1:
         raise ShapeError("only one dimension can be inferred", fix="give one size as -1", where=user_frame())
@@ -82,7 +92,7 @@ def filled_sizes(x: Any, sizes: Shape) -> Shape:
         return tuple(total // known if n == -1 else n for n in sizes)
     if -1 in sizes or known != total or any(n < -1 for n in sizes):
         raise ShapeError(
-            f"shape '{list(sizes)}' is invalid for input of size {total}: the input has shape {shape_of(x)}",
+            f"shape '{list(sizes)}' is invalid for input of size {total}: the input has shape {shape}",
             fix="the sizes must multiply to the number of elements; one of them may be -1",
             where=user_frame(),
         )
@@ -155,3 +165,14 @@ def named_result(function: str, *fields: str) -> Any:
 
     base = namedtuple(function, fields)  # type: ignore[misc]
     return type(function, (base,), {"__repr__": show, "__slots__": (), "__module__": __name__})
+
+
+def fitting(number: Any, dtype: np.dtype[Any]) -> Any:
+    """The number itself; DtypeError if elements of the dtype would lose its imaginary part."""
+    if dtype.kind != "c" and isinstance(number, complex) and number.imag:
+        raise DtypeError(
+            f"value cannot be converted to type {dtype} without overflow: {number}",
+            fix="make the tensor complex first: x.to(torch.complex64)",
+            where=user_frame(),
+        )
+    return number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,16 @@ __all__ = [
 
 
 def _slice_of(x: Any, place: int, start: int, count: int, step: int = 1) -> Any:
-    shape = shape_of(x)
+    starts, sizes, steps = _box(shape_of(x), place, start, count, step)
+    return strided_slice(x, starts=starts, sizes=sizes, steps=steps)
+
+
+@lru_cache(maxsize=4096)
+def _box(shape: Shape, place: int, start: int, count: int, step: int) -> tuple[Shape, Shape, Shape]:
     starts = tuple(start if k == place else 0 for k in range(len(shape)))
     sizes = tuple(count if k == place else n for k, n in enumerate(shape))
     steps = tuple(step if k == place and count > 1 else 1 for k in range(len(shape)))
-    return strided_slice(x, starts=starts, sizes=sizes, steps=steps)
+    return starts, sizes, steps
 
 
 def _without(shape: Shape, place: int) -> Shape:

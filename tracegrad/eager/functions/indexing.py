@@ -10,7 +10,7 @@ import numpy as np
 from tracegrad.core.aval import broadcast_shapes, shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
-from tracegrad.eager.functions.arguments import as_dtype, labelled, one_dim, tensor_like, values_of
+from tracegrad.eager.functions.arguments import as_dtype, fitting, labelled, one_dim, tensor_like, values_of
 from tracegrad.eager.functions.cutting import select as select_slice
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops.broadcasting import broadcast, reshape_to
@@ -71,8 +71,11 @@ def getitem(input: Any, key: Any) -> Any:
     >>> getitem(tensor([1.0, 2.0, 3.0]), slice(1, None))
     tensor([2., 3.])
     """
-    if type(key) is int and shape_of(input):
+    kind = type(key)
+    if kind is int and shape_of(input):
         return select_slice(input, 0, key)
+    if kind is slice and key.step is None:
+        return by_key(input, key)  # whose name is that of its op
     found = by_key(input, key)
     if found is input or getattr(found, "grad_fn", None) is None:
         return found
@@ -166,7 +169,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     if not getattr(value, "bind_rank", 0):
         if shape_of(value):
             raise ShapeError("masked_fill: the value is one number", fix="torch.where(mask, value, x)", where=user_frame())
-        number = np.asarray(value).item()
+        number = fitting(np.asarray(value).item(), input.dtype)
         if input.dtype.kind in "iu" and isinstance(number, float):
             if not number.is_integer():
                 raise DtypeError(

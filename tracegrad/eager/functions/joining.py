@@ -50,6 +50,11 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Any
     tensor([1., 2., 3.])
     """
     parts = _given("torch.cat():", tensors)
+    if axis is not None:
+        dim = axis
+    shapes = {shape_of(x) for x in parts}
+    if len(shapes) == 1 and (shape := shapes.pop()) and shape != (0,):
+        return join(*parts, axis=one_dim(dim, len(shape)))
     for k, x in enumerate(parts):
         if not shape_of(x):
             raise ShapeError(
@@ -59,7 +64,7 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Any
             )
     # PyTorch passes over empty vectors whatever the shapes of the others
     kept = [x for x in parts if shape_of(x) != (0,)] or list(parts[:1])
-    place = one_dim(dim if axis is None else axis, len(shape_of(kept[0])))
+    place = one_dim(dim, len(shape_of(kept[0])))
     first = shape_of(kept[0])
     for k, x in enumerate(parts):
         shape = shape_of(x)

@@ -11,7 +11,7 @@ from tracegrad.core.aval import shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.arguments import as_dtype, constant, floating, labelled
-from tracegrad.eager.tensor import pair
+from tracegrad.eager.tensor import pair, single
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops import complexes, maps, special
 from tracegrad.ops.assembly import around
@@ -80,7 +80,7 @@ __all__ = [
 _BOOL = np.dtype(bool)
 
 
-_plus, _minus, _raised = pair(maps.add), pair(_subtract), pair(power)
+_plus, _minus, _raised, _rectified = pair(maps.add), pair(_subtract), pair(power), single(maps.relu)
 
 
 def _is_tensor(x: Any) -> bool:
@@ -477,11 +477,6 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
     return _above(input, threshold, value)
 
 
-@recorded_as("ReluBackward0")
-def _positive_part(x: Any) -> Any:
-    return select(less_equal(x, 0), 0, x)
-
-
 def relu(input: Any) -> Any:
     """The elements that are positive, 0 for the others; at 0 the gradient is 0.
 
@@ -489,7 +484,7 @@ def relu(input: Any) -> Any:
     >>> relu(tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    return _positive_part(input)
+    return _rectified(input)
 
 
 @recorded_as("FmaxBackward0")

@@ -19,6 +19,7 @@ from tracegrad.eager.functions.arguments import (
     as_dtype,
     constant,
     floating,
+    labelled,
     named_result,
     one_dim,
     require_floating,
@@ -104,13 +105,16 @@ def sum(
     >>> sum(tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
     tensor([4., 6.])
     """
-    dim = axis if dim is None else dim
+    if dim is None:
+        dim = axis
     axes = sorted_dims(dim, input.ndim)
     wide = _wide(input, dtype)
     keep = keepdim or keepdims
-    if wide is None and not keep and (dim is None or len(axes) < input.ndim):
-        return reduce_sum(input, axes=axes)
-    return (_sum_all if dim is None else _sum_along)(input, axes, keep, wide)
+    if wide is not None or keep:
+        return (_sum_all if dim is None else _sum_along)(input, axes, keep, wide)
+    total = reduce_sum(input, axes=axes)
+    # the node of a sum of everything is number 0 unless the dims were given
+    return total if dim is None or len(axes) < input.ndim else labelled("SumBackward1", total)
 
 
 @recorded_as("NansumBackward0")
