@@ -51,7 +51,7 @@ def heat_in_torch(torch: Any, u: Any, target: Any) -> Any:
 
 def heat_in_jax(jax: Any, u: Any, target: Any) -> Any:
     u, _ = jax.lax.scan(lambda u, _: (diffused(jax.numpy, u), None), u, length=HEAT_STEPS)
-    return jax.np.mean((u - target) ** 2)
+    return jax.numpy.mean((u - target) ** 2)
 
 
 def heat_in_pytensor(pytensor: Any, u: Any, target: Any) -> Any:
