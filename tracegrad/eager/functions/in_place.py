@@ -11,7 +11,7 @@ import numpy as np
 from tracegrad.core.aval import shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
-from tracegrad.eager.functions.arguments import as_dtype
+from tracegrad.eager.functions.arguments import as_dtype, fitting
 from tracegrad.eager.functions.repeating import expand
 from tracegrad.errors import ShapeError
 from tracegrad.ops.maps import select
@@ -73,7 +73,7 @@ def fill_(input: Any, value: Any) -> Any:
             where=user_frame(),
         )
     tensor = getattr(value, "bind_rank", 0)
-    value = as_dtype(value, input.dtype) if tensor else np.asarray(value).astype(input.dtype).item()
+    value = as_dtype(value, input.dtype) if tensor else np.asarray(fitting(value, input.dtype)).astype(input.dtype).item()
     result = (_filled_with_tensor if tensor else _filled_with_number)(input, value)
     return input._become(as_dtype(result, input.dtype), value, "fill_")
 

@@ -14,7 +14,7 @@ import numpy as np
 from tracegrad.core.aval import broadcast_shapes, shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
-from tracegrad.eager.functions.arguments import one_dim
+from tracegrad.eager.functions.arguments import fitting, one_dim
 from tracegrad.eager.functions.positions import check_bounds, check_dtype, is_traced, refuse
 from tracegrad.errors import DtypeError
 from tracegrad.ops.along import REDUCTIONS, gather_along, scatter_along, scatter_reduce_along
@@ -129,6 +129,8 @@ def scatter(
     if reduce not in (None, "add", "multiply"):
         refuse(f"reduce argument must be either add or multiply, not {reduce!r}", "use scatter_reduce for the others")
     array = hasattr(src, "dtype") and not isinstance(src, np.generic)
+    if not array:
+        src = fitting(src, input.dtype)
     place = _along("scatter", input, dim, index, src if array else None)
     sure = not is_traced(index)
     if reduce is None:
