@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from tracegrad.core.source import user_frame
 from tracegrad.eager.functions import shapes
 from tracegrad.eager.modes import enable_grad, set_grad_enabled
 from tracegrad.eager.nodes import OpNode
+from tracegrad.errors import TapeError
 
 if TYPE_CHECKING:
     from tracegrad.eager.inplace import InPlace
@@ -47,6 +49,14 @@ def _changing(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         self._check_writable(None)
+        if self._view is None and self._counter is not None and self.grad_fn is not None:
+            # views of it lead from its old shape, and cannot be told from here
+            raise TapeError(
+                f"{name}: the tensor, whose values a gradient may need, shares its storage or has been modified by an "
+                "inplace operation",
+                fix=f"x = x.{name[:-1]}(...)",
+                where=user_frame(),
+            )
         # a history is followed even where none is begun, as gradients of the old shape would not fit the tensor
         with enable_grad() if self.grad_fn is not None else set_grad_enabled(False):
             shown = function(self, *args, **kwargs)
@@ -57,7 +67,7 @@ def _changing(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
     method.__name__ = name
     method.__qualname__ = f"Tensor.{name}"
-    method.__doc__ = f"``{name[:-1]}`` of the tensor itself; TapeError for leaves that require grad and their views."
+    method.__doc__ = f"``{name[:-1]}`` of the tensor itself; TapeError for leaves that require grad."
     return method
 
 
