@@ -18,7 +18,7 @@ from tracegrad.eager import Tensor
 from tracegrad.eager.generators import Generator, check_generator, default_generator, source
 from tracegrad.eager.modes import enable_grad
 from tracegrad.eager.traced import TracedTensor, operand, tracing
-from tracegrad.errors import EscapeError, TraceError, TracegradError
+from tracegrad.errors import DtypeError, EscapeError, TraceError, TracegradError
 from tracegrad.ops.maps import stop_gradient
 from tracegrad.ops.sources import input as input_op
 from tracegrad.symbolic import Recorder, Restart, Sym
@@ -133,7 +133,10 @@ class _Attempt:
     def _new(self, kind: str, number: int, array: Any, path: str) -> Sym:
         position = len(self.places)
         self.places.append(Input(kind, number))
-        aval = Aval(array.shape, supported(array.dtype))
+        try:
+            aval = Aval(array.shape, supported(array.dtype))
+        except DtypeError as error:
+            raise DtypeError(f"{path}: {error.message}", fix=error.fix, where=user_frame()) from None
         node = self.recorder.emit(input_op, (), {"position": position, "aval": aval, "name": path})
         return Sym(self.recorder, node, boxed=True)
 

@@ -772,7 +772,7 @@ def starts(outputs: Sequence[Tensor], cotangents: Sequence[Any] | None) -> list[
                 fix="give the gradient the shape of the output",
             )
         if g.dtype != output.dtype:
-            if "c" in (output.dtype.kind, g.dtype.kind):
+            if (output.dtype.kind == "c") != (g.dtype.kind == "c"):
                 raise DtypeError(
                     "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
                     f"grad_output[{k}] has a dtype of {g.dtype} and output[{k}] has a dtype of {output.dtype}.",
