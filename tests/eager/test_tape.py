@@ -102,7 +102,7 @@ def test_grad_function():
     gh, gx = autograd.grad(y, [h, x], retain_graph=True)
     assert (gh.item(), gx.item()) == (12.0, 36.0)
     assert x.grad is None
-    with pytest.raises(TapeError, match=r"not have been used in the graph: inputs\[1\](?s:.*)allow_unused"):
+    with pytest.raises(TapeError, match=r"index 1 appears to not have been used in the graph(?s:.*)inputs\[1\], of shape"):
         autograd.grad(y, [x, u], retain_graph=True)
     assert autograd.grad(y, [u, w], allow_unused=True)[0] is None
     with pytest.raises(TapeError, match="does not require grad"):
