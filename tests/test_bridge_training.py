@@ -374,7 +374,11 @@ def padded(x):
     return y
 
 
-@pytest.mark.parametrize("f", [filled_after_use, through_a_view, through_a_mask, padded])
+def by_values_that_are_known(x):
+    return x[eager.ones(4, dtype=np.dtype(bool))].repeat_interleave(eager.ones(6, dtype=np.dtype("int64")), 1)
+
+
+@pytest.mark.parametrize("f", [by_values_that_are_known, filled_after_use, through_a_view, through_a_mask, padded])
 def test_new_tensors_are_written_to(f):
     x = floats(4, 6, requires_grad=True)
     expected, found = f(x), tg.compile(f, compile="never")(x)
@@ -407,6 +411,7 @@ DATA = tg.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
         (lambda x: eager.zeros(6, dtype=np.dtype("int64")).add_(x[0]), DtypeError, "float32 can't be cast to the desired"),
         (lambda x: eager.zeros(6).add_(x), ShapeError, "doesn't match the broadcast shape [4, 6]"),
         (lambda x: x.sum().backward(), TraceError, "x.backward() inside of what is compiled"),
+        (lambda x: autograd.grad(x.sum(), x), TraceError, "autograd.grad inside of what is compiled"),
         (lambda x: x.register_hook(print), TraceError, "x.register_hook(...) inside of what is compiled"),
         (lambda x: (x * 2).retain_grad(), TraceError, "x.retain_grad() inside of what is compiled"),
         (lambda x: x.requires_grad_(), EscapeError, "requires_grad of a tensor that is traced"),

@@ -78,17 +78,18 @@ class TracedTensor(Tensor):
 
     def backward(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refused while tracing."""
-        self._no_tape("x.backward()", "call it on the result of tg.compile(f)(x); tg.compile_step has a backward of its own")
+        self.refuse_tape("x.backward()", "call it on the result of tg.compile(f)(x); tg.compile_step has a backward of its own")
 
     def retain_grad(self) -> NoReturn:
         """Refused while tracing."""
-        self._no_tape("x.retain_grad()", "return the tensor as a result, and call it on that")
+        self.refuse_tape("x.retain_grad()", "return the tensor as a result, and call it on that")
 
     def register_hook(self, hook: Any) -> NoReturn:
         """Refused while tracing."""
-        self._no_tape("x.register_hook(...)", "return the tensor as a result, and register the hook on that")
+        self.refuse_tape("x.register_hook(...)", "return the tensor as a result, and register the hook on that")
 
-    def _no_tape(self, what: str, fix: str) -> NoReturn:
+    def refuse_tape(self, what: str, fix: str) -> NoReturn:
+        """Raise TraceError for what needs a tape."""
         recorder: Recorder = self._array.recorder
         recorder.escape(
             TraceError(

@@ -103,6 +103,11 @@ def values_of(x: Any, name: str) -> np.ndarray[Any, Any]:
     """The numbers themselves, for functions whose result has a shape that depends on them."""
     rank = getattr(x, "bind_rank", 0)
     if rank >= TRACED:
+        # a tensor made while tracing is known where it depends on no argument
+        sym = getattr(x, "_array", x) if rank > TRACED else x
+        known = sym.recorder.constant_value(sym.id)
+        if known is not None:
+            return np.asarray(known)
         raise TraceError(
             f"{name} needs values, and they are not known while tracing",
             fix="keep the shape: torch.where(mask, x, 0), or leave this part to the eager mode",
