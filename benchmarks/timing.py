@@ -72,27 +72,28 @@ def interleave(contenders: Mapping[str, Callable[[], Any]], effort: Effort) -> d
     Every contender must have been called before, so that nothing compiles here. A turn begins with one call that does
     not count: it brings the contender's data and code back into the caches.
     """
-    return take_turns({name: functools.partial(_turn, call) for name, call in contenders.items()}, effort)
+    with _no_collections():
+        # between rounds, never inside a turn
+        return take_turns({name: functools.partial(_turn, call) for name, call in contenders.items()}, effort, gc.collect)
 
 
 Turn = Callable[[int, bool], float]
 """``turn(calls, warm)``: the seconds of so many calls, after one that does not count if ``warm``."""
 
 
-def take_turns(contenders: Mapping[str, Turn], effort: Effort) -> dict[str, Timing]:
-    """The same for contenders that time their own calls, in other processes perhaps."""
-    with no_collections():
-        calls = {name: _calls_per_turn(turn, effort.turn) for name, turn in contenders.items()}
-        strides = {name: _stride(turn, calls[name], effort) for name, turn in contenders.items()}
-        turns: dict[str, list[float]] = {name: [] for name in contenders}
-        names = list(contenders)
-        for k in range(effort.rounds):
-            shift = k % len(names)
-            for name in names[shift:] + names[:shift]:
-                if k % strides[name] == 0:
-                    time.sleep(effort.pause)
-                    turns[name].append(contenders[name](calls[name], True) / calls[name] * 1e6)
-            gc.collect()  # between rounds, never inside a turn
+def take_turns(contenders: Mapping[str, Turn], effort: Effort, between: Callable[[], Any] = lambda: None) -> dict[str, Timing]:
+    """The same for contenders that time their own calls, in other processes perhaps; ``between`` is called after a round."""
+    calls = {name: _calls_per_turn(turn, effort.turn) for name, turn in contenders.items()}
+    strides = {name: _stride(turn, calls[name], effort) for name, turn in contenders.items()}
+    turns: dict[str, list[float]] = {name: [] for name in contenders}
+    names = list(contenders)
+    for k in range(effort.rounds):
+        shift = k % len(names)
+        for name in names[shift:] + names[:shift]:
+            if k % strides[name] == 0:
+                time.sleep(effort.pause)
+                turns[name].append(contenders[name](calls[name], True) / calls[name] * 1e6)
+        between()
     return {name: _summary(values, calls[name]) for name, values in turns.items()}
 
 
@@ -132,7 +133,7 @@ def _summary(values: list[float], calls: int) -> Timing:
 
 
 @contextmanager
-def no_collections() -> Iterator[None]:
+def _no_collections() -> Iterator[None]:
     """No garbage collection inside: it would strike whichever contender happens to allocate at the wrong moment."""
     enabled = gc.isenabled()
     gc.collect()
