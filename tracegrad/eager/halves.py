@@ -7,6 +7,7 @@ text runs on arrays, where a name stands for what computes its op, and on tensor
 
 from __future__ import annotations
 
+import cmath
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,9 +21,8 @@ from tracegrad.core.graph import Graph, Node
 from tracegrad.core.interpret import evaluate
 from tracegrad.core.op import Kind, Op
 from tracegrad.ops.aliasing import WRITES
-from tracegrad.ops.broadcasting import broadcast
+from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.maps import cast, scale, stop_gradient
-from tracegrad.ops.pullback import absorbing_product
 from tracegrad.ops.sources import input as input_op
 from tracegrad.symbolic import Recorder, Sym
 
@@ -79,8 +79,12 @@ def _word(op: Op) -> str:
 
 
 def _computing(op: Op) -> Callable[..., Any]:
-    """What computes an op on arrays; products with cotangents by the walk's shorter way."""
-    return absorbing_product if op is scale else op.eager
+    return op.eager
+
+
+def _hoping(op: Op) -> Callable[..., Any]:
+    """What computes an op on arrays where products with cotangents are finite."""
+    return np.multiply if op is scale else op.eager
 
 
 def _as_op(op: Op) -> Callable[..., Any]:
@@ -118,8 +122,23 @@ class Halves:
 
     @cached_property
     def backward(self) -> Callable[..., tuple[Any, ...]]:
-        """The backward half on arrays."""
-        return self.parts[1].function(_computing, np.asarray)
+        """The backward half on arrays.
+
+        A zero cotangent stays zero even where its factor is NaN or infinite. The products are first computed as if there
+        were no such factor: as cotangents are only ever multiplied, added, moved and dropped, a NaN of a product reaches a
+        gradient unless it is dropped, and then the half is run again with care.
+        """
+        hoping, careful = (self.parts[1].function(run, np.asarray) for run in (_hoping, _computing))
+
+        def backward(*values: Any) -> tuple[Any, ...]:
+            found = hoping(*values)
+            for part in found:
+                flat = part.ravel()
+                if not cmath.isfinite(flat.dot(flat)):  # in a third of the time of looking at each element
+                    return careful(*values)
+            return found
+
+        return backward
 
     def recorded(self, hold: Callable[[Any], Any]) -> tuple[Callable[..., tuple[Any, ...]], Callable[..., tuple[Any, ...]]]:
         """The backward half and ``again`` on tensors; ``hold`` makes one of an array."""
@@ -174,7 +193,10 @@ def _split(
     """Take the joint graph apart into what runs forward, what runs backward, and what goes from one to the other."""
     outputs = graph.outputs
     gradients = joint.outputs[len(outputs) :]
-    operands = {node.id: _operands(joint, node) for node in joint}
+    same = _without_reshapes(joint)
+    operands = {node.id: tuple([same.get(i, i) for i in _operands(joint, node)]) for node in joint}
+    operands |= {node.id: (_origin(joint, node.id),) for node in joint if node.op is reshape_to}
+    gradients = tuple([same.get(i, i) for i in gradients])
     given = set(inputs) | set(cotangents)
     varying = set(given)
     for node in joint:
@@ -249,6 +271,19 @@ def _borrowed(joint: Graph, outputs: Sequence[int], varying: Container[int], kep
 
 def _is_alias(node: Node) -> bool:
     return node.op.kind is Kind.VIEW or node.op in (stop_gradient, cast) or node.op in WRITES
+
+
+def _origin(joint: Graph, node: int) -> int:
+    """What a chain of reshapes begins with."""
+    while joint[node].op is reshape_to:
+        node = joint[node].inputs[0]
+    return node
+
+
+def _without_reshapes(joint: Graph) -> dict[int, int]:
+    """What stands for each reshape that leads back to the shape its chain began with."""
+    chains = {node.id: _origin(joint, node.id) for node in joint if node.op is reshape_to}
+    return {i: origin for i, origin in chains.items() if joint[i].aval.shape == joint[origin].aval.shape}
 
 
 def _operands(joint: Graph, node: Node) -> tuple[int, ...]:
