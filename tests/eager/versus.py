@@ -31,6 +31,8 @@ def compare(function, *arrays, order=2, names=True, tolerance=1e-10):
             assert name_of(a) == name_of(b)
     while len(our_derivatives) < len(their_derivatives):  # what is constant has no graph here, there it has zeros
         our_derivatives.append([np.zeros_like(part) for part in their_derivatives[len(our_derivatives)]])
+    while len(their_derivatives) < len(our_derivatives):  # or the other way round
+        their_derivatives.append([np.zeros_like(part) for part in our_derivatives[len(their_derivatives)]])
     for mine, expected in zip(our_derivatives, their_derivatives, strict=True):
         for a, b in zip(mine, expected, strict=True):
             assert (a.shape, a.dtype) == (b.shape, b.dtype)

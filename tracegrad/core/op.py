@@ -206,17 +206,19 @@ def by_ufunc(ufunc: np.ufunc) -> Callable[..., tuple[np.dtype[Any], ...]]:
         try:
             resolved = ufunc.resolve_dtypes((*(bool_of(d) for d in dtypes), None))
         except TypeError:
-            names = " and ".join(str(d) for d in dtypes)
-            raise DtypeError(
-                f"{ufunc.__name__} is not defined for {names}",
-                fix="cast first, for example with x.astype(np.float64)",
-            ) from None
+            raise _undefined(ufunc, dtypes) from None
         return tuple(resolved[: len(dtypes)])
 
     def bool_of(dtype: Any) -> Any:
         return np.dtype(bool) if dtype is bool else dtype
 
     return promote
+
+
+def _undefined(ufunc: np.ufunc, dtypes: tuple[Any, ...]) -> DtypeError:
+    """The error for operands that a ufunc has no loop for."""
+    names = " and ".join(str(d) for d in dtypes)
+    return DtypeError(f"{ufunc.__name__} is not defined for {names}", fix="cast first, for example with x.astype(np.float64)")
 
 
 def elementwise(
@@ -241,7 +243,11 @@ def elementwise(
     def infer(*avals: Aval, **params: Any) -> Aval:
         if result is not None:
             return Aval(avals[-1].shape, result(*(a.dtype for a in avals), **params))
-        return Aval(avals[0].shape, ufunc.resolve_dtypes((*(a.dtype for a in avals), None))[-1])
+        dtypes = tuple(a.dtype for a in avals)
+        try:
+            return Aval(avals[0].shape, ufunc.resolve_dtypes((*dtypes, None))[-1])
+        except TypeError:
+            raise _undefined(ufunc, dtypes) from None
 
     return Op(
         name=name,

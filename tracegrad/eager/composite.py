@@ -23,7 +23,7 @@ from tracegrad.eager.anomaly import detecting
 from tracegrad.eager.dtypes import default_dtype
 from tracegrad.eager.halves import Halves, halve, trace
 from tracegrad.eager.inplace import InPlace
-from tracegrad.eager.modes import recording
+from tracegrad.eager.modes import no_grad, recording
 from tracegrad.eager.nodes import FIRST, Array, Node, Version, freed, unchanged
 from tracegrad.eager.quiet import quiet
 from tracegrad.eager.tensor import Tensor
@@ -124,12 +124,13 @@ def _filled(value: Any, tensors: Sequence[Any]) -> Any:
 _plans: ContextVar[OrderedDict[Hashable, Halves | None] | None] = ContextVar("composites", default=None)
 
 
-def recorded_as(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def recorded_as(name: str, *, views: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Record all that a function does as one node of this name.
 
     The function may do with its tensors what can be traced: apply ops, and ask for shapes and dtypes. It returns a tensor or
     a tuple of tensors. Tensors may also stand in lists and tuples among its arguments; other arguments are part of what it
-    is traced for, and where they have no hash the function runs op by op.
+    is traced for, and where they have no hash the function runs op by op. With ``views`` the results are views of the one
+    tensor, and stay so.
 
     >>> from tracegrad.eager.tensor import tensor
     >>> @recorded_as("CubeBackward0")
@@ -168,6 +169,11 @@ def recorded_as(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                     plans.popitem(last=False)
             if halves is None:
                 return function(*args, **kwargs)
+            if views:
+                with no_grad():
+                    shown: Any = function(*args, **kwargs)
+                _record_views(name, halves, call, shown)
+                return shown  # type: ignore[no-any-return]
             return _apply(name, halves, call)  # type: ignore[no-any-return]
 
         return run
@@ -228,6 +234,19 @@ def _apply(name: str, halves: Halves, call: _Call) -> Any:
         saved += [(value, None, 0) for value in found[count:]]
     node.saved = saved
     return results[0] if halves.single else tuple(results)
+
+
+def _record_views(name: str, halves: Halves, call: _Call, views: tuple[Tensor, ...]) -> None:
+    """Give views that were made without a record the node of a composite, which keeps nothing."""
+    node = CompositeNode(name, halves, call)
+    node.saved = []
+    for k, shown in enumerate(views):
+        shown._source = node if k in halves.carriers else None
+        if k:
+            shown._slot = k
+        if shown._view is not None:
+            shown._view.recorded = True
+            shown._view.piece = f"Output {k} of {name}"
 
 
 class CompositeNode(Node):

@@ -114,6 +114,13 @@ class InPlace(ArrayMethods):
                 fix="write to a copy, x.clone(), or update the leaf inside with no_grad():",
                 where=user_frame(),
             )
+        if view.piece and (base.requires_grad or getattr(value, "requires_grad", False)):
+            raise TapeError(
+                f"{view.piece} is a view and is being modified inplace. This view is the output of a function that returns "
+                "multiple views. Such functions do not allow the output views to be modified inplace.",
+                fix="replace the inplace operation by an out-of-place one, or write to a slice of the whole tensor",
+                where=user_frame(),
+            )
         if not view.recorded and (base.requires_grad or getattr(value, "requires_grad", False)):
             raise TapeError(
                 "A view was created in no_grad mode and is being modified inplace with grad mode enabled.",

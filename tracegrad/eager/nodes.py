@@ -234,7 +234,7 @@ class OpNode(Node):
         of_number: tuple[int, ...] | None = _OF_NUMBERS.get(self.name())
         if of_number is not None:
             return of_number
-        return [k for k in range(len(self.sources)) if self.op.partial(k) is not FLAT]
+        return [k for k in range(len(self.sources)) if k in self.plan.active or self.op.partial(k) is not FLAT]
 
     def copy_kept(self, array: Array) -> None:
         """Keep a copy where this array, which is about to be written to, was kept: the write is this op's own."""
@@ -287,6 +287,13 @@ class OpNode(Node):
         parts: list[Any] = []
         for k in wanted:
             partial = op.partial(k)
+            if partial is FLAT:
+                source = sources[k]
+                assert source is not None
+                like = source.slot_aval(self.slots[k])
+                zeros = np.zeros(like.shape, like.dtype)
+                parts.append(zeros if create is None else create._wrap(zeros))
+                continue
             if create is None and type(partial) is Pointwise:
                 part = absorbing_product(g, partial.factor(out, *inputs, **self.params))
             else:

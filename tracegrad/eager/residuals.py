@@ -16,7 +16,7 @@ import numpy as np
 
 from tracegrad.core.aval import Aval, Shape
 from tracegrad.core.graph import Graph
-from tracegrad.core.op import MISSING, Kind, Op, keep
+from tracegrad.core.op import FLAT, MISSING, Kind, Op, Variadic, keep
 from tracegrad.ops.pullback import carries_gradient, pull_back
 from tracegrad.ops.sources import input as input_op
 from tracegrad.symbolic import Recorder, Sym
@@ -124,8 +124,8 @@ def _find(
     out_aval = op.infer(*(graph[s.id].aval for s in inputs), **named)
     out = _input(recorder, len(inputs), out_aval)
     g = _input(recorder, len(inputs) + 1, out_aval)
-    active = tuple(k for k, need in enumerate(needs) if need and carries_gradient(op, k))
-    ruled = tuple(k for k in active if op.partial(k) is not MISSING)
+    active = tuple(k for k, need in enumerate(needs) if need and (carries_gradient(op, k) or _zero_recorded(op, k)))
+    ruled = tuple(k for k in active if op.partial(k) is not MISSING and op.partial(k) is not FLAT)
     # values first: whatever a cotangent is computed from
     found = [pull_back(op, k, g, out, inputs, named) for k in ruled]
     ancestors = graph.ancestors(x.id for x in found if isinstance(x, Sym))
@@ -141,6 +141,11 @@ def _find(
     listed = tuple(k for k in shapes if k != OUT)
     outlines = None if op.kind is Kind.MAP else tuple(Outline(*avals[k]) for k in listed)
     return Plan(active, tuple(sorted(values - {OUT})), listed, OUT in values, OUT in shapes, outlines)
+
+
+def _zero_recorded(op: Op, position: int) -> bool:
+    """Whether a derivative that is zero everywhere is recorded: that of steps, whose declaration names a node."""
+    return not isinstance(op.partials, Variadic) and position < len(op.partials) and op.torch[1] != ""
 
 
 def _input(recorder: Recorder, position: int, aval: Aval) -> Sym:

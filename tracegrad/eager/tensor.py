@@ -71,7 +71,7 @@ def pair(op: Op, refuse: Callable[[Any], Exception] | None = None) -> Callable[[
             return op(input, other)
         try:
             out = quiet.run(compute, array, second)
-        except ValueError:
+        except (TypeError, ValueError):
             return op(input, other)  # which explains what is wrong
         result = _new(Tensor)
         result._array = out if type(out) is np.ndarray else np.asarray(out)
@@ -110,7 +110,10 @@ def single(op: Op, refuse: Callable[[Any], Exception] | None = None) -> Callable
         dtype = array.dtype
         if not (dtype is _FLOAT32 or dtype is _FLOAT64):
             return op(input)
-        out = quiet.run(compute, array)
+        try:
+            out = quiet.run(compute, array)
+        except TypeError:
+            return op(input)  # which explains what is wrong
         result = _new(Tensor)
         result._array = out if type(out) is np.ndarray else np.asarray(out)
         result._source = None

@@ -29,10 +29,11 @@ class View:
     base: the tensor whose storage it shares.
     path: the ops that lead there, each with its parameters and the shape of its operand.
     rebased: the history of the base that it has followed.
+    piece: of one of several views that one node made, which one it is: these are not written to.
     recorded: False for a view made in ``no_grad``, whose writes cannot become part of a record.
     """
 
-    __slots__ = ("base", "path", "rebased", "recorded")
+    __slots__ = ("base", "path", "piece", "rebased", "recorded")
 
     def __init__(
         self, base: Tensor, path: tuple[tuple[Op, Mapping[str, Any], Shape], ...], rebased: int, recorded: bool
@@ -41,6 +42,7 @@ class View:
         self.path = path
         self.rebased = rebased
         self.recorded = recorded
+        self.piece = ""
 
 
 def note_view(result: Tensor, op: Op, params: Mapping[str, Any], x: Any) -> None:
@@ -67,6 +69,7 @@ def note_view(result: Tensor, op: Op, params: Mapping[str, Any], x: Any) -> None
             result._view = View(x, ((op, params, array.shape),), version.rebased, recording.get())
         else:
             result._view = View(known.base, (*known.path, (op, params, array.shape)), version.rebased, known.recorded)
+            result._view.piece = known.piece
 
 
 def follow(view: Tensor) -> None:

@@ -122,7 +122,7 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Any:
     return _slice_of(input, place, first, int(length))
 
 
-@recorded_as("UnbindBackward0")
+@recorded_as("UnbindBackward0", views=True)
 def _unbound(x: Any, place: int) -> tuple[Any, ...]:
     shape = _without(shape_of(x), place)
     return tuple(reshape_to(_slice_of(x, place, k, 1), shape=shape) for k in range(shape_of(x)[place]))
@@ -143,8 +143,8 @@ def _pieces(x: Any, place: int, ends: tuple[int, ...]) -> tuple[Any, ...]:
     return tuple(_slice_of(x, place, a, b - a) for a, b in itertools.pairwise(ends))
 
 
-_split_evenly = recorded_as("SplitBackward0")(_pieces)
-_split_as_said = recorded_as("SplitWithSizesBackward0")(_pieces)
+_split_evenly = recorded_as("SplitBackward0", views=True)(_pieces)
+_split_as_said = recorded_as("SplitWithSizesBackward0", views=True)(_pieces)
 
 
 def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
