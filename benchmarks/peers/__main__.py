@@ -63,13 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows: list[Row] = []
     made: list[Compilation] = []
     versions: dict[str, str] = {}
+    left_out: list[str] = []
     limits = measured(options.quick)
     with closing(Field(pythons)) as field:
         for name in chosen:
             try:
                 versions |= field.ask(name, settings.limit, "versions")
             except (MissingError, FailedError) as why:
-                console.print(f"{ENTRIES[name].title} is left out: {why}", markup=False)
+                left_out.append(f"{ENTRIES[name].title} is left out: {why}")
                 del pythons[name]
         for program in () if options.compile_only else programs:
             rows.append(measure(program, list(pythons), field, limits, settings))
@@ -82,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     facts["versions"] |= versions
     tables = [(report.times(rows, list(pythons)), 0), (report.ratios(rows, list(pythons)), 2)] if rows else []
     tables += [(report.compile_times(made, list(pythons)), 0)] if made else []
-    about, how, missing = report.machine_lines(facts, limits), report.explanation(settings), report.notes(rows, made)
+    about, how = report.machine_lines(facts, limits), report.explanation(settings)
+    missing = left_out + report.notes(rows, made)
     for table, apart in tables:
         console.print(_shown(table, apart))
     for line in (*about, *how, *missing):

@@ -81,7 +81,8 @@ def explanation(settings: Settings) -> list[str]:
         "and flops over the peak of fused multiply-adds; +, −, ×, ÷, √ count one, exp, log, tanh, sin, erf "
         f"{FUNCTION:g}. It knows no call overhead, so small programs stay far from it."
     )
-    return [turns, arrays, limit]
+    sizes = ["Tiny sizes instead of those named: a check, not a measurement."] if settings.small else []
+    return [*sizes, turns, arrays, limit]
 
 
 def machine_lines(facts: dict[str, Any], limits: Limits) -> list[str]:
