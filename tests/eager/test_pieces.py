@@ -69,3 +69,13 @@ def test_pieces_follow_what_is_written_to_the_whole():
     whole.mul_(leaf)
     (pieces[0] * 3).sum().backward()
     assert leaf.grad.tolist() == [[6.0, 12.0, 18.0, 24.0], [30.0, 36.0, 42.0, 48.0], [0.0, 0.0, 0.0, 0.0]]
+
+
+def test_a_view_made_before_its_base_was_turned():
+    x = torch.ones(2, 2)
+    column = x[:, 1]
+    x.t_()
+    x.mul_(torch.ones(2, 2, requires_grad=True))
+    with pytest.raises(RuntimeError, match="the history of this view cannot be followed: .* given another shape in place"):
+        column.sum()
+    assert x.t()[:, 1].sum().requires_grad

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from tracegrad.core.aval import Shape
 from tracegrad.core.op import Op
+from tracegrad.core.source import user_frame
 from tracegrad.eager.modes import enable_grad, recording
 from tracegrad.eager.nodes import OpNode, Version
+from tracegrad.errors import TapeError
 from tracegrad.ops.aliasing import WRITES, Step
 from tracegrad.ops.views import reverse
 
@@ -28,17 +30,19 @@ class View:
     ----------
     base: the tensor whose storage it shares.
     path: the ops that lead there, each with its parameters and the shape of its operand.
+    origin: the base's array when the path began there.
     rebased: the history of the base that it has followed.
     piece: of one of several views that one node made, which one it is: these are not written to.
     recorded: False for a view made in ``no_grad``, whose writes cannot become part of a record.
     """
 
-    __slots__ = ("base", "path", "piece", "rebased", "recorded")
+    __slots__ = ("base", "origin", "path", "piece", "rebased", "recorded")
 
     def __init__(
         self, base: Tensor, path: tuple[tuple[Op, Mapping[str, Any], Shape], ...], rebased: int, recorded: bool
     ) -> None:
         self.base = base
+        self.origin = base._array
         self.path = path
         self.rebased = rebased
         self.recorded = recorded
@@ -69,7 +73,7 @@ def note_view(result: Tensor, op: Op, params: Mapping[str, Any], x: Any) -> None
             result._view = View(x, ((op, params, array.shape),), version.rebased, recording.get())
         else:
             result._view = View(known.base, (*known.path, (op, params, array.shape)), version.rebased, known.recorded)
-            result._view.piece = known.piece
+            result._view.piece, result._view.origin = known.piece, known.origin
 
 
 def follow(view: Tensor) -> None:
@@ -80,6 +84,7 @@ def follow(view: Tensor) -> None:
     if where.rebased == view._counter.rebased:
         return
     base = where.base
+    _check_shown(where)
     if not base.requires_grad:
         view._source, view._slot = None, 0
     else:
@@ -91,12 +96,24 @@ def follow(view: Tensor) -> None:
     where.rebased = view._counter.rebased
 
 
+def _check_shown(where: View) -> None:
+    """Raise TapeError if the base was turned or given another shape since, so that the path leads elsewhere."""
+    if where.base._array is not where.origin:
+        raise TapeError(
+            "the history of this view cannot be followed: the tensor it is a view of was given another shape in place, or "
+            "other data",
+            fix="take the view after x.t_(), x.unsqueeze_() or x.data = ..., or write x = x.t()",
+            where=user_frame(),
+        )
+
+
 def rewrite_base(view: Tensor, result: Tensor) -> None:
     """Make the history of ``result``, just written into a view, part of the base's."""
     where = view._view
     assert where is not None
     assert view._counter is not None
     base = where.base
+    _check_shown(where)
     with enable_grad():
         operands: list[Any] = [base.detached_handle()]
         for op, params, _ in where.path[:-1]:
