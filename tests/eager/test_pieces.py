@@ -76,6 +76,6 @@ def test_a_view_made_before_its_base_was_turned():
     column = x[:, 1]
     x.t_()
     x.mul_(torch.ones(2, 2, requires_grad=True))
-    with pytest.raises(RuntimeError, match="the history of this view cannot be followed: .* given another shape in place"):
+    with pytest.raises(RuntimeError, match=r"the history of this view cannot be followed: .* given another shape in place"):
         column.sum()
     assert x.t()[:, 1].sum().requires_grad
