@@ -1,4 +1,4 @@
-"""What a Tensor says about its storage, and how it becomes one of another dtype."""
+"""What a Tensor says about its storage, and how it becomes one of another dtype, an array or a number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tracegrad.core.source import user_frame
 from tracegrad.eager import dtypes
 from tracegrad.eager.device import check_device, device
 from tracegrad.eager.inplace import InPlace
-from tracegrad.errors import DtypeError
+from tracegrad.errors import DtypeError, ShapeError, TapeError
 from tracegrad.ops.maps import cast
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class UntypedStorage:
 
 
 class Conversions(InPlace):
-    """The part of Tensor's methods that is about storage and dtypes."""
+    """The part of Tensor's methods that is about storage, dtypes and leaving the graph."""
 
     # -- where and how the elements lie -------------------------------------------------------------------------------
 
@@ -193,6 +193,107 @@ class Conversions(InPlace):
         """Refused with DeviceError: the CPU is the one device there is."""
         check_device("cuda")
         return self
+
+    # -- leaving the graph --------------------------------------------------------------------------------------------
+
+    def numpy(self, *, force: builtins.bool = False) -> np.ndarray[Any, Any]:
+        """The array itself, not a copy; TapeError while the tensor requires grad, unless with ``force``.
+
+        >>> from tracegrad.eager.tensor import tensor
+        >>> tensor([1.0, 2.0]).numpy()
+        array([1., 2.], dtype=float32)
+        """
+        if self.requires_grad and not force:
+            raise TapeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.",
+                fix="x.detach().numpy()",
+                where=user_frame(),
+            )
+        return self._array
+
+    def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> np.ndarray[Any, Any]:
+        array = self.numpy()
+        if copy:
+            return np.array(array, dtype)
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    def item(self) -> Any:
+        """The one element as a Python number; TapeError for more elements or none.
+
+        >>> from tracegrad.eager.tensor import tensor
+        >>> tensor([2.5]).item()
+        2.5
+        """
+        if self._array.size != 1:
+            raise TapeError(
+                f"a Tensor with {self._array.size} elements cannot be converted to Scalar",
+                fix="reduce it first, or use x.tolist()",
+                where=user_frame(),
+            )
+        return self._array.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers, a number for a 0-d tensor.
+
+        >>> from tracegrad.eager.tensor import tensor
+        >>> tensor([[1.0], [2.0]]).tolist()
+        [[1.0], [2.0]]
+        """
+        return self._array.tolist()
+
+    def _number(self) -> Any:
+        if self._array.size != 1:
+            raise ShapeError(
+                f"only one element tensors can be converted to Python scalars, this one has shape {self._array.shape}",
+                fix="reduce it first, or use x.tolist()",
+                where=user_frame(),
+            )
+        return self._array.item()
+
+    def _real_number(self, kind: str) -> Any:
+        value = self._number()
+        if isinstance(value, builtins.complex):
+            if value.imag:
+                raise DtypeError(
+                    f"value cannot be converted to type {kind} without overflow: {value}",
+                    fix="take x.real or x.abs() first",
+                    where=user_frame(),
+                )
+            return value.real
+        return value
+
+    def __float__(self) -> builtins.float:
+        return builtins.float(self._real_number("double"))
+
+    def __int__(self) -> builtins.int:
+        return builtins.int(self._real_number("int64_t"))
+
+    def __complex__(self) -> builtins.complex:
+        return builtins.complex(self._number())
+
+    def __bool__(self) -> builtins.bool:
+        if self._array.size != 1:
+            count = "more than one value" if self._array.size else "no values"
+            raise TapeError(
+                f"Boolean value of Tensor with {count} is ambiguous: its shape is {self._array.shape}",
+                fix="reduce it to one element: (x > 0).all() or (x > 0).any()",
+                where=user_frame(),
+            )
+        return builtins.bool(self._array.item())
+
+    def __index__(self) -> builtins.int:
+        if self._array.size != 1 or self._array.dtype.kind not in "iub":
+            raise DtypeError(
+                "only integer tensors of a single element can be converted to an index",
+                fix="int(x.item()) for a float of one element",
+                where=user_frame(),
+            )
+        return builtins.int(self._array.item())
+
+    def __len__(self) -> builtins.int:
+        if self._array.ndim == 0:
+            raise DtypeError("len() of a 0-d tensor", fix="use x.item() for its value", where=user_frame())
+        return builtins.int(self._array.shape[0])
 
 
 _TYPE_NAMES = {

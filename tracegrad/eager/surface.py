@@ -373,7 +373,8 @@ def with_methods(cls: C) -> C:
     given: dict[str, Any] = {
         **METHODS,
         **_WRITING_METHODS,
-        **{name: property(f, _SETTERS.get(name)) for name, f in _PROPERTIES.items()},
+        # the example is one of the function
+        **{name: property(f, _SETTERS.get(name), None, str(f.__doc__).partition("\n")[0]) for name, f in _PROPERTIES.items()},
         **_OPERATORS,
     }
     for name, value in given.items():

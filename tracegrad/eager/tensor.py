@@ -482,27 +482,7 @@ class Tensor(Conversions):
         self._source, self._slot, self._state = None, 0, None
         return self
 
-    # -- leaving the graph --------------------------------------------------------------------------------------------
-
-    def numpy(self, *, force: bool = False) -> Array:
-        """The array itself, not a copy; TapeError while the tensor requires grad, unless with ``force``.
-
-        >>> tensor([1.0, 2.0]).numpy()
-        array([1., 2.], dtype=float32)
-        """
-        if self.requires_grad and not force:
-            raise TapeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.",
-                fix="x.detach().numpy()",
-                where=user_frame(),
-            )
-        return self._array
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        array = self.numpy()
-        if copy:
-            return np.array(array, dtype)
-        return array if dtype is None else array.astype(dtype, copy=False)
+    # -- what Python and NumPy ask for --------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return apply_ufunc(ufunc, method, inputs, kwargs)
@@ -510,86 +490,10 @@ class Tensor(Conversions):
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         return apply_function(function, args, kwargs)
 
-    def item(self) -> Any:
-        """The one element as a Python number; TapeError for more elements or none.
-
-        >>> tensor([2.5]).item()
-        2.5
-        """
-        if self._array.size != 1:
-            raise TapeError(
-                f"a Tensor with {self._array.size} elements cannot be converted to Scalar",
-                fix="reduce it first, or use x.tolist()",
-                where=user_frame(),
-            )
-        return self._array.item()
-
-    def tolist(self) -> Any:
-        """Nested lists of Python numbers, a number for a 0-d tensor.
-
-        >>> tensor([[1.0], [2.0]]).tolist()
-        [[1.0], [2.0]]
-        """
-        return self._array.tolist()
-
-    def _number(self) -> Any:
-        if self._array.size != 1:
-            raise ShapeError(
-                f"only one element tensors can be converted to Python scalars, this one has shape {tuple(self.shape)}",
-                fix="reduce it first, or use x.tolist()",
-                where=user_frame(),
-            )
-        return self._array.item()
-
-    def _real_number(self, kind: str) -> Any:
-        value = self._number()
-        if isinstance(value, complex):
-            if value.imag:
-                raise DtypeError(
-                    f"value cannot be converted to type {kind} without overflow: {value}",
-                    fix="take x.real or x.abs() first",
-                    where=user_frame(),
-                )
-            return value.real
-        return value
-
-    def __float__(self) -> float:
-        return float(self._real_number("double"))
-
-    def __int__(self) -> int:
-        return int(self._real_number("int64_t"))
-
-    def __complex__(self) -> complex:
-        return complex(self._number())
-
-    def __bool__(self) -> bool:
-        if self._array.size != 1:
-            count = "more than one value" if self._array.size else "no values"
-            raise TapeError(
-                f"Boolean value of Tensor with {count} is ambiguous: its shape is {tuple(self.shape)}",
-                fix="reduce it to one element: (x > 0).all() or (x > 0).any()",
-                where=user_frame(),
-            )
-        return bool(self._array.item())
-
     def __iter__(self) -> Iterator[Any]:
         if self._array.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
         return map(self.__getitem__, range(len(self._array)))
-
-    def __index__(self) -> int:
-        if self._array.size != 1 or self._array.dtype.kind not in "iub":
-            raise DtypeError(
-                "only integer tensors of a single element can be converted to an index",
-                fix="int(x.item()) for a float of one element",
-                where=user_frame(),
-            )
-        return int(self._array.item())
-
-    def __len__(self) -> int:
-        if self._array.ndim == 0:
-            raise DtypeError("len() of a 0-d tensor", fix="use x.item() for its value", where=user_frame())
-        return int(self._array.shape[0])
 
     def __hash__(self) -> int:
         return id(self)
