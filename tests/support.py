@@ -5,6 +5,7 @@ import pkgutil
 
 import numpy as np
 
+import tracegrad as tg
 import tracegrad.ops
 from tracegrad.autodiff.reverse import differentiate
 from tracegrad.core.aval import aval_of
@@ -14,6 +15,7 @@ from tracegrad.core.op import Op
 from tracegrad.core.tree import flatten
 from tracegrad.core.verify import verify
 from tracegrad.ops.sources import input as input_op
+from tracegrad.pipeline import STAGES, Compilation
 from tracegrad.symbolic import Recorder, Sym
 
 
@@ -27,6 +29,19 @@ def static(function, *arrays):
         syms.append(Sym(recorder, node))
     outputs, _ = flatten(function(*syms))
     return verify(graph.freeze([recorder.operand(output).id for output in outputs]), "trace")
+
+
+def planned(function, *arrays, wrt=None, **settings):
+    """A function through all stages but the last: up to its memory plan, uncompiled.
+
+    ``wrt`` are positions of the arguments to differentiate with respect to.
+    """
+    forward = tg.jit(function, compile="never")._looked_up(arrays, {}).compilation.forward
+    ids = None if wrt is None else tuple(forward.inputs[k].id for k in wrt)
+    compilation = Compilation(forward, ids, **settings)
+    for _, stage in STAGES[:-1]:
+        compilation = stage(compilation)
+    return compilation
 
 
 def all_ops():

@@ -20,6 +20,7 @@ from tracegrad.eager.traced import TracedTensor
 from tracegrad.errors import DifferentiationError, TracegradError
 from tracegrad.inspect.annotate import annotate_source
 from tracegrad.inspect.explain import explain_compilation
+from tracegrad.inspect.memory import MemoryPlan, memory_of
 from tracegrad.inspect.text import Text
 from tracegrad.pipeline import Compilation, Run, compile_graph
 from tracegrad.symbolic import Recorder
@@ -369,6 +370,26 @@ class Compiled(Generic[P, R]):
         bound = self._looked_up(args, kwargs)
         return explain_compilation(bound.compilation, self._family.name, self._family.stats.seconds.get("trace", 0.0))
 
+    def memory_plan(self, *args: P.args, **kwargs: P.kwargs) -> MemoryPlan:
+        """What memory a call with these arguments takes, in bytes: arguments, results, and every block of the arena.
+
+        Takes the arguments of a call and raises what a call would raise; TracegradError with ``compile="never"``, as then
+        nothing is planned. The result prints as a table.
+
+        >>> import numpy as np
+        >>> import tracegrad as tg
+        >>> plan = tg.jit(lambda x: np.tanh(x) * x).memory_plan(np.ones(1000))
+        >>> print(plan)
+        memory of <lambda>: 16 kB at its peak
+          arguments     8 kB
+          constants      0 B
+          results       8 kB
+          arena          0 B
+        >>> plan.peak_bytes, plan.arena_bytes
+        (16000, 0)
+        """
+        return memory_of(self._looked_up(args, kwargs).compilation, self._family.name)
+
 
 class GradCompiled(Compiled[P, R]):
     """A compiled function with its derivatives; made by ``grad_compile``.
@@ -425,6 +446,10 @@ class GradCompiled(Compiled[P, R]):
     def explain(self, *args: P.args, **kwargs: P.kwargs) -> Text:
         """Every stage of the joint program, as by ``Compiled.explain``."""
         return Compiled.explain(self.value_and_grad, *args, **kwargs)
+
+    def memory_plan(self, *args: P.args, **kwargs: P.kwargs) -> MemoryPlan:
+        """What memory a call of ``value_and_grad`` takes, as by ``Compiled.memory_plan``."""
+        return Compiled.memory_plan(self.value_and_grad, *args, **kwargs)
 
 
 def _options(argnums: Any, static_argnames: str | Sequence[str], mode: str) -> Options:

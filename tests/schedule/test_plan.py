@@ -4,14 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.support import static
 from tracegrad.autodiff.reverse import differentiate
 from tracegrad.functional import cross_entropy
 from tracegrad.rewrite.engine import rewrite
-from tracegrad.schedule.memory import Lifetime, plan_memory
 from tracegrad.schedule.plan import schedule, verify_program
 from tracegrad.schedule.program import Level
 
@@ -50,18 +47,3 @@ def test_softmax_cross_entropy_is_one_kernel_of_three_passes():
 def test_a_column_sum_and_a_row_sum_do_not_share_loops():
     program = schedule(rewrite(static(lambda x: [x.sum(axis=0), x.sum(axis=1)], np.ones((3, 4)))))
     assert sorted(kernel.part.axes for kernel in program.kernels) == [(0,), (1,)]
-
-
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 9), st.integers(0, 5)), max_size=12))
-def test_blocks_alive_together_do_not_overlap(blocks):
-    lifetimes = [Lifetime(k, size, first, first + more) for k, (size, first, more) in enumerate(blocks)]
-    placement = plan_memory(lifetimes)
-    assert placement.live_bytes <= max(placement.nbytes, sum(b.nbytes for b in lifetimes))
-    for a in lifetimes:
-        assert placement.offsets[a.key] % 64 == 0
-        assert placement.offsets[a.key] + a.nbytes <= placement.nbytes
-        for b in lifetimes[: a.key]:
-            if a.first <= b.last and b.first <= a.last and a.nbytes and b.nbytes:
-                low, high = sorted((a, b), key=lambda block: placement.offsets[block.key])
-                assert placement.offsets[low.key] + low.nbytes <= placement.offsets[high.key]

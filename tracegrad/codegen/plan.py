@@ -23,11 +23,13 @@ class Plan:
     ----------
     words: the table, complete but for the addresses of arrays.
     placement: where temporaries lie in the arena.
+    blocks: the temporaries, by step of the program; keys are node ids, or (kernel, slot) for scratch memory of a kernel.
     checked: whether kernels report positions out of range in the arena's first word.
     """
 
     words: np.ndarray[Any, np.dtype[np.int64]]
     placement: Placement
+    blocks: tuple[Lifetime, ...]
     checked: bool
 
     @property
@@ -65,7 +67,8 @@ def plan_program(program: Program, generated: Generated, threads: int | None = N
     if checked:
         # the status word stands before everything else
         moved = {key: offset + ALIGN for key, offset in placement.offsets.items()}
-        placement = Placement({**moved, STATUS: 0}, placement.nbytes + ALIGN, placement.live_bytes + 8)
+        placement = Placement({**moved, STATUS: 0}, placement.nbytes + ALIGN, placement.live_bytes + ALIGN)
+        blocks.append(Lifetime(STATUS, 8, 0, len(generated.steps) - 1))
     words = np.zeros(max(generated.words, 1), np.int64)
     for step in generated.steps:
         start = 0
@@ -82,7 +85,7 @@ def plan_program(program: Program, generated: Generated, threads: int | None = N
             words[step.base : step.base + 3] = start, together, len(step.launches)
             words[step.base + step.words - 1] = start
     words.flags.writeable = False
-    return Plan(words, placement, checked)
+    return Plan(words, placement, tuple(blocks), checked)
 
 
 def _word(slot: Slot, own: tuple[int, int], placement: Placement) -> int:
