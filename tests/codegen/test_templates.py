@@ -43,12 +43,15 @@ def program_of(template, dtype):
         "scratch": "shift(table, {}, arena)",
     }
     lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(modules.items())]
-    lines += [template.source.replace("{name}", "k0_HASH_"), f"@entry{arguments}"]
+    kernels = template.source.replace("{name}_finish", "k0_finish_HASH_").replace("{name}", "k0_HASH_")
+    lines += [kernels, f"@entry{arguments}"]
     lines += ["def run_HASH_(x0, x1, out, arena, plan):", f"    table = stack_table(plan, {len(template.slots) + 2})"]
     for k, (what, *value) in enumerate(template.slots):
         if what in actions:
             lines.append("    " + actions[what].format(k + 2, *value))
     lines.append("    launch(k0_HASH_, table, 0)")
+    if template.finish:
+        lines.append("    launch(k0_finish_HASH_, table, 0, 1)")
     return "\n".join(lines), arguments
 
 
@@ -60,10 +63,12 @@ def run(op, operands, params, cache_dir, threads):
     template = contraction(op.lower, params, tuple(layout for _, layout in found), contiguous(shape, dtype))
     text, arguments = program_of(template, dtype)
     out = np.full(math.prod(shape), 77).astype(dtype)
-    scratch = max((value[0] for what, *value in template.slots if what == "scratch"), default=0)
+    words, scratch = [], 0
+    for what, *value in template.slots:
+        words.append(value[0] if what == "size" else scratch)
+        scratch += -(-value[0] // 64) * 64 if what == "scratch" else 0
     arena = np.full(scratch + 64, 255, np.uint8)
     aligned = -arena.ctypes.data % 64
-    words = [value[0] if what == "size" else 0 for what, *value in template.slots]
     plan = np.array([template.chunks, threads, *words], np.int64)
     entry = load_program(text, arguments, cache_dir).entry
     entry(*(base for base, _ in found), out, arena[aligned : aligned + scratch], plan)
@@ -108,6 +113,21 @@ def test_products_of_any_strides(m, k, n, dtype, cache_dir):
 def test_products_with_vectors(m, k, n, cache_dir):
     check(matmul_batched, (draw((m, k), "float64"), draw((k, n), "float64", 1)), {}, cache_dir)
     check(matmul_batched, (draw((k, m), "float64").T, draw((n, k), "float64", 1).T), {}, cache_dir)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("depth", "n"), [(30_011, 7), (20_003, 50), (900, 1111), (40_000, 65)])
+def test_long_sums_of_rows_are_cut_into_parts(depth, n, dtype, cache_dir):
+    x, g = draw((depth, n), dtype), draw((1, depth), dtype, 1)
+    check(matmul_batched, (g, x), {}, cache_dir)
+    check(matmul_batched, (x[::-1].T, g[:, ::-1].T), {}, cache_dir)
+
+
+def test_stacks_of_sums_of_rows(cache_dir):
+    for depth in (5, 9_000):
+        x, g = draw((2, depth, 13), "float64"), draw((2, 1, depth), "float64", 1)
+        check(matmul_batched, (g, x), {}, cache_dir)
+        check(matmul_batched, (x.transpose(0, 2, 1), np.broadcast_to(g[0].T, (2, depth, 1))), {}, cache_dir)
 
 
 @pytest.mark.parametrize(("m", "k", "n"), [(5, 6, 7), (40, 9, 3)])

@@ -270,6 +270,7 @@ class Vectors:
         self.lanes = code.lanes
         self.vector = ir.VectorType(self.element, self.lanes)
         self.bytes = code.dtype.bitwidth // 8
+        self.zero = ir.Constant(self.vector, [0.0] * self.lanes)
 
     def _place(self, pointer: Pointer, index: Word | int) -> Any:
         return self.builder.bitcast((pointer + index).value, self.vector.as_pointer())
@@ -282,9 +283,17 @@ class Vectors:
         """A vector to unaligned memory."""
         self.builder.store(value, self._place(pointer, index), align=self.bytes)
 
+    def load_some(self, pointer: Pointer, have: Word) -> Any:
+        """The first ``have`` elements of a vector, the others 0; nothing behind them is read."""
+        numbers = ir.Constant(ir.VectorType(WORD, self.lanes), list(range(self.lanes)))
+        mask = self.builder.icmp_signed("<", numbers, self.splat(have.value))
+        place = self._place(pointer, 0)
+        function = self._function("llvm.masked.load", self.vector, [place.type, ir.IntType(32), mask.type, self.vector], ".p0")
+        return self.builder.call(function, [place, ir.IntType(32)(self.bytes), mask, self.zero])
+
     def splat(self, scalar: Any) -> Any:
         """A vector of one number."""
-        empty = ir.Constant(self.vector, ir.Undefined)
+        empty = ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined)
         one = self.builder.insert_element(empty, scalar, ir.Constant(ir.IntType(32), 0))
         mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(one, empty, mask)
@@ -300,8 +309,8 @@ class Vectors:
         function = self._function("llvm.vector.reduce.fadd", self.element, [self.element, self.vector])
         return self.builder.call(function, [ir.Constant(self.element, 0.0), value], fastmath=("reassoc",))
 
-    def _function(self, name: str, result: Any, arguments: list[Any]) -> Any:
-        full = f"{name}.v{self.lanes}f{self.bytes * 8}"
+    def _function(self, name: str, result: Any, arguments: list[Any], suffix: str = "") -> Any:
+        full = f"{name}.v{self.lanes}f{self.bytes * 8}{suffix}"
         return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, arguments), full)
 
     def loop(self, steps: Word, stride: int, count: int, step: Callable[[Word, list[Any]], list[Any]]) -> list[Any]:

@@ -69,7 +69,7 @@ def _contraction(program: Program, node: Node) -> KernelText:
             slots.append(Slot(slot[0], slot[1]))
     parallel = template.flops > PARALLEL_NS * TEMPLATE_GFLOPS
     imports = template.imports | {(ABI, "kernel")}
-    return KernelText(template.source, imports, tuple(slots), template.chunks, False, parallel, {1: node.id})
+    return KernelText(template.source, imports, tuple(slots), template.chunks, template.finish, parallel, {1: node.id})
 
 
 # -- indexing ---------------------------------------------------------------------------------------------------------

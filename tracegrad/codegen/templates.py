@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from tracegrad.core.aval import Shape
 Slot = tuple[Literal["buffer"], int] | tuple[Literal["output"]] | tuple[Literal["size"], int] | tuple[Literal["scratch"], int]
 
 MICROKERNELS = "tracegrad.codegen.microkernels"
+VECTORS = "tracegrad.codegen.microkernels_vector"
 CONVOLUTION = "tracegrad.codegen.microkernels_conv"
 MATHLIB = "tracegrad.codegen.mathlib"
 ABI = "tracegrad.runtime.abi"
@@ -63,6 +64,7 @@ class Template:
     slots: what belongs into the words of its table from word 2 on.
     chunks: the number of chunks.
     flops, bytes: its work, for the decision to use threads.
+    finish: whether ``{name}_finish`` adds up parts of sums afterwards.
     """
 
     source: str
@@ -71,6 +73,7 @@ class Template:
     chunks: int
     flops: int
     bytes: int
+    finish: bool = False
 
 
 @dataclass(slots=True)
@@ -214,7 +217,17 @@ def _gemm(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout) 
     m, depth, n = x.shape[-2], x.shape[-1], y.shape[-1]
     if out.dtype.kind == "f" and min(m, n) > 1:
         return _tiled_product(x, y, out, m, depth, n)
-    return _looped_product(x, y, out, m, depth, n)
+    # the transposed product of a row: the result's long axis is the outer one
+    turned = m == 1 and n > 1
+    if turned:
+        x, y = (Layout(z.dtype, _swapped(z.shape), _swapped(z.strides), z.offset) for z in (y, x))
+    if out.dtype.kind == "f" and n != m and x.strides[-2] == 1 != x.strides[-1]:
+        return _sum_of_rows(x, y, out, turned)
+    return _looped_product(x, y, out, turned)
+
+
+def _swapped(axes: tuple[int, ...]) -> tuple[int, ...]:
+    return (*axes[:-2], axes[-1], axes[-2])
 
 
 def _turn(text: _Text, turned: bool) -> None:
@@ -257,20 +270,75 @@ def _tiled_product(x: Layout, y: Layout, out: Layout, m: int, depth: int, n: int
     return text.finish(chunks, 2 * math.prod(out.shape) * depth, (x, y, out))
 
 
-def _looped_product(x: Layout, y: Layout, out: Layout, m: int, depth: int, n: int) -> Template:
+def _vector_operands(text: _Text, x: Layout, y: Layout, turned: bool) -> None:
+    """Name the matrix a, the vector b and the result c; ``turned`` says that the second operand is the matrix."""
+    first, second = (y, x) if turned else (x, y)
+    text.operand("a", 0, first.offset)
+    text.operand("b", 1, second.offset)
+    text.pointer("c", ("output",))
+    _turn(text, turned)
+
+
+def _sum_of_rows(x: Layout, y: Layout, out: Layout, turned: bool) -> Template:
+    """A matrix, whose sums run along its long stride, times a vector: multiples of rows, which may be few and long.
+
+    Long sums are cut into parts so that there is work for all threads; the parts are added in their order.
+    """
+    text = _Text(out.dtype)
+    m, depth = x.shape[-2:]
+    batch = _merge_batch(x, y, contiguous((*x.shape[:-1], 1), out.dtype))
+    _vector_operands(text, x, y, turned)
+    block = min(m, ROW_BLOCK)
+    outer = -(-m // max(block, 1)) * math.prod(size for size, *_ in batch)
+    parts = max(1, min(MOST_CHUNKS // max(outer, 1), m * depth // (max(outer, 1) * LOOP_WORK)))
+    chunks = _chunked(text, outer * parts)
+    size = math.prod(out.shape)
+    sums = FIRST_SLOT + len(text.slots)
+    text.pointer("parts_after", ("scratch", max(1, (parts - 1) * size * out.dtype.itemsize)))
+    singly = m < SHORT_ROW and m * depth * out.dtype.itemsize > CACHE_BYTES
+    text.sizes(size=size, parts=parts, depth=depth, m=m, block=block, blocks=-(-m // max(block, 1)), singly=int(singly))
+    text.sizes(a_col=x.strides[-1], b_row=y.strides[-2])
+    text.scratch(-(-block // 64) * 64 * out.dtype.itemsize, chunks)
+    _batch_offsets(text, batch, ("a", "b", "c"))
+    text.imports.add((VECTORS, "sum_of_rows"))
+    text.line("while unit < stop:")
+    text.line("part = unit % parts", 2)
+    text.line("top = unit // parts % blocks * block", 2)
+    text.line("batch = unit // parts // blocks", 2)
+    _seek(text, len(batch), ("a", "b", "c"), 2)
+    text.block(PART_OF_SUM, 2)
+    text.line("unit += 1", 2)
+    text.imports |= {(VECTORS, "add_parts"), (ABI, "pointer")}
+    text.lines += ["", "", "@kernel", "def {name}_finish(first, last, table):"]
+    out_at = next(k for k, slot in enumerate(text.slots) if slot[0] == "output") + FIRST_SLOT
+    pointers = ", ".join(f"pointer(table, {word}, {text.element})" for word in (out_at, sums))
+    text.line(f"add_parts({pointers}, table[{sums + 1}], table[{sums + 2}] - 1)")
+    return replace(text.finish(chunks, 2 * size * depth, (x, y, out)), finish=True)
+
+
+ROW_BLOCK = 1024
+"""Elements of the result that a chunk sums up, at most."""
+
+SHORT_ROW, CACHE_BYTES = 512, 1 << 23
+"""Rows shorter than this, of matrices larger than that, are read one by one."""
+
+PART_OF_SUM = """
+begin = part * depth // parts
+steps = (part + 1) * depth // parts - begin
+left, right = offset(a_at, begin * a_col + top), offset(b_at, begin * b_row)
+into = offset(c_at if part == 0 else offset(parts_after, (part - 1) * size + batch * m), top)
+sum_of_rows(left, a_col, right, b_row, into, min(block, m - top), steps, singly, scratch)
+"""
+
+
+def _looped_product(x: Layout, y: Layout, out: Layout, turned: bool) -> Template:
     """Vectors, and dtypes that no tile is made for: plain loops, of which the innermost walks memory."""
     text = _Text(out.dtype)
-    batch = _merge_batch(x, y, out)
-    a, b, c = x.strides[-2:], y.strides[-2:], out.strides[-2:]
-    text.operand("a", 0, x.offset)
-    text.operand("b", 1, y.offset)
-    text.pointer("c", ("output",))
-    # the transposed product of a row: the result's long axis is the outer one
-    turned = m == 1 and n > 1
-    _turn(text, turned)
-    if turned:
-        m, n, a, b, c = n, m, b[::-1], a[::-1], c[::-1]
-        batch = [(size, second, first, third) for size, first, second, third in batch]
+    m, depth, n = x.shape[-2], x.shape[-1], y.shape[-1]
+    result = contiguous((*x.shape[:-1], n), out.dtype)
+    batch = _merge_batch(x, y, result)
+    a, b, c = x.strides[-2:], y.strides[-2:], result.strides[-2:]
+    _vector_operands(text, x, y, turned)
     block = max(1, LOOP_WORK // max(depth * n, 1))
     blocks = max(1, -(-m // block))
     chunks = _chunked(text, blocks * math.prod(size for size, *_ in batch))
@@ -283,30 +351,19 @@ def _looped_product(x: Layout, y: Layout, out: Layout, m: int, depth: int, n: in
             text.line(f"{name} = 1")
         else:
             text.sizes(**{name: stride})
-    along_rows = out.dtype.kind == "f" and a[1] != 1 and a[0] == 1 and n == 1 and c[0] == 1
     _batch_offsets(text, batch, ("a", "b", "c"))
     text.line("while unit < stop:")
     text.line("batch = unit // blocks", 2)
     text.line("top = (unit - batch * blocks) * block", 2)
     text.line("bottom = min(m, top + block)", 2)
     _seek(text, len(batch), ("a", "b", "c"), 2)
-    text.block(ALONG_ROWS if along_rows else _sum_loop(text), 2)
+    text.block(_sum_loop(text), 2)
     text.line("unit += 1", 2)
     return text.finish(chunks, 2 * math.prod(out.shape) * depth, (x, y, out))
 
 
 LOOP_WORK = 1 << 16
 """Products in a chunk of a looped kernel."""
-
-ALONG_ROWS = """
-for i in range(top, bottom):
-    c_at[i] = 0
-for k in range(depth):
-    factor = b_at[k * b_row]
-    column = offset(a_at, k * a_col)
-    for i in range(top, bottom):
-        c_at[i] += column[i] * factor
-"""
 
 
 def _sum_loop(text: _Text) -> str:
