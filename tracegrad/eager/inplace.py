@@ -217,7 +217,15 @@ class InPlace(ArrayMethods):
             return
         try:
             self._array[_plain(key)] = _plain(value)
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, TypeError) as error:
+            if isinstance(value, (str, complex)):
+                raise DtypeError(
+                    f"can't assign the {type(value).__name__} {value!r} to a tensor of {self._array.dtype}",
+                    fix="give a number that the dtype holds, or a tensor of them",
+                    where=user_frame(),
+                ) from None
+            if isinstance(error, TypeError):
+                raise
             raise ShapeError(
                 f"x[...] = y with x of shape {self._array.shape} and y of shape {np.shape(_plain(value))}: {error}",
                 fix="give y the shape of x[...], or one that broadcasts to it",

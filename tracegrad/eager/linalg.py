@@ -31,6 +31,7 @@ from tracegrad.eager.functions.decompositions import (
     svdvals,
 )
 from tracegrad.eager.functions.matrices import matmul
+from tracegrad.eager.misuse import explained
 from tracegrad.errors import ShapeError
 from tracegrad.ops import linalg
 from tracegrad.ops import matrices as raw
@@ -299,3 +300,6 @@ def tensorsolve(A: Any, B: Any, dims: Sequence[int] | None = None) -> Any:
             where=user_frame(),
         )
     return reshape(solve(reshape(A, (rows, columns)), reshape(B, (-1,))), shape)
+
+
+globals().update({name: explained(globals()[name]) for name in __all__})

@@ -13,6 +13,7 @@ import numpy as np
 
 from tracegrad.core.aval import VALUES, supported
 from tracegrad.core.op import Op, keep
+from tracegrad.core.source import user_frame
 from tracegrad.eager.dtypes import default_complex, default_dtype
 from tracegrad.eager.real_only import refuse_complex, takes_complex
 from tracegrad.errors import DtypeError
@@ -22,6 +23,8 @@ from tracegrad.symbolic import Sym
 _INTEGER = np.dtype(np.int64)
 _BOOL = np.dtype(bool)
 _NUMBERS: dict[type, np.dtype[Any]] = {bool: _BOOL, int: _INTEGER}
+OPERANDS = (np.ndarray, Sym, int, float, complex, np.number, np.bool_)
+"""What ops compute with, beside tensors."""
 _CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
 
 
@@ -136,7 +139,44 @@ def _fits(op: Op, code: str, default: np.dtype[Any]) -> bool:
     return all(a is b for a, b in zip(samples, _coerced(op, samples), strict=True))
 
 
+class OperandError(DtypeError):
+    """Something that is neither a tensor nor a number, where an op computes with both."""
+
+
+_SIGNS = {
+    "add": "+",
+    "subtract": "-",
+    "multiply": "*",
+    "divide": "/",
+    "floor_divide": "//",
+    "remainder": "%",
+    "power": "**",
+    "less": "<",
+    "less_equal": "<=",
+    "greater": ">",
+    "greater_equal": ">=",
+    "bitwise_and": "&",
+    "bitwise_or": "|",
+    "bitwise_xor": "^",
+    "left_shift": "<<",
+    "right_shift": ">>",
+}
+
+
+def _require_operands(op: Op, operands: list[Any]) -> None:
+    """OperandError for an operand that is no array and no number; NumPy reads None as nan and a text as its number."""
+    for k, x in enumerate(operands):
+        if not isinstance(x, OPERANDS):
+            kinds = [type(y).__name__ if j == k else "Tensor" for j, y in enumerate(operands)]
+            raise OperandError(
+                f"unsupported operand type(s) for {_SIGNS.get(op.name, op.name)}: {' and '.join(map(repr, kinds))}",
+                fix="torch.tensor(data) makes a tensor of numbers in lists",
+                where=user_frame(),
+            )
+
+
 def _coerced(op: Op, operands: list[Any]) -> list[Any]:
+    _require_operands(op, operands)
     result = list(operands)
     for sources, targets, floating in _joint(op, len(operands)):
         wanted = result_type(*(operands[k] for k in sources)) if sources else None

@@ -12,9 +12,10 @@ from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.anomaly import detecting
 from tracegrad.eager.inplace import InPlace
+from tracegrad.eager.misuse import sizes_differ
 from tracegrad.eager.nodes import FIRST, Node, OpNode, Version
 from tracegrad.eager.residuals import Outline, Plan
-from tracegrad.errors import TapeError
+from tracegrad.errors import ShapeError, TapeError
 
 Array = np.ndarray[Any, Any]
 
@@ -100,6 +101,9 @@ def explain(op: Op, arrays: Sequence[Array], params: Mapping[str, Any]) -> None:
     """Raise the op's own error for operands that NumPy refused, if its shape rule knows one."""
     avals = [Aval(x.shape, x.dtype) for x in arrays]
     if op.kind is Kind.MAP:
-        shape = broadcast_shapes(*(a.shape for a in avals))
+        try:
+            shape = broadcast_shapes(*(a.shape for a in avals))
+        except ShapeError:
+            raise sizes_differ([a.shape for a in avals]) from None
         avals = [Aval(shape, a.dtype) for a in avals]
     op.infer(*avals, **params)

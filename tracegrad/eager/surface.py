@@ -36,6 +36,7 @@ from tracegrad.eager.functions import (
     shapes,
     special_functions,
 )
+from tracegrad.eager.misuse import explained, refusal, takes_other_tensors
 from tracegrad.eager.nn import functional
 from tracegrad.eager.shape_changes import SHAPE_CHANGES
 from tracegrad.eager.tensor import pair, single
@@ -201,12 +202,8 @@ def _described(function: Function, name: str, op: Op) -> Function:
     return function
 
 
-def _refusal(name: str, given: Any) -> TypeError:
-    return TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(given).__name__}")
-
-
 def _made(op: Op, name: str, make: Function) -> Function:
-    return _described(make(op, lambda given: _refusal(name, given)), name, op)
+    return _described(make(op, refusal(name.rpartition(".")[2])), name, op)
 
 
 def _from_op(op: Op) -> dict[str, Function]:
@@ -218,21 +215,27 @@ def _from_op(op: Op) -> dict[str, Function]:
     return {name: _made(op, name, make) for name in op.torch[0].split()}
 
 
-def _collect() -> dict[str, Function]:
-    found: dict[str, Function] = {}
+def _collect() -> tuple[dict[str, Function], dict[str, Function]]:
+    """The functions made from ops, which say themselves what they refuse, and those written out."""
+    made: dict[str, Function] = {}
     for module in OPS:
         for value in vars(module).values():
             if isinstance(value, Op):
-                found |= _from_op(value)
-    # functions written out know more of PyTorch's arguments than those made from ops
+                made |= _from_op(value)
+    written = {name: getattr(functional, name) for name in OF_NETWORKS}
     for prefix, module in FAMILIES:
-        found |= {_ELSEWHERE.get(name, prefix + name): getattr(module, name) for name in module.__all__}
-    found |= {name: getattr(functional, name) for name in OF_NETWORKS}
-    found |= {name: found[first] for name, first in ALIASES.items()}
-    return dict(sorted(found.items()))
+        written |= {_ELSEWHERE.get(name, prefix + name): getattr(module, name) for name in module.__all__}
+    # functions written out know more of PyTorch's arguments than those made from ops
+    both = made | written
+    return made, written | {name: both[first] for name, first in ALIASES.items()}
 
 
-SURFACE: Mapping[str, Function] = MappingProxyType(_collect())
+_MADE, _WRITTEN = _collect()
+_EXPLAINED = {function: explained(function) for function in _WRITTEN.values()}
+
+SURFACE: Mapping[str, Function] = MappingProxyType(
+    dict(sorted((_MADE | {name: _EXPLAINED[f] for name, f in _WRITTEN.items()}).items()))
+)
 """What PyTorch calls it, and the function; the first argument of most is ``input``."""
 
 # -- methods ----------------------------------------------------------------------------------------------------------
@@ -257,9 +260,20 @@ _OTHERWISE: Mapping[str, Function] = {
 }
 """Methods whose tensor is not the function's first argument, or whose function is in no family."""
 
-METHODS: Mapping[str, Function] = MappingProxyType(
-    {name: f for name, f in SURFACE.items() if "." not in name and name not in FUNCTIONS_ONLY} | dict(_OTHERWISE)
+_PLAIN: Mapping[str, Function] = MappingProxyType(
+    {name: f for name, f in sorted((_MADE | _WRITTEN).items()) if "." not in name and name not in FUNCTIONS_ONLY}
+    | dict(_OTHERWISE)
 )
+
+
+def _as_method(name: str, called: str) -> Function:
+    """A method that names what is no tensor among its arguments; one that takes no other tensor costs no more than before."""
+    function = _PLAIN[name]
+    made = name in _MADE and name not in _WRITTEN
+    return function if made or not takes_other_tensors(function) else explained(function, method=True, name=called)
+
+
+METHODS: Mapping[str, Function] = MappingProxyType({name: _as_method(name, name) for name in _PLAIN})
 """Methods of tensors, by name."""
 
 _WRITERS = """
@@ -280,7 +294,7 @@ IN_PLACE: tuple[str, ...] = tuple(name for name in _WRITERS.split() if name in M
 
 _WRITING_METHODS: Mapping[str, Function] = MappingProxyType(
     {
-        **{f"{name}_": in_place.in_place(f"{name}_", METHODS[name]) for name in IN_PLACE},
+        **{f"{name}_": in_place.in_place(f"{name}_", _as_method(name, f"{name}_")) for name in IN_PLACE},
         **{name: getattr(in_place, name) for name in ("copy_", "fill_", "fill_diagonal_", "zero_")},
         **SHAPE_CHANGES,
     }
@@ -296,7 +310,7 @@ _WRITING_FUNCTIONS = """
 
 FUNCTIONS: Mapping[str, Function] = MappingProxyType(
     {name: f for name, f in SURFACE.items() if "." not in name and name not in METHODS_ONLY}
-    | {name: _WRITING_METHODS[name] for name in _WRITING_FUNCTIONS.split()}
+    | {name: explained(_WRITING_METHODS[name]) for name in _WRITING_FUNCTIONS.split()}
 )
 """The functions of the namespace itself, by name."""
 

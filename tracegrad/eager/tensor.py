@@ -20,7 +20,7 @@ from tracegrad.eager.engine import Walk
 from tracegrad.eager.hooks import Hooks, RemovableHandle
 from tracegrad.eager.modes import inferring, recording
 from tracegrad.eager.nodes import AccumulateGrad, Node, Version
-from tracegrad.eager.promote import coerce
+from tracegrad.eager.promote import OPERANDS, coerce
 from tracegrad.eager.protocols import apply_function, apply_ufunc
 from tracegrad.eager.quiet import quiet
 from tracegrad.eager.record import explain, record, record_alone
@@ -39,24 +39,24 @@ _VIEW = Kind.VIEW
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
-def pair(op: Op, refuse: Callable[[Any], Exception] | None = None) -> Callable[[Any, Any], Any]:
+def pair(op: Op, refuse: Callable[[int, Any], Exception] | None = None) -> Callable[[Any, Any], Any]:
     """An elementwise op of two operands for tensors, short where they are of one float dtype, or a tensor and a number.
 
     What ``bind_op`` does for any op is written out here for the most frequent case: half of the time of a small op goes
-    into finding out what its operands are. ``refuse`` makes the error for operands of which none is a tensor.
+    into finding out what its operands are. ``refuse`` makes the error for operands of which none is a tensor, or one neither
+    a tensor nor a number, from the operand's index and itself.
     """
     compute = op.eager
     plans: dict[tuple[bool, bool], Plan] = {}
+    unusual = op if refuse is None else _refusing(op, refuse)
 
     def function(input: Any, other: Any) -> Any:
         if not isinstance(input, Tensor) or input.bind_rank != 1 or input._view is not None:
-            if refuse is not None and not (getattr(input, "bind_rank", 0) or getattr(other, "bind_rank", 0)):
-                raise refuse(input)
-            return op(input, other)
+            return unusual(input, other)
         array = input._array
         dtype = array.dtype
         if not (dtype is _FLOAT32 or dtype is _FLOAT64):
-            return op(input, other)
+            return unusual(input, other)
         b = None
         if isinstance(other, Tensor):
             second = other._array
@@ -68,7 +68,7 @@ def pair(op: Op, refuse: Callable[[Any], Exception] | None = None) -> Callable[[
         elif type(other) is float or type(other) is int:
             second = quiet.run(np.array, other, dtype)
         else:
-            return op(input, other)
+            return unusual(input, other)
         try:
             out = quiet.run(compute, array, second)
         except (TypeError, ValueError):
@@ -95,7 +95,22 @@ def pair(op: Op, refuse: Callable[[Any], Exception] | None = None) -> Callable[[
     return function
 
 
-def single(op: Op, refuse: Callable[[Any], Exception] | None = None) -> Callable[[Any], Any]:
+def _refusing(op: Op, refuse: Callable[[int, Any], Exception]) -> Callable[[Any, Any], Any]:
+    """An op of two operands that refuses what is neither a tensor nor a number, and numbers without a tensor."""
+
+    def function(input: Any, other: Any) -> Any:
+        if type(input) is Tensor and type(other) is Tensor:
+            return op(input, other)
+        tensors = [bool(getattr(x, "bind_rank", 0)) for x in (input, other)]
+        for k, x in enumerate((input, other)):
+            if not (tensors[k] or (any(tensors) and isinstance(x, OPERANDS))):
+                raise refuse(k, x)
+        return op(input, other)
+
+    return function
+
+
+def single(op: Op, refuse: Callable[[int, Any], Exception] | None = None) -> Callable[[Any], Any]:
     """An elementwise op of one operand for tensors, short where it is of floats and no view; see ``pair``."""
     compute = op.eager
     known: Plan | None = None
@@ -104,7 +119,7 @@ def single(op: Op, refuse: Callable[[Any], Exception] | None = None) -> Callable
         nonlocal known
         if not isinstance(input, Tensor) or input.bind_rank != 1 or input._view is not None:
             if refuse is not None and not getattr(input, "bind_rank", 0):
-                raise refuse(input)
+                raise refuse(0, input)
             return op(input)
         array = input._array
         dtype = array.dtype

@@ -14,6 +14,7 @@ from tracegrad.eager.inplace import InPlace
 from tracegrad.eager.inplace import _castable as castable
 from tracegrad.eager.modes import recording
 from tracegrad.eager.promote import coerce
+from tracegrad.eager.record import explain
 from tracegrad.eager.tensor import Tensor
 from tracegrad.errors import ConditionError, DtypeError, EscapeError, ShapeError, TraceError
 from tracegrad.ops.maps import copy as copy_of
@@ -54,7 +55,13 @@ class TracedTensor(Tensor):
         """Append an op, its operands promoted as PyTorch promotes them."""
         # arrays from outside are looked up before they are cast
         values = [operand(self._array.recorder, x) for x in operands]
-        result = TracedTensor(self._array.bind_op(op, coerce(op, values), params))
+        kept = coerce(op, values)
+        try:
+            result = TracedTensor(self._array.bind_op(op, kept, params))
+        except ShapeError:
+            if op.kind is Kind.MAP:
+                explain(op, kept, params)
+            raise
         if not recording.get() and op is not stop_gradient and op.kind is not Kind.VIEW and result.dtype.kind in "fc":
             return stop_gradient(result)  # type: ignore[no-any-return]
         return result

@@ -12,7 +12,7 @@ from tracegrad.core.aval import shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions import complexes
-from tracegrad.eager.functions.arguments import labelled, one_dim, several_dims, tensor_like, values_of
+from tracegrad.eager.functions.arguments import DimensionError, labelled, one_dim, several_dims, tensor_like, values_of
 from tracegrad.eager.functions.cutting import diagonal, narrow
 from tracegrad.eager.functions.joining import cat, stack
 from tracegrad.eager.functions.pointwise import clamp
@@ -69,6 +69,12 @@ def _steps(x: Any, ndim: int, place: int) -> Any:
 
 def _areas(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
     """Twice the areas between neighbours."""
+    if not shape_of(y) or (x is not None and not shape_of(x)):
+        raise DimensionError(
+            f"{name}: Dimension specified as {dim} but tensor has no dimensions",
+            fix="give points along a dim",
+            where=user_frame(),
+        )
     place = one_dim(dim, len(shape_of(y)))
     size = shape_of(y)[place]
     if size == 0:

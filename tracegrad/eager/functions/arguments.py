@@ -73,8 +73,32 @@ def sizes_of(values: tuple[Any, ...]) -> Shape:
         values = tuple(values[0])
     for n in values:
         if type(n) is not int:
-            return tuple([int(n) for n in values])
+            return tuple([_one_size(n) for n in values])
     return values
+
+
+def _one_size(value: Any) -> int:
+    """A size as an int; DtypeError for texts and fractions, which ``int`` would read."""
+    number = one_int(value)
+    if number is None:
+        raise DtypeError(
+            f"sizes and dims must be tuple of ints, but found element of type {type(value).__name__}",
+            fix="give ints: x.reshape(2, 3)",
+            where=user_frame(),
+        )
+    return number
+
+
+def counts_of(values: tuple[Any, ...]) -> Shape:
+    """How often to repeat along each dim, as ``sizes_of``; ShapeError for a negative count."""
+    counts = sizes_of(values)
+    if min(counts, default=0) < 0:
+        raise ShapeError(
+            f"Trying to create tensor with negative dimension: repeats are {list(counts)}",
+            fix="counts are 0 or more",
+            where=user_frame(),
+        )
+    return counts
 
 
 def filled_sizes(x: Any, sizes: Shape) -> Shape:
@@ -173,7 +197,9 @@ def named_result(function: str, *fields: str) -> Any:
 
 
 def fitting(number: Any, dtype: np.dtype[Any]) -> Any:
-    """The number itself; DtypeError if elements of the dtype would lose its imaginary part."""
+    """The number itself; DtypeError for a text, and where elements of the dtype would lose its imaginary part."""
+    if isinstance(number, str):
+        raise DtypeError(f"the value must be a number, not str: {number!r}", fix="give a number", where=user_frame())
     if dtype.kind != "c" and isinstance(number, complex) and number.imag:
         raise DtypeError(
             f"value cannot be converted to type {dtype} without overflow: {number}",

@@ -96,7 +96,7 @@ def _distinct(x: Any, adjacent: bool, axis: int | None) -> tuple[Any, Any, Any]:
     line = x.reshape(-1) if axis is None else np.moveaxis(x, axis, 0)
     if adjacent:
         fresh = np.ones(len(line), bool)
-        fresh[1:] = (line[1:] != line[:-1]).reshape(max(len(line) - 1, 0), -1).any(1)
+        fresh[1:] = (line[1:] != line[:-1]).any(tuple(range(1, line.ndim)))
         first = np.flatnonzero(fresh)
         inverse, counts = np.cumsum(fresh) - 1, np.diff(np.append(first, len(line)))
     else:

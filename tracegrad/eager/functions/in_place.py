@@ -28,9 +28,9 @@ def in_place(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     tensor([1.])
     """
 
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def method(input: Any, /, *args: Any, **kwargs: Any) -> Any:
         operands = [x for x in (*args, *kwargs.values()) if getattr(x, "requires_grad", False)]
-        return self._become(function(self, *args, **kwargs), operands[0] if operands else None, name)
+        return input._become(function(input, *args, **kwargs), operands[0] if operands else None, name)
 
     method.__name__ = name
     method.__qualname__ = f"Tensor.{name}"

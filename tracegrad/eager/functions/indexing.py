@@ -142,7 +142,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     positions = select(positions < 0, positions + size, positions)
     if getattr(value, "bind_rank", 0):
         return _filled_by_tensor(input, positions, as_dtype(value, input.dtype), place)
-    return _filled_by_number(input, positions, tensor_like(np.asarray(value, input.dtype), input), place)
+    return _filled_by_number(input, positions, tensor_like(np.asarray(fitting(value, input.dtype), input.dtype), input), place)
 
 
 # -- where a mask holds -----------------------------------------------------------------------------------------------

@@ -56,6 +56,8 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Any
     if len(shapes) == 1 and (shape := shapes.pop()) and shape != (0,):
         return join(*parts, axis=one_dim(dim, len(shape)))
     for k, x in enumerate(parts):
+        if not hasattr(x, "dtype"):
+            raise TypeError(f"cat(): expected Tensor as element {k} in argument 0, but got {type(x).__name__}")
         if not shape_of(x):
             raise ShapeError(
                 f"zero-dimensional tensor (at position {k}) cannot be concatenated",

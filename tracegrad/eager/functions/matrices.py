@@ -12,6 +12,7 @@ from tracegrad.core.aval import Shape, broadcast_shapes, one_int, shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.arguments import Dims, labelled, one_dim, several_dims
+from tracegrad.eager.promote import OperandError
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops.broadcasting import broadcast, reduce_sum, reshape_to
 from tracegrad.ops.complexes import conj, is_complex
@@ -224,6 +225,13 @@ def matmul(input: Any, other: Any) -> Any:
     """
     a, b = tuple(shape_of(input)), tuple(shape_of(other))
     if not a or not b:
+        for x, kinds in ((other, ("Tensor", type(other).__name__)), (input, (type(input).__name__, "Tensor"))):
+            if not hasattr(x, "dtype"):
+                raise OperandError(
+                    "unsupported operand type(s) for @: '{}' and '{}'".format(*kinds),
+                    fix="x * y multiplies by a number",
+                    where=user_frame(),
+                )
         raise ShapeError(
             f"both arguments to matmul need to be at least 1D, but they are {len(a)}D and {len(b)}D",
             fix="x * y multiplies by a number",

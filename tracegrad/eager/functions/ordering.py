@@ -171,6 +171,11 @@ _nanmedian_all = recorded_as("NanmedianBackward0")(_median_all_of)
 _nanmedian_along = recorded_as("NanmedianBackward1")(_median_along_of)
 
 
+def _refuse_bool(name: str, x: Any) -> None:
+    if x.dtype.kind == "b":
+        raise DtypeError(f"{name} is not there for bool tensors", fix=f"torch.{name}(x.int())", where=user_frame())
+
+
 def median(
     input: Any,
     dim: int | None = None,
@@ -186,6 +191,7 @@ def median(
     tensor(2.)
     """
     dim = axis if dim is None else dim
+    _refuse_bool("median", input)
     if dim is None:
         return _median_all(input, False) if math.prod(shape_of(input)) else _no_median(input)
     place = one_dim(dim, len(shape_of(input)))
@@ -208,6 +214,7 @@ def nanmedian(
     tensor(3.)
     """
     dim = axis if dim is None else dim
+    _refuse_bool("nanmedian", input)
     if dim is None:
         return _nanmedian_all(input, True) if math.prod(shape_of(input)) else _no_median(input)
     place = one_dim(dim, len(shape_of(input)))

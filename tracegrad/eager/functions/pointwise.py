@@ -11,6 +11,7 @@ from tracegrad.core.aval import shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
 from tracegrad.eager.functions.arguments import as_dtype, constant, floating, labelled
+from tracegrad.eager.misuse import explains_itself, must_be_tensor, refusal
 from tracegrad.eager.tensor import pair, single
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops import complexes, maps, special
@@ -80,7 +81,8 @@ __all__ = [
 _BOOL = np.dtype(bool)
 
 
-_plus, _minus, _raised, _rectified = pair(maps.add), pair(_subtract), pair(power), single(maps.relu)
+_plus, _minus, _raised = pair(maps.add, refusal("add")), pair(_subtract, refusal("sub")), pair(power)
+_rectified = single(maps.relu, refusal("relu"))
 
 
 def _is_tensor(x: Any) -> bool:
@@ -88,9 +90,9 @@ def _is_tensor(x: Any) -> bool:
 
 
 def _one_is_tensor(name: str, x: Any, y: Any) -> None:
-    """TypeError if both operands are numbers."""
+    """DtypeError if both operands are numbers."""
     if not (getattr(x, "bind_rank", 0) or getattr(y, "bind_rank", 0)):
-        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
+        raise must_be_tensor(name, "input", 1, x)
 
 
 # -- sums -------------------------------------------------------------------------------------------------------------
@@ -124,6 +126,7 @@ def _subtract_multiple(x: Any, y: Any, alpha: float) -> Any:
     return _subtract(x, multiply(y, alpha))
 
 
+@explains_itself
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """``input + alpha · other``.
 
@@ -138,6 +141,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     return _add_multiple(input, other, alpha)
 
 
+@explains_itself
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """``input - alpha · other``.
 
@@ -477,6 +481,7 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
     return _above(input, threshold, value)
 
 
+@explains_itself
 def relu(input: Any) -> Any:
     """The elements that are positive, 0 for the others; at 0 the gradient is 0.
 
@@ -484,7 +489,10 @@ def relu(input: Any) -> Any:
     >>> relu(tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    return _rectified(input)
+    try:
+        return _rectified(input)
+    except KeyError:  # of the smallest value of a dtype that has none
+        raise DtypeError("Boolean inputs not supported for relu", fix="relu(x.float())", where=user_frame()) from None
 
 
 @recorded_as("FmaxBackward0")

@@ -11,10 +11,10 @@ from tracegrad.core.aval import broadcast_shapes as common_shape
 from tracegrad.core.aval import one_int, shape_of
 from tracegrad.core.source import user_frame
 from tracegrad.eager.composite import recorded_as
-from tracegrad.eager.functions.arguments import one_dim, sizes_of, tensor_like, values_of
+from tracegrad.eager.functions.arguments import counts_of, one_dim, sizes_of, tensor_like, values_of
 from tracegrad.eager.functions.shapes import flatten, numel, unsqueeze, view
 from tracegrad.eager.size import Size
-from tracegrad.errors import ShapeError
+from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops import assembly
 from tracegrad.ops.broadcasting import broadcast, sum_to
 from tracegrad.ops.indexing import take
@@ -126,7 +126,7 @@ def repeat(input: Any, *sizes: Any) -> Any:
     >>> repeat(tensor([1.0, 2.0]), 2)
     tensor([1., 2., 1., 2.])
     """
-    counts = sizes_of(sizes)
+    counts = counts_of(sizes)
     if len(counts) < len(shape_of(input)):
         raise ShapeError(
             "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor: "
@@ -145,7 +145,7 @@ def tile(input: Any, *dims: Any) -> Any:
     tensor([[1., 1.],
             [2., 2.]])
     """
-    counts = sizes_of(dims)
+    counts = counts_of(dims)
     missing = len(shape_of(input)) - len(counts)
     return _tiled(input, (1,) * max(missing, 0) + counts)
 
@@ -162,9 +162,25 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, outpu
     count = shape_of(x)[place]
     number = one_int(repeats) if not getattr(repeats, "bind_rank", 0) else None
     if number is not None:
+        if number < 0:
+            raise ShapeError(f"Repeats must be non-negative, got {number}", fix="repeats=0 is empty", where=user_frame())
         wide = expand(unsqueeze(x, place + 1), *shape_of(x)[: place + 1], number, *shape_of(x)[place + 1 :])
         return flatten(wide, place, place + 1)
     times = values_of(repeats, "repeat_interleave")
+    if times.dtype.kind not in "iu":
+        raise DtypeError(
+            f"repeat_interleave(): repeats must be of int32 or int64, got {times.dtype}",
+            fix="repeats.long()",
+            where=user_frame(),
+        )
+    if times.ndim > 1:
+        raise ShapeError(
+            f"repeats must be 0-dim or 1-dim tensor, this one has shape {times.shape}",
+            fix="repeats.flatten()",
+            where=user_frame(),
+        )
+    if times.min(initial=0) < 0:
+        raise ShapeError(f"repeats can not be negative, got {times.min()}", fix="repeats.clamp(min=0)", where=user_frame())
     if times.size not in (1, count):
         raise ShapeError(
             f"repeats must have the same size as input along dim, but got repeats.size(0) = {times.size} and "

@@ -3,6 +3,7 @@
 Each is an adapter: PyTorch's signature and errors around ops and the composites of ``tracegrad.functional``.
 """
 
+from tracegrad.eager.misuse import explained as _explained
 from tracegrad.eager.nn.functional.activations import (
     celu,
     celu_,
@@ -237,3 +238,5 @@ __all__ = [
     "unfold",
     "upsample",
 ]
+
+globals().update({name: _explained(globals()[name]) for name in __all__})

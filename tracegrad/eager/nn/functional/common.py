@@ -58,7 +58,7 @@ def reduction_named(size_average: bool | None, reduce: bool | None, reduction: s
         warnings.warn(
             f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return reduction
 

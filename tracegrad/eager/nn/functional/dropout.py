@@ -121,7 +121,7 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
             f"dropout2d: Received a {ndim}-D input to dropout2d, which is deprecated and will result in an error in a "
             "future release. To retain the behavior and silence this warning, please use dropout instead.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     if ndim == 3:
         warnings.warn(
@@ -129,7 +129,7 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
             "input is interpreted as shape (N, C, L), where C is the channel dim. To maintain the 1D channel-wise "
             "dropout behavior, please switch to using dropout1d instead.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return _dropped(input, p, training, inplace, _features(input))
 
@@ -231,7 +231,7 @@ def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float =
     tensor(1.)
     """
     if eps != 1e-10:
-        warnings.warn("`eps` parameter is deprecated and has no effect.", UserWarning, stacklevel=2)
+        warnings.warn("`eps` parameter is deprecated and has no effect.", UserWarning, stacklevel=3)
     # 1 - u is never 0, and the logarithm of the other one is kept from 0 by the least positive float
     exponential = add(negative(log(subtract(1, uniform(shape_of(logits), logits.dtype)))), 1e-30)
     soft = softmax(divide(add(logits, negative(log(exponential))), tau), dim)

@@ -276,7 +276,7 @@ def kl_div(
             "reduction: 'mean' divides the total loss by both the batch size and the support size. 'batchmean' divides "
             "only by the batch size, and aligns with the KL div math definition.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     same_size("kl_div", input, target)
     if log_target:

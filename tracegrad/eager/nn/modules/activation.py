@@ -347,7 +347,7 @@ class _Along(Module):
 
     def forward(self, input: Any) -> Any:
         """The function along the axis."""
-        return self._function(input, dim=self.dim)
+        return self._function(input, dim=self.dim, _stacklevel=5)
 
     def extra_repr(self) -> str:
         """The axis."""
