@@ -289,6 +289,11 @@ STATED = {
         TypeError,
         r"clamp_\(\): argument 'min' \(position 1\) must be Tensor, not str",
     ),
+    "a copy of a text": (
+        lambda: x.clone().copy_("a"),
+        TypeError,
+        r"copy_\(\): argument 'src' \(position 1\) must be Tensor, not str",
+    ),
     "matmul with a list": (
         lambda: x.matmul(NUMBERS),
         TypeError,
@@ -424,6 +429,7 @@ def test_numbers_in_lists_are_no_operands_but_arrays_and_numbers_are():
     assert torch.equal(x + np.ones(3, np.float32), x + x)
     assert torch.equal(x + True, x + 1)
     assert (x == "a") is False
+    assert torch.equal(x.clone().copy_(2), x + 1)
 
 
 def test_nothing_is_no_error():

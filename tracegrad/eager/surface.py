@@ -295,7 +295,8 @@ IN_PLACE: tuple[str, ...] = tuple(name for name in _WRITERS.split() if name in M
 _WRITING_METHODS: Mapping[str, Function] = MappingProxyType(
     {
         **{f"{name}_": in_place.in_place(f"{name}_", _as_method(name, f"{name}_")) for name in IN_PLACE},
-        **{name: getattr(in_place, name) for name in ("copy_", "fill_", "fill_diagonal_", "zero_")},
+        **{name: getattr(in_place, name) for name in ("fill_", "fill_diagonal_", "zero_")},
+        "copy_": explained(in_place.copy_, method=True),
         **SHAPE_CHANGES,
     }
 )

@@ -85,6 +85,8 @@ def copy_(input: Any, src: Any, non_blocking: bool = False) -> Any:
     >>> copy_(tensor([1.0, 2.0]), tensor([5]))
     tensor([5., 5.])
     """
+    if isinstance(src, (int, float, complex)):
+        return fill_(input, src)
     return input._become(_copied(input, as_dtype(expand(src, shape_of(input)), input.dtype)), src, "copy_")
 
 
