@@ -27,13 +27,15 @@ class Stats:
     """What a compiled function has done so far; ``seconds`` sums the time of each stage.
 
     ``compiles`` counts programs that Numba compiled, ``cache_hits`` those that were loaded from the cache folder or were
-    already loaded; ``kernels`` is the number of different kernels of the newest program.
+    already loaded, ``recalls`` those that needed no trace either, as an earlier process has kept it; ``kernels`` is the
+    number of different kernels of the newest program.
     """
 
     traces: int = 0
     compiles: int = 0
     cache_hits: int = 0
     kernels: int = 0
+    recalls: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
     def count(self, compilation: Compilation) -> None:

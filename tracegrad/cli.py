@@ -133,7 +133,7 @@ def _cache_info(_: argparse.Namespace) -> int:
         return _unusable(error)
     programs = cache.programs() if cache else []
     print(f"folder    {tg.config.cache_dir}")
-    print(f"programs  {len(programs)}")
+    print(f"programs  {sum(p.name.startswith('p_') for p in programs)}")
     print(f"size      {_size(sum(p.nbytes for p in programs))} of at most {_size(tg.config.cache_limit_bytes)}")
     return 0
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import numpy as np
 
+from tracegrad import records
 from tracegrad.calls import Call, Family, Marked, Options, Stats
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
@@ -26,7 +27,7 @@ from tracegrad.pipeline import Compilation, Run, compile_graph
 from tracegrad.symbolic import Recorder
 from tracegrad.taped import TapedProgram
 from tracegrad.trace.inline import inline
-from tracegrad.trace.reads import held
+from tracegrad.trace.reads import Capture, Guard, held
 from tracegrad.trace.tracer import Traced
 
 P = ParamSpec("P")
@@ -41,28 +42,40 @@ VALUE, GRADIENT, BOTH = "value", "gradient", "value and gradient"
 class _Bound:
     """A program for one key: how to call it and how to rebuild its result."""
 
-    traced: Traced
-    compilation: Compilation
+    guard: Guard
+    inputs: tuple[int, ...]
+    captured: tuple[Capture, ...]
     finish: Callable[[list[Any]], Any]
     run: Run
     plain: bool
     """Whether the program takes the leaves as they are."""
+    whole: _Whole | None
+    """None for a program whose trace was kept by an earlier process."""
+
+    def fresh(self) -> bool:
+        """Whether everything the trace read from outside is still there."""
+        return self.guard.fresh()
+
+    def __call__(self, leaves: Sequence[Any], tensors: Mapping[int, Tensor] = _NO_TENSORS) -> Any:
+        whole = self.whole
+        if whole is not None and (tensors or whole.surrounded):
+            arguments = [tensors.get(k, leaves[k]) for k in self.inputs]
+            return self.finish(whole.taped(arguments + [capture.read() for capture in self.captured]))
+        if not self.plain:
+            leaves = [leaves[k] for k in self.inputs] + [capture.read() for capture in self.captured]
+        return self.finish(self.run(leaves))
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """What is there of a program that was traced in this process."""
+
+    traced: Traced
+    compilation: Compilation
     taped: TapedProgram
     """The same program for tensors."""
     surrounded: bool
     """Whether it reads tensors from outside the function."""
-
-    def fresh(self) -> bool:
-        """Whether everything the trace read from outside is still there."""
-        return self.traced.guard.fresh()
-
-    def __call__(self, leaves: Sequence[Any], tensors: Mapping[int, Tensor] = _NO_TENSORS) -> Any:
-        if tensors or self.surrounded:
-            arguments = [tensors.get(k, leaves[k]) for k in self.traced.inputs]
-            return self.finish(self.taped(arguments + [capture.read() for capture in self.traced.captured]))
-        if not self.plain:
-            leaves = [leaves[k] for k in self.traced.inputs] + [capture.read() for capture in self.traced.captured]
-        return self.finish(self.run(leaves))
 
 
 class Compiled(Generic[P, R]):
@@ -97,6 +110,10 @@ class Compiled(Generic[P, R]):
         self._static: dict[Any, tuple[int, ...]] = {}
         self._methods: dict[int, tuple[weakref.ref[Any], Compiled[Any, Any]]] = {}
         functools.update_wrapper(self, family.function)
+
+    def _described(self) -> list[Any]:
+        """What tells this from other compiled functions of the same Python function, for traces that are kept."""
+        return [self._want, repr(self._family.options)]
 
     @property
     def py_func(self) -> Callable[P, R]:
@@ -142,7 +159,7 @@ class Compiled(Generic[P, R]):
         if static:
             key = (key, tuple([call.leaves[k] for k in static]))
         bound = self._programs.get(key)
-        if bound is None or not bound.fresh():
+        if bound is None or not bound.fresh() or (bound.whole is None and call.tensors):
             bound = self._bind(call)
         if quick is not None and not self._family.options.static_argnames:
             self._quick[tuple(quick)] = bound
@@ -187,12 +204,40 @@ class Compiled(Generic[P, R]):
             self._family.traces.pop(key, None)
         return traced, (key, tuple(call.leaves[k] for k in static)) if static else key
 
-    def _bind(self, call: Call) -> _Bound:
-        """The program for a call, compiled by one thread while others wait."""
+    def _recalled(self, call: Call) -> _Bound | None:
+        """The program for a call whose trace an earlier process has kept; None where there is none that holds."""
+        record = records.find(self._family, self._want, call)
+        if record is None:
+            return None
+        stats = self._family.stats
+        stats.kernels, stats.recalls = record.kernels, stats.recalls + 1
+        stats.spent("compile", record.loaded.seconds)
+        if record.loaded.from_cache:
+            stats.cache_hits += 1
+        else:
+            stats.compiles += 1
+        self._static[call.key] = record.static_ints
+        key = (call.key, tuple(call.leaves[k] for k in record.static_ints)) if record.static_ints else call.key
+        guard, captured = Guard(record.recalled.reads), record.recalled.captured
+        plain = record.inputs == tuple(range(len(call.leaves))) and not captured
+        finish = record.output_tree.unflatten if self._want == VALUE else self._gradients(call)
+        bound = _Bound(guard, record.inputs, captured, finish, record.executable.bind(), plain, None)
+        self._programs[key] = bound
+        return bound
+
+    def _bind(self, call: Call, whole: bool = False) -> _Bound:
+        """The program for a call, compiled by one thread while others wait; ``whole`` with its trace."""
         with self._family.lock:
+            if not whole:
+                static = self._static.get(call.key, ())
+                known = self._programs.get((call.key, tuple(call.leaves[k] for k in static)) if static else call.key)
+                if known is None or not known.fresh():
+                    known = self._recalled(call)
+                if known is not None and (known.whole is not None or not call.tensors):
+                    return known
             traced, key = self._traced_key(call)
             known = self._programs.get(key)
-            if known is not None and known.traced is traced:
+            if known is not None and known.whole is not None and known.whole.traced is traced:
                 return known
             wrt, finish = self._results(call, traced)
             compilation = compile_graph(
@@ -205,8 +250,11 @@ class Compiled(Generic[P, R]):
             surrounded = any(isinstance(capture.read(), Tensor) for capture in traced.captured)
             native = self._family.options.native
             taped = TapedProgram(compilation.joint, native=native, count=self._family.stats.count, compilation=compilation)
-            bound = _Bound(traced, compilation, finish, compilation.run, plain, taped, surrounded)
+            made = _Whole(traced, compilation, taped, surrounded)
+            bound = _Bound(traced.guard, traced.inputs, traced.captured, finish, compilation.run, plain, made)
             self._programs[key] = bound
+            if not surrounded:
+                records.keep(self._family, self._want, call, traced, compilation)
             return bound
 
     def _results(self, call: Call, traced: Traced) -> tuple[tuple[int, ...] | None, Callable[[list[Any]], Any]]:
@@ -216,19 +264,25 @@ class Compiled(Generic[P, R]):
             return None, tree.unflatten
         self._check_loss(traced)
         wrt: list[int] = []
-        rebuild: list[tuple[TreeDef, int]] = []
         nodes = {leaf: node.id for leaf, node in zip(traced.inputs, traced.graph.inputs, strict=False)}
-        argnums = self._family.options.argnums
-        wanted = (argnums,) if isinstance(argnums, int) else argnums
-        spans = self._spans(call)
-        for number in wanted:
-            start, leaves, structure, root = self._argument(spans, number, len(call.args))
+        for start, leaves, structure, root in self._wanted(call):
             for k, path in enumerate(structure.paths(root)):
                 wrt.append(self._differentiable(traced, nodes, start + k, path, leaves[k]))
-            rebuild.append((structure, len(leaves)))
+        return tuple(wrt), self._gradients(call)
 
+    def _wanted(self, call: Call) -> list[tuple[int, list[Any], TreeDef, str]]:
+        """Of each argument that ``argnums`` names: its first leaf's number, its leaves, its structure, its name."""
+        argnums = self._family.options.argnums
+        spans = self._spans(call)
+        wanted = (argnums,) if isinstance(argnums, int) else argnums
+        return [self._argument(spans, number, len(call.args)) for number in wanted]
+
+    def _gradients(self, call: Call) -> Callable[[list[Any]], Any]:
+        """How the outputs of a run become the gradient, or the value and the gradient."""
+        argnums = self._family.options.argnums
+        rebuild = [(structure, len(leaves)) for _, leaves, structure, _ in self._wanted(call)]
         if isinstance(argnums, int) and rebuild[0][0] == _LEAF:
-            return tuple(wrt), (lambda values: values[0]) if self._want == GRADIENT else tuple
+            return (lambda values: values[0]) if self._want == GRADIENT else tuple
 
         def gradients(values: Sequence[Any]) -> Any:
             taken = iter(values)
@@ -236,8 +290,8 @@ class Compiled(Generic[P, R]):
             return trees[0] if isinstance(argnums, int) else trees
 
         if self._want == GRADIENT:
-            return tuple(wrt), gradients
-        return tuple(wrt), lambda values: (values[0], gradients(values[1:]))
+            return gradients
+        return lambda values: (values[0], gradients(values[1:]))
 
     def _spans(self, call: Call) -> dict[int | str, tuple[int, list[Any], TreeDef]]:
         spans: dict[int | str, tuple[int, list[Any], TreeDef]] = {}
@@ -322,8 +376,10 @@ class Compiled(Generic[P, R]):
 
     # -- looking inside --------------------------------------------------------------------------------------------
 
-    def _looked_up(self, args: Iterable[Any], kwargs: dict[str, Any]) -> _Bound:
-        return self._bind(self._family.call(tuple(args), kwargs))
+    def _looked_up(self, args: Iterable[Any], kwargs: dict[str, Any]) -> Compilation:
+        whole = self._bind(self._family.call(tuple(args), kwargs), whole=True).whole
+        assert whole is not None
+        return whole.compilation
 
     def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
         """The graph for these arguments after rewriting: forward, and backward where derivatives are computed.
@@ -336,7 +392,7 @@ class Compiled(Generic[P, R]):
         >>> [node.op.name for node in double.graph(np.ones(3))]
         ['input', 'add']
         """
-        result = self._looked_up(args, kwargs).compilation.graph
+        result = self._looked_up(args, kwargs).graph
         assert result is not None
         return result
 
@@ -352,7 +408,7 @@ class Compiled(Generic[P, R]):
         >>> "t0 * t0" in source
         True
         """
-        return annotate_source(self._looked_up(args, kwargs).compilation)
+        return annotate_source(self._looked_up(args, kwargs))
 
     def explain(self, *args: P.args, **kwargs: P.kwargs) -> Text:
         """Every stage for these arguments, and why nodes that might have shared a kernel do not.
@@ -367,8 +423,8 @@ class Compiled(Generic[P, R]):
         trace (... ms)
         ...
         """
-        bound = self._looked_up(args, kwargs)
-        return explain_compilation(bound.compilation, self._family.name, self._family.stats.seconds.get("trace", 0.0))
+        compilation = self._looked_up(args, kwargs)
+        return explain_compilation(compilation, self._family.name, self._family.stats.seconds.get("trace", 0.0))
 
     def memory_plan(self, *args: P.args, **kwargs: P.kwargs) -> MemoryPlan:
         """What memory a call with these arguments takes, in bytes: arguments, results, and every block of the arena.

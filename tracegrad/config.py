@@ -53,6 +53,7 @@ class Settings:
     cache_limit_bytes: int
     threads: int | None
     verify: bool
+    keep_traces: bool
 
     def changed(self, changes: Mapping[str, Any]) -> Settings:
         """Return a copy with some settings replaced by checked values.
@@ -73,7 +74,7 @@ class Settings:
                     checked[name] = _count(name, value, 0)
                 case "threads":
                     checked[name] = None if value is None else _count(name, value, 1)
-                case "verify":
+                case "verify" | "keep_traces":
                     checked[name] = _flag(name, value)
                 case _:
                     known = ", ".join(Settings.__dataclass_fields__)
@@ -98,6 +99,9 @@ class Config:
         Above this size the kernels not used for longest are removed; 2 GiB by default.
     threads : int or None
         How many threads a kernel may use; None means all the processor's.
+    keep_traces : bool
+        Keep what tracing found beside the compiled kernels, so that a later process neither traces nor compiles a function
+        that is unchanged; on by default.
     verify : bool
         Check the graph after every stage; off by default, as it only finds faults of tracegrad itself.
 
@@ -120,7 +124,7 @@ class Config:
     def __init__(self) -> None:
         put = object.__setattr__
         put(self, "_lock", threading.Lock())
-        put(self, "_process", Settings(_default_cache_dir(), 2 << 30, None, False))
+        put(self, "_process", Settings(_default_cache_dir(), 2 << 30, None, False, True))
         put(self, "_scoped", ContextVar[Mapping[str, Any]]("tracegrad_config", default=_NO_CHANGES))
 
     _lock: threading.Lock
@@ -157,6 +161,11 @@ class Config:
     def verify(self) -> bool:
         """Whether the graph is checked after every stage."""
         return self.snapshot().verify
+
+    @property
+    def keep_traces(self) -> bool:
+        """Whether traces are kept for later processes."""
+        return self.snapshot().keep_traces
 
     def __setattr__(self, name: str, value: object) -> None:
         with self._lock:

@@ -51,6 +51,7 @@ class Compilation:
     generated: Generated | None = None
     plan: Plan | None = None
     loaded: LoadedProgram | None = None
+    executable: Executable | None = None
     run: Run | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -113,7 +114,8 @@ def _compile(c: Compilation) -> Compilation:
     assert c.generated is not None
     source, arguments = c.generated.source, c.generated.entry_arguments
     loaded = load_program(source, arguments, config.cache_dir, config.cache_limit_bytes)
-    return replace(c, loaded=loaded, run=_executable(c, loaded).bind())
+    executable = _executable(c, loaded)
+    return replace(c, loaded=loaded, executable=executable, run=executable.bind())
 
 
 STAGES: tuple[tuple[str, Callable[[Compilation], Compilation]], ...] = (

@@ -192,9 +192,14 @@ class _Registry:
             self._declared.add(cls)
             self.kinds[cls] = container
 
+    def is_declared(self, cls: type) -> bool:
+        """Say whether a person has declared a type: how it is taken apart is code of theirs."""
+        return cls in self._declared and cls.__module__ not in ("builtins", "collections")
+
 
 _REGISTRY = _Registry()
 _KINDS = _REGISTRY.kinds
+is_declared = _REGISTRY.is_declared
 
 
 def register_pytree(
@@ -263,6 +268,13 @@ class TreeDef:
     def __init__(self, spec: Spec, size: int) -> None:
         self.spec = spec
         self.size = size
+
+    @staticmethod
+    def keys(keys: tuple[Hashable, ...], inserted: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+        """What identifies a dict in a structure: its keys sorted, and in the order they were inserted."""
+        made = _Keys(keys)
+        made.inserted = inserted
+        return made
 
     def __hash__(self) -> int:
         return hash(self.spec)

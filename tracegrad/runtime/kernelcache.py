@@ -1,5 +1,8 @@
 """The folder of compiled programs: names, checksums, locks, eviction.
 
+A trace ``t_<16 hex digits of its key>`` is one file ``.json`` with a checksum of its own: which program runs for which
+arguments, as plain data (:mod:`tracegrad.records`).
+
 A program ``p_<16 hex digits of its hash>`` is a generated file ``.py``, what Numba compiled of it (``.nbi`` and
 ``.nbc``, which Numba unpickles, and which make it raise from inside when damaged), and a manifest ``.json`` with
 checksums of these. The manifest is written last: files without a matching manifest do not count. Loading compiled
@@ -25,7 +28,7 @@ from typing import Any
 
 __all__ = ["CacheFolder", "CachedProgram", "UnusableFolderError", "canonical", "content_hash", "program_name"]
 
-_PROGRAM_FILE = re.compile(r"p_[0-9a-f]{16}\.")
+_PROGRAM_FILE = re.compile(r"[pt]_[0-9a-f]{16}\.")
 _PLACEHOLDER = "_HASH_"
 _FORMAT = 1
 
@@ -80,7 +83,7 @@ def named(source: str, digest: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CachedProgram:
-    """One program in a cache folder: its size in bytes and when it was last loaded, in seconds since the epoch."""
+    """A program or a trace in a cache folder: its size in bytes, and when it was last loaded in seconds since the epoch."""
 
     name: str
     nbytes: int
@@ -188,7 +191,7 @@ class CacheFolder:
         _remove(_files_of(compiled, name))
 
     def programs(self) -> list[CachedProgram]:
-        """Return the programs in the folder, the one not used for longest first."""
+        """Return the programs and traces in the folder, the one not used for longest first."""
         sizes: dict[str, int] = {}
         used: dict[str, float] = {}
         for path in self._all_files():
@@ -238,6 +241,36 @@ class CacheFolder:
         """Remove all programs; no other file of the folder is touched."""
         for program in self.programs():
             self.remove(program.name)
+
+    def trace(self, name: str) -> str | None:
+        """Return the text of a trace, None where there is none or it is damaged.
+
+        Parameters
+        ----------
+        name
+            The trace.
+        """
+        path = self._manifest_path(name)
+        try:
+            checksum, _, text = path.read_bytes().partition(b"\n")
+            if hashlib.sha256(text).hexdigest().encode() != checksum:
+                return None
+            with contextlib.suppress(OSError):
+                os.utime(path)
+            return text.decode()
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def put_trace(self, name: str, text: str) -> None:
+        """Write a trace, with the checksum that tells later whether it is unharmed.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        """
+        data = text.encode()
+        write_atomically(self._manifest_path(name), hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
 
     def _all_files(self) -> Iterator[Path]:
         for folder in (self.path, self.compiled_path):

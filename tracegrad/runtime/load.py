@@ -28,7 +28,7 @@ from tracegrad.errors import CacheWarning, CompileError
 from tracegrad.runtime import generated
 from tracegrad.runtime.kernelcache import CacheFolder, UnusableFolderError, canonical, content_hash, named, program_name
 
-__all__ = ["LoadedProgram", "ProgramRegistry", "inspect_asm", "inspect_llvm", "load_program"]
+__all__ = ["LoadedProgram", "ProgramRegistry", "cache_folder", "inspect_asm", "inspect_llvm", "load_program"]
 
 DEFAULT_LIMIT: Final = 2 << 30
 """Bytes of compiled programs to keep, unless the caller says otherwise."""
@@ -335,6 +335,17 @@ def load_program(source: str, entry_arguments: tuple[str, ...], cache_dir: Path,
         The source is wrong: a fault of the code generator.
     """
     return PROGRAMS.load(source, entry_arguments, cache_dir, limit)
+
+
+def cache_folder(cache_dir: Path) -> CacheFolder | None:
+    """Return the checked folder of compiled programs, None where it cannot be used.
+
+    Parameters
+    ----------
+    cache_dir
+        The folder, usually ``config.cache_dir``.
+    """
+    return PROGRAMS._folder(cache_dir)
 
 
 def _fresh(source: str) -> Any:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tracegrad.core.aval import Aval, aval_of
+from tracegrad.trace.places import Place
 
-Fetch = Callable[[], Any]
 Same = Callable[[Any], bool]
 
 NUMBERS = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, slice, range)
@@ -33,7 +33,7 @@ class Capture:
 
     name: str
     aval: Aval
-    read: Fetch
+    read: Place
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Read:
     """
 
     name: str
-    fetch: Fetch
+    fetch: Place
     same: Same
     space: dict[str, Any] | None = None
     key: str = ""
@@ -72,7 +72,7 @@ class Reads:
         """Note a read."""
         self.seen.setdefault(origin, read)
 
-    def array(self, value: Any, name: str, fetch: Fetch) -> Same:
+    def array(self, value: Any, name: str, fetch: Place) -> Same:
         """Register an array, or the one in a tensor; it becomes an input unless its contents are structure."""
         array = held(value)
         if array is not value:
@@ -87,15 +87,19 @@ class Reads:
         self.captured.append(Capture(name, aval_of(array), fetch))
         return lambda v: _like(v, array)
 
-    def inherit(self, reads: Iterable[Read], captured: Iterable[Capture]) -> None:
-        """Take over what another trace has read, whose graph becomes part of this one."""
+    def inherit(self, reads: Iterable[Read], captured: Iterable[Capture], seen_from: Callable[[Place], Place]) -> None:
+        """Take over what another trace has read, whose graph becomes part of this one.
+
+        ``seen_from`` gives a place of that trace as one of this.
+        """
         for read in reads:
             self._kept.append(read)
-            self.add(("inlined", id(read)), read)
+            self.add(("inlined", id(read)), replace(read, fetch=seen_from(read.fetch)))
         for capture in captured:
             array = capture.read()
-            same = self.array(array, capture.name, capture.read)
-            self.add(("inlined", capture.name, id(held(array))), Read(capture.name, capture.read, same))
+            place = seen_from(capture.read)
+            same = self.array(array, capture.name, place)
+            self.add(("inlined", capture.name, id(held(array))), Read(capture.name, place, same))
 
     def number(self, array: np.ndarray[Any, Any]) -> int | None:
         """Which capture an array is."""

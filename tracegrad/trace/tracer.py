@@ -74,6 +74,8 @@ class Traced:
     reads: tuple[Read, ...]
     guard: Guard
     """``guard.fresh()`` is the check of all ``reads``, quick enough for every call."""
+    by_shape: tuple[Capture, ...] = ()
+    """All arrays from outside of which only shape and dtype count; the graph has only those it needs as ``captured``."""
 
 
 def trace(
@@ -118,7 +120,7 @@ class _Attempt:
             user_frame,
             adopt=self._adopt,
             flexible=self._flexible,
-            inherit=self.reads.inherit,
+            inherit=lambda reads, captured: self.reads.inherit(reads, captured, self.twins.seen_from_here),
             dtypes=SUPPORTED,
         )
         creation = Creation(self.recorder)
@@ -129,7 +131,7 @@ class _Attempt:
 
     def _leaf(self, position: int, leaf: Argument | Static) -> Any:
         if isinstance(leaf, Static):
-            return self.twins.stand_in_for_argument(leaf.value)
+            return self.twins.stand_in_for_argument(leaf.value, position)
         if position in self.static:
             return leaf.value
         number = self.inputs.index(position)
@@ -190,7 +192,9 @@ class _Attempt:
         first = len(self.inputs)
         graph, used = prune(self.graph, outputs, first)
         captured = tuple(self.reads.captured[position - first] for position in used)
-        return Traced(graph, tree, self.inputs, tuple(sorted(self.static)), captured, reads, Guard(reads))
+        return Traced(
+            graph, tree, self.inputs, tuple(sorted(self.static)), captured, reads, Guard(reads), tuple(self.reads.captured)
+        )
 
     def _output(self, value: Any, path: str) -> int:
         if isinstance(value, (Sym, np.ndarray, np.generic, bool, int, float)):

@@ -27,9 +27,9 @@ from tracegrad.core.source import is_user_file
 from tracegrad.errors import EscapeError
 from tracegrad.symbolic import Recorder, Sym
 from tracegrad.trace.creation import Creation, Namespace, StandIns
+from tracegrad.trace.places import Place
 from tracegrad.trace.reads import (
     NUMBERS,
-    Fetch,
     Read,
     Reads,
     Same,
@@ -83,6 +83,8 @@ class Twins:
         self._shown: dict[int, Any] = {}
         self._kept: list[Any] = []
         self._globals: dict[int, Globals] = {}
+        self._homes: dict[int, Place] = {}
+        self._places: dict[int, Place] = {}
         self._cells: dict[int, tuple[CellType, CellType, Any]] = {}
         self._objects: list[tuple[Any, Any, dict[str, Any], SameContents]] = []
         self._containers: list[tuple[Any, Any, str, Any, SameContents]] = []
@@ -94,32 +96,35 @@ class Twins:
         """Run the twin of a function."""
         name = getattr(function, "__qualname__", type(function).__name__)
         # noted as read, since an object that can be called has attributes that change
-        shown = self.read(function, name, lambda: function, ("function", id(function)))
+        shown = self.read(function, name, Place.root("function", lambda: function), ("function", id(function)))
         return shown(*args, **kwargs)
 
-    def stand_in_for_argument(self, value: Any) -> Any:
+    def stand_in_for_argument(self, value: Any, position: int) -> Any:
         """A static argument as the twin sees it; the caller's key holds its value."""
-        return self.read(value, "an argument", lambda: value, ("argument", id(value))) if callable(value) else value
+        if not callable(value):
+            return value
+        return self.read(value, "an argument", Place.root("argument", lambda: value, position), ("argument", id(value)))
 
-    def read(self, value: Any, name: str, fetch: Fetch, origin: Hashable) -> Any:
+    def read(self, value: Any, name: str, place: Place, origin: Hashable) -> Any:
         """Note that a value was read, and give what the twin sees of it."""
-        shown, same = self._show(value, name, fetch)
-        self.reads.add(origin, Read(name, fetch, same))
+        shown, same = self._show(value, name, place)
+        self.reads.add(origin, Read(name, place, same))
         return shown
 
     def read_global(self, space: dict[str, Any], name: str) -> Any:
         """Note that a global was read, and give what the twin sees of it."""
         value = space[name]  # a KeyError sends Python on to the builtins
         full = f"{space.get('__name__', '')}.{name}"
-        shown, same = self._show(value, full, lambda: space[name])
+        place = self._homes[id(space)].named(name)
+        shown, same = self._show(value, full, place)
         settled = isinstance(value, (*NUMBERS, FunctionType, BuiltinFunctionType, ModuleType, np.ufunc))
         quick = (space, name, value) if settled else (None, name, None)
-        self.reads.add((id(space), name), Read(full, lambda: space[name], same, *quick))
+        self.reads.add((id(space), name), Read(full, place, same, *quick))
         return shown
 
     # -- what a value looks like inside --------------------------------------------------------------------------------
 
-    def _show(self, value: Any, name: str, fetch: Fetch) -> tuple[Any, Same]:
+    def _show(self, value: Any, name: str, place: Place) -> tuple[Any, Same]:
         """The value as the twin sees it, and the check that it still is what was read."""
         if isinstance(value, NUMBERS) and not isinstance(value, enum.Enum):
             return value, same_number(value)
@@ -128,11 +133,11 @@ class Twins:
         self._kept.append(value)
         array = held(value)
         if isinstance(array, np.ndarray):
-            return self._show_array(value, array, name, fetch)
+            return self._show_array(value, array, name, place)
         if type(value) in CONTAINERS or (isinstance(value, tuple) and hasattr(value, "_fields")):
-            return self._show_container(value, name, fetch)
+            return self._show_container(value, name, place)
         if callable(value) or isinstance(value, ModuleType):
-            shown = self._show_callable(value, name)
+            shown = self._show_callable(value, name, place)
             if shown is not value:
                 self._shown[id(value)] = shown
                 self._originals[id(shown)] = value
@@ -140,14 +145,14 @@ class Twins:
         if isinstance(value, type) and is_users_module(value.__module__):
             return value, same_class(value)
         if is_plain_object(value):
-            return self._show_object(value, name, fetch)
+            return self._show_object(value, name, place)
         return self.stand_ins.of(value), same_object(value)
 
-    def _show_array(self, value: Any, array: np.ndarray[Any, Any], name: str, fetch: Fetch) -> tuple[Any, Same]:
+    def _show_array(self, value: Any, array: np.ndarray[Any, Any], name: str, place: Place) -> tuple[Any, Same]:
         """An array, or a tensor and the array it holds."""
         if array.dtype.newbyteorder("=") not in SUPPORTED:
             return value, same_object(value)
-        same = self.reads.array(value, name, fetch)
+        same = self.reads.array(value, name, place)
         shown = self.recorder.operand(array)
         shown.storage.guard = f"{name} is an array from outside the trace, and is not written to"
         shown.storage.outside = True
@@ -156,12 +161,12 @@ class Twins:
         self._originals[id(shown)] = value
         return shown, same
 
-    def _show_container(self, value: Any, name: str, fetch: Fetch) -> tuple[Any, Same]:
+    def _show_container(self, value: Any, name: str, place: Place) -> tuple[Any, Same]:
         """A dict, list or tuple: itself if nothing in it looks different inside, else a copy."""
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))
         inside: Any = value if isinstance(value, tuple) else copy.copy(value)
         self._shown[id(value)] = inside  # a container may hold itself
-        pairs = [self._show(value[k], f"{name}[{k!r}]", _item(fetch, k)) for k in keys]
+        pairs = [self._show(value[k], f"{name}[{k!r}]", place.item(k)) for k in keys]
         parts = [shown for shown, _ in pairs]
         cls = type(value)
         same = SameContents(dict_of, dict(zip(keys, (check for _, check in pairs), strict=True)), lambda v: type(v) is cls)
@@ -179,33 +184,34 @@ class Twins:
             self._containers.append((value, inside, name, copy.copy(inside), same))
         return inside, same
 
-    def _show_object(self, value: Any, name: str, fetch: Fetch) -> tuple[Any, Same]:
+    def _show_object(self, value: Any, name: str, place: Place) -> tuple[Any, Same]:
         """An object of the user's own class: a copy whose methods are twins and whose arrays are traced."""
         cls = type(value)
-        inside: Any = SimpleNamespace() if cls is SimpleNamespace else object.__new__(self._class(cls))
+        twin_class = cls if cls is SimpleNamespace else self._class(cls, place.attribute("__class__"))
+        inside: Any = object.__new__(twin_class)
         self._shown[id(value)] = inside
         self._originals[id(inside)] = value
         checks: dict[Any, Same] = {}
         for key, part in list(vars(value).items()):
-            shown, same = self._show(part, f"{name}.{key}", _attribute(fetch, key))
+            shown, same = self._show(part, f"{name}.{key}", place.variable(key))
             vars(inside)[key] = shown
             checks[key] = same
         attributes = SameContents(vars, checks, same_object(value))
         self._objects.append((value, inside, dict(vars(inside)), attributes))
         return inside, attributes
 
-    def _class(self, cls: type) -> type:
+    def _class(self, cls: type, place: Place) -> type:
         """A subclass with twins in place of the methods, and what the class itself holds as the trace sees it."""
         if id(cls) in self._shown:
             found: type = self._shown[id(cls)]
             return found
         body: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-        for base in reversed(cls.__mro__):
+        for number, base in reversed(list(enumerate(cls.__mro__))):
             for key, member in vars(base).items():
-                twin = self._member(member)
+                there = place.base(number).variable(key)
+                twin = self._member(member, there)
                 if twin is None and not key.startswith("__") and isinstance(member, CONTENTS):
-                    name, origin = f"{base.__qualname__}.{key}", (id(base), key)
-                    twin = self.read(member, name, _attribute(functools.partial(_given, base), key), origin)
+                    twin = self.read(member, f"{base.__qualname__}.{key}", there, (id(base), key))
                 if twin is not None:
                     body[key] = twin
         twin_class = type.__new__(type(cls), cls.__name__, (cls,), body)
@@ -213,45 +219,46 @@ class Twins:
         self._kept.append(cls)
         return twin_class
 
-    def _member(self, member: Any) -> Any:
+    def _member(self, member: Any, place: Place) -> Any:
         """The twin of a class's member, None for what is inherited as it is."""
         if isinstance(member, FunctionType) and _is_users(member):
-            return self.function(member)
+            return self.function(member, place)
         if isinstance(member, staticmethod) and _is_users(member.__func__):
-            return staticmethod(self.function(member.__func__))
+            return staticmethod(self.function(member.__func__, place.attribute("__func__")))
         if isinstance(member, property) and _is_users(member.fget):
-            return property(self.function(member.fget), member.fset, member.fdel)
+            return property(self.function(member.fget, place.attribute("fget")), member.fset, member.fdel)
         return None
 
-    def _show_callable(self, value: Any, name: str) -> Any:
+    def _show_callable(self, value: Any, name: str, place: Place) -> Any:
         """What stands for a module or a callable; the value itself if nothing has to."""
+        self._places.setdefault(id(value), place)
         if isinstance(value, ModuleType):
             if is_users_module(value.__name__) and getattr(value, "__file__", None):
-                return UserModule(value, self)
+                return UserModule(value, self, place)
             return self.stand_ins.of(value)
         if hasattr(value, "__tracegrad_compiled__"):
-            return CompiledTwin(value, self._show(value.py_func, name, lambda: value.py_func)[0])
+            return CompiledTwin(value, self._show(value.py_func, name, place.attribute("py_func"))[0])
         if isinstance(value, FunctionType):
-            return self.function(value) if _is_users(value) else self.stand_ins.of(value)
+            return self.function(value, place) if _is_users(value) else self.stand_ins.of(value)
         if isinstance(value, MethodType) and _is_users(value.__func__):
-            owner = self.read(value.__self__, "self", lambda: value.__self__, (id(value.__self__), "self"))
-            return MethodType(self.function(value.__func__), owner)
+            owner = self.read(value.__self__, "self", place.attribute("__self__"), (id(value.__self__), "self"))
+            return MethodType(self.function(value.__func__, place.attribute("__func__")), owner)
         if isinstance(value, functools.partial):
-            return self._partial(value, name)
+            return self._partial(value, name, place)
         inner = getattr(value, "__wrapped__", None)
         if isinstance(inner, FunctionType) and not isinstance(value, type) and _is_users(inner):
-            return self.function(inner)  # a cache, say, which must not keep traced values
+            return self.function(inner, place.attribute("__wrapped__"))  # a cache, say, which must not keep traced values
         return value if is_plain_object(value) else self.stand_ins.of(value)
 
-    def _partial(self, value: functools.partial[Any], name: str) -> Any:
-        function = self.read(value.func, f"{name}.func", lambda: value.func, (id(value), "func"))
-        args = self.read(value.args, f"{name}.args", lambda: value.args, (id(value), "args"))
-        keywords = self.read(value.keywords, f"{name}.keywords", lambda: value.keywords, (id(value), "keywords"))
+    def _partial(self, value: functools.partial[Any], name: str, place: Place) -> Any:
+        function = self.read(value.func, f"{name}.func", place.attribute("func"), (id(value), "func"))
+        args = self.read(value.args, f"{name}.args", place.attribute("args"), (id(value), "args"))
+        keywords = self.read(value.keywords, f"{name}.keywords", place.attribute("keywords"), (id(value), "keywords"))
         return functools.partial(function, *args, **keywords)
 
     # -- twins ---------------------------------------------------------------------------------------------------------
 
-    def function(self, original: Any) -> FunctionType:
+    def function(self, original: Any, place: Place) -> FunctionType:
         """The twin of a function: the same code, other globals, cells and defaults."""
         if id(original) in self._shown:
             known: FunctionType = self._shown[id(original)]
@@ -260,25 +267,24 @@ class Twins:
         space = original.__globals__
         if id(space) not in self._globals:
             self._globals[id(space)] = Globals(space, self)
+        self._homes.setdefault(id(space), place)
         names = original.__code__.co_freevars
         cells = tuple(self._twin_cell(cell) for cell in original.__closure__ or ())
         twin = FunctionType(original.__code__, self._globals[id(space)], original.__name__, None, cells)
         self._shown[id(original)] = twin
-        for name, cell in zip(names, original.__closure__ or (), strict=True):
-            self._fill(cell, f"{original.__qualname__}.{name}")
+        for number, (name, cell) in enumerate(zip(names, original.__closure__ or (), strict=True)):
+            self._fill(cell, f"{original.__qualname__}.{name}", place, number)
         twin.__qualname__, twin.__module__, twin.__doc__ = original.__qualname__, original.__module__, original.__doc__
         twin.__dict__.update(original.__dict__)
         where = f"{original.__qualname__}.__defaults__"
         if original.__defaults__:
-            twin.__defaults__ = self.read(
-                original.__defaults__, where, lambda: original.__defaults__, (id(original), "defaults")
-            )
+            found = place.attribute("__defaults__")
+            twin.__defaults__ = self.read(original.__defaults__, where, found, (id(original), "defaults"))
         if original.__kwdefaults__:
-            twin.__kwdefaults__ = self.read(
-                original.__kwdefaults__, where, lambda: original.__kwdefaults__, (id(original), "kwdefaults")
-            )
+            found = place.attribute("__kwdefaults__")
+            twin.__kwdefaults__ = self.read(original.__kwdefaults__, where, found, (id(original), "kwdefaults"))
         code = original.__code__
-        read = Read(original.__qualname__, lambda: original.__code__, same_object(code))
+        read = Read(original.__qualname__, place.attribute("__code__"), same_object(code))
         self.reads.add((id(original), "code"), read)
         return twin
 
@@ -288,7 +294,7 @@ class Twins:
             self._cells[id(cell)] = (cell, CellType(), None)
         return self._cells[id(cell)][1]
 
-    def _fill(self, cell: CellType, name: str) -> None:
+    def _fill(self, cell: CellType, name: str, function: Place, number: int) -> None:
         original, twin, shown = self._cells[id(cell)]
         if shown is not None:
             return
@@ -297,9 +303,19 @@ class Twins:
             value = original.cell_contents
         except ValueError:
             return  # not assigned yet
-        shown = self.read(value, name, lambda: original.cell_contents, (id(cell), "cell"))
+        shown = self.read(value, name, function.cell(number), (id(cell), "cell"))
         twin.cell_contents = shown
         self._cells[id(cell)] = (original, twin, shown)
+
+    def seen_from_here(self, place: Place) -> Place:
+        """A place of a trace that is inlined, with steps from the function traced here; itself where they are not known."""
+        steps = place.steps()
+        home = self._places.get(id(place.origin()())) if steps[0] == ("function", None) else None
+        if home is None:
+            return place
+        for step in steps[1:]:
+            home = home.after(step)
+        return home
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
@@ -310,6 +326,9 @@ class Twins:
         """
         changes = [*self._changed_globals(), *self._changed_cells(), *self._changed_attributes()]
         contents = self._changed_contents()
+        if changes or contents:
+            # another process that did not trace would not see what the trace has changed, so it is told to trace too
+            self.reads.add("changed", Read("what is changed", Place.root("changed", lambda: None), lambda _: True))
         for change in changes:
             if isinstance(change.value, Sym):
                 self._refuse(change.value, change.place)
@@ -405,8 +424,9 @@ def dict_of(container: Any) -> dict[Any, Any]:
 class UserModule(Namespace):
     """One of the user's own modules inside a trace: its functions are twins, and what is read from it is noted."""
 
-    def __init__(self, module: ModuleType, twins: Twins) -> None:
+    def __init__(self, module: ModuleType, twins: Twins, place: Place) -> None:
         space = vars(module)
+        twins._homes.setdefault(id(space), place)
         if id(space) not in twins._globals:
             twins._globals[id(space)] = Globals(space, twins)
         names = twins._globals[id(space)]
@@ -436,14 +456,6 @@ class CompiledTwin:
         return getattr(self._compiled, name)
 
 
-def _item(fetch: Fetch, key: Any) -> Fetch:
-    return lambda: fetch()[key]
-
-
-def _attribute(fetch: Fetch, name: str) -> Fetch:
-    return lambda: vars(fetch())[name]
-
-
 def _is_users(function: Any) -> bool:
     """Whether the code is the user's own, or wraps code that is."""
     while function is not None:
@@ -452,10 +464,6 @@ def _is_users(function: Any) -> bool:
             return True
         function = getattr(function, "__wrapped__", None)
     return False
-
-
-def _given(value: Any) -> Any:
-    return value
 
 
 def same_class(cls: type) -> Same:
