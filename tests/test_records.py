@@ -107,6 +107,10 @@ KEPT = {
     "an array from outside": "w = np.arange(3.0)\nf = tg.grad_compile(lambda x: w @ x)",
     "an array that is structure": "k = np.array([0, 2])\nf = tg.grad_compile(lambda x: sum(x[int(i)] for i in k))",
     "a container": "p = {'a': 2.0, 'w': [np.ones(3), 3]}\nf = tg.grad_compile(lambda x: np.sum(p['a'] * p['w'][0] * x))",
+    "a namespace": (
+        "from types import SimpleNamespace\ns = SimpleNamespace(a=2.0, w=np.ones(3))\n"
+        "f = tg.grad_compile(lambda x: np.sum(s.a * s.w * x))"
+    ),
     "an object with methods": """
         class Model:
             scale = 2.0

@@ -444,7 +444,7 @@ class Compiled(Generic[P, R]):
         >>> plan.peak_bytes, plan.arena_bytes
         (16000, 0)
         """
-        return memory_of(self._looked_up(args, kwargs).compilation, self._family.name)
+        return memory_of(self._looked_up(args, kwargs), self._family.name)
 
 
 class GradCompiled(Compiled[P, R]):

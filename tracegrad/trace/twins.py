@@ -187,8 +187,11 @@ class Twins:
     def _show_object(self, value: Any, name: str, place: Place) -> tuple[Any, Same]:
         """An object of the user's own class: a copy whose methods are twins and whose arrays are traced."""
         cls = type(value)
-        twin_class = cls if cls is SimpleNamespace else self._class(cls, place.attribute("__class__"))
-        inside: Any = object.__new__(twin_class)
+        inside: Any
+        if cls is SimpleNamespace:
+            inside = SimpleNamespace()
+        else:
+            inside = object.__new__(self._class(cls, place.attribute("__class__")))
         self._shown[id(value)] = inside
         self._originals[id(inside)] = value
         checks: dict[Any, Same] = {}
