@@ -20,6 +20,7 @@ def explain_compilation(compilation: Compilation, name: str, trace_seconds: floa
     sections = {
         "differentiate": _differentiate,
         "rewrite": _rewrite,
+        "recompute": _recompute,
         "schedule": _schedule,
         "generate": _generate,
         "plan memory": _plan_memory,
@@ -71,6 +72,16 @@ def _rewrite(c: Compilation) -> Iterator[str]:
     yield _counted(c.graph)
     yield from str(c.graph).splitlines()
     yield from (f"only on the interpreter: {_brief(node)} has no native code" for node in interpreted(c.graph))
+
+
+def _recompute(c: Compilation) -> Iterator[str]:
+    if c.memory_budget is None:
+        yield "no memory budget: what a later kernel needs is kept"
+        return
+    asked = (
+        f"{c.memory_budget} bytes" if isinstance(c.memory_budget, int) else f"{c.memory_budget:.0%} of what keeping it takes"
+    )
+    yield f"memory budget of {asked}: {c.recomputed} values are computed again, in {len(c.phases)} phases"
 
 
 def _schedule(c: Compilation) -> Iterator[str]:
