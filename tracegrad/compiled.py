@@ -22,6 +22,7 @@ from tracegrad.errors import DifferentiationError, TracegradError
 from tracegrad.inspect.annotate import annotate_source
 from tracegrad.inspect.explain import explain_compilation
 from tracegrad.inspect.memory import MemoryPlan, memory_of
+from tracegrad.inspect.profile import measure_launches
 from tracegrad.inspect.text import Text
 from tracegrad.pipeline import Compilation, Run, compile_graph
 from tracegrad.symbolic import Recorder
@@ -420,10 +421,13 @@ class Compiled(Generic[P, R]):
         """
         return annotate_source(self._looked_up(args, kwargs))
 
-    def explain(self, *args: P.args, **kwargs: P.kwargs) -> Text:
-        """Every stage for these arguments, and why nodes that might have shared a kernel do not.
+    def explain(self, *args: Any, profile: bool = False, **kwargs: Any) -> Text:
+        """Every stage for these arguments: per kernel its nodes, its estimated work, and why others are not part of it.
 
-        Takes the arguments of a call and raises what a call would raise. The result is a str that shows itself by its lines.
+        Takes the arguments of a call and raises what a call would raise. With ``profile=True`` the program is also run on
+        them, for up to some seconds, and the measured time of each launch is shown; TracegradError with
+        ``compile="never"``, as then there are no kernels. (An argument of the function that is itself called ``profile``
+        is given by position.) The result is a str that shows itself by its lines.
 
         >>> import numpy as np
         >>> import tracegrad as tg
@@ -433,8 +437,16 @@ class Compiled(Generic[P, R]):
         trace (... ms)
         ...
         """
-        compilation = self._looked_up(args, kwargs)
-        return explain_compilation(compilation, self._family.name, self._family.stats.seconds.get("trace", 0.0))
+        call = self._family.call(args, kwargs)
+        whole = self._bind(call, whole=True).whole
+        assert whole is not None
+        times: tuple[float, ...] = ()
+        if profile:
+            traced = whole.traced
+            arguments = [call.leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
+            times = measure_launches(whole.compilation, arguments)
+        trace_seconds = self._family.stats.seconds.get("trace", 0.0)
+        return explain_compilation(whole.compilation, self._family.name, trace_seconds, times)
 
     def memory_plan(self, *args: P.args, **kwargs: P.kwargs) -> MemoryPlan:
         """What memory a call with these arguments takes, in bytes: arguments, results, and every block of the arena.
@@ -509,9 +521,9 @@ class GradCompiled(Compiled[P, R]):
         """The generated source of the joint program, annotated as by ``Compiled.source``."""
         return Compiled.source(self.value_and_grad, *args, **kwargs)
 
-    def explain(self, *args: P.args, **kwargs: P.kwargs) -> Text:
+    def explain(self, *args: Any, profile: bool = False, **kwargs: Any) -> Text:
         """Every stage of the joint program, as by ``Compiled.explain``."""
-        return Compiled.explain(self.value_and_grad, *args, **kwargs)
+        return Compiled.explain(self.value_and_grad, *args, profile=profile, **kwargs)
 
     def memory_plan(self, *args: P.args, **kwargs: P.kwargs) -> MemoryPlan:
         """What memory a call of ``value_and_grad`` takes, as by ``Compiled.memory_plan``."""

@@ -13,7 +13,6 @@ what one leaves for the next is not computed again, and each segment is computed
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,15 +22,15 @@ import networkx as nx
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
 from tracegrad.ops.broadcasting import reshape_to
-from tracegrad.schedule.cost import LOAD_NS, node_ns
+from tracegrad.schedule.cost import LOAD_NS, node_flops, node_ns
 from tracegrad.schedule.program import Program
 
 PRICES = (20.0, 3.0, 0.5, 0.05, 0.0)
 """Bytes that a nanosecond of computing again is worth: from maps of a few operations to everything."""
 SEGMENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Numbers of segments to try; with n equal steps the square root of n takes least memory."""
-CONTRACTION_NS = 0.1
-"""Nanoseconds of one multiplication and addition pair in a contraction."""
+CONTRACTION_NS = 0.05
+"""Nanoseconds of a floating point operation in a contraction."""
 
 SOURCE, SINK = "source", "sink"
 LEAVES = (Kind.INPUT, Kind.CONSTANT, Kind.IOTA)
@@ -199,8 +198,7 @@ def _ns(graph: Graph, node: Node) -> float:
     if node.op.kind is Kind.MAP:
         return size * node_ns(node)
     if node.op.kind is Kind.CONTRACT:
-        # m·k, k·n and m·n give m·k·n
-        return CONTRACTION_NS * math.sqrt(size * math.prod(graph[i].aval.size for i in node.inputs[:2]))
+        return CONTRACTION_NS * node_flops(graph, node)
     return LOAD_NS * max(size, *(graph[i].aval.size for i in node.inputs))
 
 
