@@ -54,20 +54,12 @@ class TapedProgram:
     native: False for the interpreter.
     count: told of each compilation.
     compilation: of the graph, where there is one already.
-    memory_budget: of this program and of those of its cotangents.
     """
 
     def __init__(
-        self,
-        graph: Graph,
-        *,
-        native: bool,
-        count: Callable[[Compilation], None],
-        compilation: Compilation | None = None,
-        memory_budget: int | float | None = None,
+        self, graph: Graph, *, native: bool, count: Callable[[Compilation], None], compilation: Compilation | None = None
     ) -> None:
         self.graph = graph
-        self.memory_budget = memory_budget
         self.native = native
         self.count = count
         self.avals = tuple([graph[i].aval for i in graph.outputs])
@@ -81,7 +73,7 @@ class TapedProgram:
         if self._compilation is None:
             with self._lock:
                 if self._compilation is None:
-                    made = compile_graph(self.graph, native=self.native, memory_budget=self.memory_budget)
+                    made = compile_graph(self.graph, native=self.native)
                     self.count(made)
                     self._compilation = made
         return self._compilation
@@ -147,7 +139,7 @@ class TapedProgram:
         return Pullback(active, carriers, self._of(cotangents), tuple(reads), together)
 
     def _of(self, graph: Graph) -> TapedProgram:
-        return TapedProgram(graph, native=self.native, count=self.count, memory_budget=self.memory_budget)
+        return TapedProgram(graph, native=self.native, count=self.count)
 
 
 class CompiledNode(Node):

@@ -282,6 +282,33 @@ def test_where_selects_and_unifies() -> None:
     assert choose(True, True, False) is True
 
 
+def test_blocks_of_a_sum_end_in_native_code_as_in_python() -> None:
+    @numba.njit
+    def end(start, stop):
+        return mathlib.block_end(start, stop)
+
+    for start, stop in [(0, 0), (0, 1), (5, 68), (5, 69), (5, 70), (0, 511), (7, 519), (7, 520), (0, 10**9)]:
+        found = end(start, stop)
+        assert found == mathlib.block_end(start, stop)
+        assert found == stop or (start < found < stop and (found - start) % mathlib.GROUP == 0)
+        assert found - start <= mathlib.BLOCK
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rounding_errors_are_exact(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    a, b = ((rng.normal(size=400) * 10.0 ** rng.uniform(-9, 9, 400)).astype(dtype) for _ in range(2))
+    out = np.empty_like(a)
+    over_arrays("rounding_error")(a, b, out)
+    for x, y, error in zip(a, b, out, strict=True):
+        assert mpmath.mpf(float(x)) + mpmath.mpf(float(y)) == mpmath.mpf(float(x + y)) + mpmath.mpf(float(error))
+        assert mathlib.rounding_error(x, y) == error
+    edges = np.array([np.inf, -np.inf, np.nan, np.finfo(dtype).max], dtype)
+    out = np.empty_like(edges)
+    over_arrays("rounding_error")(edges, np.abs(edges), out)
+    assert not out.any()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_zero_cotangent_absorbs(dtype: Any) -> None:
     g, p = np.array([[0, np.nan], [0, np.inf], [-0.0, 5], [2, 3], [1, np.nan], [np.nan, 0]], dtype).T.copy()

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from tracegrad.codegen.text import ABI, KernelText, Scope, Slot, accumulate_text, combine_text, number_text
+from tracegrad.codegen.text import ABI, ACCUMULATE, MATHLIB, KernelText, Scope, Slot, accumulate_text, combine_text, number_text
 from tracegrad.codegen.values import ValueWriter
 from tracegrad.core.expr import Index, flatten_index
 from tracegrad.schedule.cost import chunking
@@ -34,10 +34,14 @@ def lower_part(program: Program, kernel: Kernel) -> KernelText:
 
 
 class _PartWriter(ValueWriter):
+    lost: dict[str, str]
+    """What a sum has lost to rounding, by the name of its accumulator."""
+
     # -- loops -----------------------------------------------------------------------------------------------------
 
     def write(self) -> KernelText:
         """The whole kernel."""
+        self.lost = {}
         rows = math.prod(self.axes.extents[a] for a in self.row_axes)
         rest = math.prod(self.part.shape) // max(rows, 1) if rows else 0
         over_rows = bool(self.row_axes) or self.vector_axis is None
@@ -91,17 +95,35 @@ class _PartWriter(ValueWriter):
         """The work of one chunk."""
         accumulators = {}
         for total in partials:
-            accumulators[total] = self.name("total")
-            self.scopes[-1].lines.append((f"{accumulators[total]} = {self._identity(total)}", total))
+            accumulators[total] = self._accumulator(total, "total")
         if self.row_axes:
-            with self.block(f"for o in range({start}, {stop}):", frozenset(self.row_axes)) as scope:
-                self._decode(scope)
-                self._passes(accumulators, "0", None)
+            with self._rows(accumulators, start, stop) as inside:
+                self._passes(inside, "0", None)
         else:
             self._passes(accumulators, start or "0", stop)
         place = "c" if start else "0"
         for total, partial in partials.items():
-            self.scopes[-1].lines.append((f"{partial}[{place}] = {accumulators[total]}", total))
+            self.scopes[-1].lines.append((f"{partial}[{place}] = {self._complete(accumulators[total])}", total))
+
+    @contextmanager
+    def _rows(self, accumulators: dict[int, str], start: str | None, stop: str | None) -> Iterator[dict[int, str]]:
+        """The loop over a chunk's rows; yields where totals go.
+
+        Where all loops inside are unrolled this loop may become vector instructions, so that its sums are blocked.
+        """
+        direct = {t: a for t, a in accumulators.items() if self._is_sum(t)} if self._unrolled_inside() else {}
+        with self._blocks("o", start or "0", str(stop), frozenset(self.row_axes), direct) as inside:
+            self._decode(self.scopes[-1])
+            yield accumulators | inside
+
+    def _unrolled_inside(self) -> bool:
+        """Whether a row has no loop but such as are written with their extent."""
+        reduced = range(self.axes.kept, len(self.axes.extents))
+        return self.vector_axis is None and all(self._is_literal(self.axes.extents[a]) for a in reduced)
+
+    def _is_literal(self, extent: int) -> bool:
+        """A window of a few elements is unrolled; axis 0 is left alone, since it usually counts a batch."""
+        return extent <= UNROLLED and 0 not in self.part.axes
 
     def _decode(self, scope: Scope) -> None:
         """Row number to the indices of the row axes."""
@@ -122,9 +144,21 @@ class _PartWriter(ValueWriter):
             self._pass(loop, accumulators, start, stop)
         self._row_maps(self.part.last_rows, start, stop)
         if self.part.row_totals:
-            with self._vector(start, stop) if self.part.by_columns else self.block(None, frozenset()):
-                for total in self.part.row_totals:
-                    self._accumulate(total, accumulators[total])
+            self._row_totals({t: accumulators[t] for t in self.part.row_totals}, start, stop)
+
+    def _row_totals(self, totals: dict[int, str], start: str, stop: str | None) -> None:
+        if self.part.by_columns and self.vector_axis is not None:
+            sums = {t: name for t, name in totals.items() if self._is_sum(t)}
+            axes = frozenset({self.vector_axis})
+            with self._blocks(self.axis_name(self.vector_axis), start, self._vector_end(stop), axes, sums) as inside:
+                for total, name in (totals | inside).items():
+                    self._accumulate(total, name)
+            return
+        for total, name in totals.items():
+            if name in self.lost:
+                self._fold(total, name, self.value(self.graph[total].inputs[0], self._operand_index(total)))
+            else:
+                self._accumulate(total, name)
 
     @contextmanager
     def _vector(self, start: str, stop: str | None) -> Iterator[Scope]:
@@ -133,21 +167,85 @@ class _PartWriter(ValueWriter):
             with self.block(None, frozenset()) as scope:
                 yield scope
             return
-        end = stop if not self.row_axes and stop else self.size(self.axes.extents[self.vector_axis])
         name = self.axis_name(self.vector_axis)
-        with self.block(f"for {name} in range({start}, {end}):", frozenset({self.vector_axis})) as scope:
+        with self.block(f"for {name} in range({start}, {self._vector_end(stop)}):", frozenset({self.vector_axis})) as scope:
             yield scope
 
+    def _vector_end(self, stop: str | None) -> str:
+        assert self.vector_axis is not None
+        return stop if not self.row_axes and stop else self.size(self.axes.extents[self.vector_axis])
+
     @contextmanager
-    def _reduced(self) -> Iterator[None]:
-        """The loops over the reduced axes."""
+    def _elements(self, targets: dict[int, str], start: str, stop: str | None) -> Iterator[dict[int, str]]:
+        """All loops of a pass; yields what its reductions accumulate in.
+
+        Of the loops whose extent is not written, the innermost is the one whose sums are blocked.
+        """
+        loops = []
+        for a in range(self.axes.kept, len(self.axes.extents)):
+            extent = self.axes.extents[a]
+            loops.append((a, "0", str(extent) if self._is_literal(extent) else self.size(extent)))
+        if self.vector_axis is not None:
+            loops.append((self.vector_axis, start, self._vector_end(stop)))
+        blocked = next((k for k in reversed(range(len(loops))) if not loops[k][2].isdigit()), None)
+        sums = {n: name for n, name in targets.items() if self._is_sum(n)} if blocked is not None else {}
         with ExitStack() as opened:
-            for a in range(self.axes.kept, len(self.axes.extents)):
-                extent = self.axes.extents[a]
-                # a window of a few elements is unrolled; axis 0 is left alone, since it usually counts a batch
-                count = str(extent) if extent <= UNROLLED and 0 not in self.part.axes else self.size(extent)
-                opened.enter_context(self.block(f"for {self.axis_name(a)} in range({count}):", frozenset({a})))
-            yield
+            inside: dict[int, str] = {}
+            for k, (a, low, high) in enumerate(loops):
+                axes = frozenset({a})
+                inside |= opened.enter_context(self._blocks(self.axis_name(a), low, high, axes, sums if k == blocked else {}))
+            if not loops:
+                opened.enter_context(self.block(None, frozenset()))
+            yield targets | inside
+
+    @contextmanager
+    def _blocks(self, name: str, low: str, high: str, axes: frozenset[int], sums: dict[int, str]) -> Iterator[dict[int, str]]:
+        """One loop, cut into blocks where there are sums; yields the names of the sums of a block."""
+        bounds = high if low == "0" else f"{low}, {high}"
+        if not sums:
+            with self.block(f"for {name} in range({bounds}):", axes):
+                yield {}
+            return
+        self.imports.add((MATHLIB, "block_end"))
+        block, end = self.name("block"), self.name("end")
+        self.scopes[-1].lines.append((f"{block} = {low}", None))
+        with self.block(f"while {block} < {high}:", frozenset()) as outer:
+            outer.lines.append((f"{end} = block_end({block}, {high})", None))
+            inside = {}
+            for n in sums:
+                inside[n] = self.name("some")
+                outer.lines.append((f"{inside[n]} = {self._identity(n)}", n))
+            with self.block(f"for {name} in range({block}, {end}):", axes):
+                yield inside
+            for n, total in sums.items():
+                self._fold(n, total, inside[n])
+            outer.lines.append((f"{block} = {end}", None))
+
+    # -- sums ------------------------------------------------------------------------------------------------------
+
+    def _is_sum(self, node: int) -> bool:
+        return ACCUMULATE.get(self._combine(node)) == "accumulate" and self.graph[node].aval.dtype.kind == "f"
+
+    def _accumulator(self, node: int, role: str) -> str:
+        """A fresh accumulator in the innermost open block, a sum's with the rounding errors that it has lost."""
+        name = self.name(role)
+        self.scopes[-1].lines.append((f"{name} = {self._identity(node)}", node))
+        self.homes[name] = self.scopes[-1]
+        if self._is_sum(node) and not (role == "row" and self._unrolled_inside()):
+            self.lost[name] = self.name("lost")
+            self.scopes[-1].lines.append((f"{self.lost[name]} = {self._identity(node)}", node))
+        return name
+
+    def _fold(self, node: int, total: str, some: str) -> None:
+        """Add a part to a compensated sum."""
+        self.imports.add((MATHLIB, "rounding_error"))
+        lost = self.lost[total]
+        self.scopes[-1].lines.append((f"{lost} = {lost} + rounding_error({total}, {some})", node))
+        self.scopes[-1].lines.append((f"{total} = {total} + {some}", node))
+
+    def _complete(self, accumulator: str) -> str:
+        lost = self.lost.get(accumulator)
+        return f"{accumulator} + {lost}" if lost else accumulator
 
     def _row_maps(self, nodes: tuple[int, ...], start: str, stop: str | None) -> None:
         if not nodes:
@@ -173,25 +271,25 @@ class _PartWriter(ValueWriter):
                         self.store(n, self._identity(n))
         else:
             for n in loop.reductions:
-                rows[n] = self.name("row")
-                self.scopes[-1].lines.append((f"{rows[n]} = {self._identity(n)}", n))
-                self.homes[rows[n]] = self.scopes[-1]
-        with self._reduced(), self._vector(start, stop):
+                rows[n] = self._accumulator(n, "row")
+        targets = {t: accumulators[t] for t in loop.totals} | rows
+        with self._elements(targets, start, stop) as inside:
             stored = self.program.stored
             for node in loop.nodes:
                 name = self.compute(node)
                 if node in stored and self._stores_in(node, loop):
                     self.store(node, name)
             for n in loop.totals:
-                self._accumulate(n, accumulators[n])
+                self._accumulate(n, inside[n])
             for n in loop.reductions:
                 if self.part.by_columns:
                     at = self.axes.convert(flatten_index(self._own_index(n), self.graph[n].aval.shape))
-                    target = f"{self.buffer(n)}[{self.index_text(at)}]"
-                    self._accumulate(n, target)
+                    self._accumulate(n, f"{self.buffer(n)}[{self.index_text(at)}]")
                 else:
-                    self._accumulate(n, rows[n])
+                    self._accumulate(n, inside[n])
         for n, name in rows.items():
+            if name in self.lost:
+                self.scopes[-1].lines.append((f"{name} = {self._complete(name)}", n))
             self.scopes[-1].memo[(n, self._own_index(n), ())] = name
             if n in self.program.stored:
                 self.store(n, name)

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.special
 from numba import types
 from numba.extending import lower_builtin, type_callable
 
@@ -96,104 +97,122 @@ def _quiet(function: Any) -> Any:
 
 @native(exponential.exp)
 def exp(x: Any) -> Any:
-    """0.76 ulp (float32 0.88)."""
+    """0.85 ulp (float32 0.96)."""
     return np.exp(x)
 
 
 @native(exponential.expm1)
 def expm1(x: Any) -> Any:
-    """0.78 ulp (float32 0.99)."""
+    """1.13 ulp (float32 1.27)."""
     return np.expm1(x)
 
 
 @native(logarithm.log)
 def log(x: Any) -> Any:
-    """0.75 ulp (float32 0.76)."""
+    """0.78 ulp (float32 0.77)."""
     return np.log(x)
 
 
 @native(logarithm.log1p)
 def log1p(x: Any) -> Any:
-    """0.74 ulp (float32 0.72)."""
+    """0.76 ulp (float32 0.77)."""
     return np.log1p(x)
 
 
 @native(logarithm.log2)
 def log2(x: Any) -> Any:
-    """0.60 ulp (float32 0.58); exact on powers of two."""
+    """0.64 ulp (float32 0.64); exact on powers of two."""
     return np.log2(x)
 
 
 @native(logarithm.log10)
 def log10(x: Any) -> Any:
-    """0.59 ulp (float32 0.56)."""
+    """0.61 ulp (float32 0.62)."""
     return np.log10(x)
 
 
 @native(exponential.exp2)
 def exp2(x: Any) -> Any:
-    """0.77 ulp (float32 0.86)."""
+    """0.89 ulp (float32 0.93)."""
     return np.exp2(x)
 
 
 @native(exponential.tanh)
 def tanh(x: Any) -> Any:
-    """1.39 ulp (float32 1.41)."""
+    """1.42 ulp (float32 1.42)."""
     return np.tanh(x)
 
 
 @native(trigonometric.sin)
 def sin(x: Any) -> Any:
-    """0.74 ulp (float32 0.70), for every finite argument."""
+    """0.80 ulp (float32 0.76), for every finite argument."""
     return np.sin(x)
 
 
 @native(trigonometric.cos)
 def cos(x: Any) -> Any:
-    """0.71 ulp (float32 0.76), for every finite argument."""
+    """0.78 ulp (float32 0.76), for every finite argument."""
     return np.cos(x)
 
 
 @native(trigonometric.tan)
 def tan(x: Any) -> Any:
-    """1.83 ulp (float32 1.68), for every finite argument."""
+    """0.95 ulp (float32 0.92), for every finite argument."""
     return np.tan(x)
 
 
 @native(trigonometric.arctan)
 def arctan(x: Any) -> Any:
-    """0.79 ulp (float32 1.61)."""
+    """1.69 ulp (float32 1.70)."""
     return np.arctan(x)
 
 
 @native(trigonometric.arcsin)
 def arcsin(x: Any) -> Any:
-    """1.35 ulp (float32 1.55)."""
+    """1.52 ulp (float32 1.70)."""
     return np.arcsin(x)
 
 
 @native(trigonometric.arccos)
 def arccos(x: Any) -> Any:
-    """0.75 ulp (float32 0.80)."""
+    """0.77 ulp (float32 0.82)."""
     return np.arccos(x)
 
 
 @native(exponential.sinh)
 def sinh(x: Any) -> Any:
-    """1.60 ulp (float32 1.61)."""
+    """1.91 ulp (float32 1.93)."""
     return np.sinh(x)
 
 
 @native(exponential.cosh)
 def cosh(x: Any) -> Any:
-    """1.05 ulp (float32 1.12)."""
+    """1.24 ulp (float32 1.28)."""
     return np.cosh(x)
 
 
 @native(mathlib_erf.erf)
 def erf(x: Any) -> Any:
-    """0.83 ulp (float32 1.05)."""
+    """0.92 ulp (float32 1.13)."""
     return type(x)(math.erf(x))
+
+
+@native(mathlib_erf.erfc)
+def erfc(x: Any) -> Any:
+    """1.13 ulp (float32 0.50)."""
+    return type(x)(math.erfc(x))
+
+
+@native(mathlib_erf.erfcx)
+def erfcx(x: Any) -> Any:
+    """1.42 ulp (float32 0.50)."""
+    return scipy.special.erfcx(x)
+
+
+@native(mathlib_erf.ndtr)
+def ndtr(x: Any) -> Any:
+    """1.18 ulp (float32 0.50)."""
+    return scipy.special.ndtr(x)
 
 
 @native(trigonometric.arctan2, arity=2)
@@ -204,14 +223,14 @@ def arctan2(y: Any, x: Any) -> Any:
 
 @native(exponential.sigmoid)
 def sigmoid(x: Any) -> Any:
-    """1 / (1 + exp(-x)) without overflow."""
+    """1 / (1 + exp(-x)) without overflow: 1.24 ulp (float32 1.17)."""
     small = np.exp(-abs(x))
     return (small if x < 0 else type(small)(1)) / (1 + small)
 
 
 @native(logarithm.power, arity=2, integer=basic.power_integer)
 def power(x: Any, y: Any) -> Any:
-    """0.78 ulp (float32 0.50). C's pow for floats; integers wrap around and take no negative exponent."""
+    """0.86 ulp (float32 0.50). C's pow for floats; integers wrap around and take no negative exponent."""
     return np.power(x, y)
 
 
@@ -321,6 +340,41 @@ def absorbing_multiply(g: Any, p: Any) -> Any:
 def accumulate(total: Any, term: Any) -> Any:
     """total + term as the step of a reduction: the order of the sum is free, so that the loop vectorises."""
     return total + term
+
+
+BLOCK = 512
+"""Elements that a floating-point sum adds in vector registers before it is folded into the compensated total: 8 to 32 in
+each of their 16 to 64 elements, where NumPy's pairwise sum has 16. Without it a float32 sum of 10⁸ equal terms is off by
+10 ulp in chunks of 4,096, by 600 in rows of 10⁶; with it by 1."""
+
+GROUP = 64
+"""Elements that a vectorised loop takes at once, at most; what is left over is added one by one, as a block of its own."""
+
+
+def block_end(start: int, stop: int) -> int:
+    """Where the block of a sum ends that begins at start: after BLOCK elements, or whole groups, or less than one."""
+    left = stop - start
+    return start + min(BLOCK, max(left & -GROUP, min(left, GROUP - 1)))
+
+
+@type_callable(block_end)
+def _type_block_end(context: Any) -> Any:
+    return lambda start, stop: types.int64(types.int64, types.int64)
+
+
+@lower_builtin(block_end, types.Integer, types.Integer)
+def _lower_block_end(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    start, stop = (Lane(builder, value) for value in values)
+    return basic.block_end(start, stop, BLOCK, GROUP).value
+
+
+@native(basic.rounding_error, arity=2)
+def rounding_error(a: Any, b: Any) -> Any:
+    """What a + b loses to rounding, exactly; 0 where the sum is not finite."""
+    total = a + b
+    part = total - a
+    error = (a - (total - part)) + (b - part)
+    return error if np.isfinite(error) else type(error)(0)
 
 
 @native(basic.accumulate_product, arity=2, integer=basic.multiply_integer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from tracegrad.codegen.mathlib_lane import Lane, copy_sign, select
+from tracegrad.codegen.mathlib_lane import Lane, copy_sign, select, two_sum
 
 # What a reduction's step may do that nothing else may: change the order of the sum, forget the sign of a zero sum,
 # fuse its product.
@@ -218,6 +218,19 @@ def accumulate(total: Lane, term: Lane) -> Lane:
 def accumulate_integer(total: Lane, term: Lane, signed: bool) -> Lane:
     """The wrapping sum."""
     return total + term
+
+
+def block_end(start: Lane, stop: Lane, block: int, group: int) -> Lane:
+    """A few instructions on int64."""
+    left = stop - start
+    groups = (left & -group).call("llvm.smax", left.call("llvm.smin", group - 1))
+    return start + groups.call("llvm.smin", block)
+
+
+def rounding_error(a: Lane, b: Lane) -> Lane:
+    """Knuth's sum, whose error is NaN where the sum overflows or is none."""
+    _, error = two_sum(a, b)
+    return select(abs(error).compare("<", float("inf")), error, 0.0)
 
 
 def accumulate_product(total: Lane, factor: Lane) -> Lane:

@@ -10,7 +10,7 @@ in float32.
 
 from __future__ import annotations
 
-from tracegrad.codegen.mathlib_lane import Lane, copy_sign, fast_two_sum, fma, polynomial, select
+from tracegrad.codegen.mathlib_lane import Lane, Operand, copy_sign, fast_two_sum, fma, polynomial, select
 
 LOG2_E = 1.4426950408889634
 # ln 2 in two parts of full precision each; together 107 (49) bits.
@@ -95,10 +95,20 @@ def exp(x: Lane) -> Lane:
 
 
 def exp_sum(high: Lane, low: Lane) -> Lane:
-    """exp(high + low), low below an ulp of high: as that may be 2**-43, it joins r before the polynomial."""
+    """exp(high + low), low below an ulp of high."""
+    first, second, shifted = exp_pair(high, low)
+    return scale(first + second, shifted)
+
+
+def exp_pair(high: Lane, low: Operand = 0.0) -> tuple[Lane, Lane, Lane]:
+    """(f, s, n + shifter): exp(high + low) = 2**n (f + s), s below an ulp of f.
+
+    low is below an ulp of high: as that may be 2**-43, it joins r before the polynomial.
+    """
     shifted, _, r, c = reduce(clamp(high, *_limits(high)))
     r, c = fast_two_sum(r, c + low)
-    return scale(1.0 + (r + (tail(r) + c)), shifted)
+    first, second = fast_two_sum(r.constant(1.0), r + (tail(r) + c))
+    return first, second, shifted
 
 
 def exp2(x: Lane) -> Lane:
@@ -147,9 +157,21 @@ def tanh(x: Lane) -> Lane:
 
 
 def sigmoid(x: Lane) -> Lane:
-    """s / (1 + s) or 1 / (1 + s) with s = exp(-|x|): no overflow, and subnormal results are right."""
-    small = exp(-abs(x))
-    return select(x < 0.0, small, 1.0) / (1.0 + small)
+    """s / (1 + s) or 1 / (1 + s) with s = exp(-|x|): no overflow, and subnormal results are right.
+
+    The quotient q is corrected for what s and 1 + s have lost; 1 / (1 + s) is q, or 1 - q.
+    """
+    first, second, shifted = exp_pair(-abs(x))
+    small = scale(first, shifted)
+    # second / first, nearly: first is in [0.7, 1.42]
+    relative = second * (2.0 - first)
+    divisor, lost = fast_two_sum(x.constant(1.0), small)
+    lost = fma(relative, small, lost)
+    negative = x < 0.0
+    quotient = select(negative, small, 1.0) / divisor
+    reciprocal = select(negative, 1.0 - quotient, quotient)
+    correction = select(negative, relative, 0.0) - lost * reciprocal
+    return fma(quotient, correction, quotient)
 
 
 def sinh(x: Lane) -> Lane:

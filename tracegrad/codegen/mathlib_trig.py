@@ -186,21 +186,23 @@ def _reduce_far_32(x: Lane) -> tuple[Lane, Lane, Lane]:
     return shifted.bits().truncated(32), r, (r64 - r.widened()).narrowed() + (x - x)
 
 
-def _sin_and_cos(r: Lane, c: Lane) -> tuple[Lane, Lane]:
+def _sin_and_cos(r: Lane, c: Lane) -> tuple[tuple[Lane, Lane], tuple[Lane, Lane]]:
+    """Both in two parts, to be added."""
     wide = r.format.width == 64
     z = r * r
     half = 0.5 * z
     # sin(r + c) = sin r + c cos r, cos(r + c) = cos r - c sin r, to the first order in c, below an ulp of r
-    sine = r + fma(r * z, polynomial(z, SIN64 if wide else SIN32), fma(-half, c, c))
+    sine = fma(r * z, polynomial(z, SIN64 if wide else SIN32), fma(-half, c, c))
     whole = 1.0 - half
-    cosine = whole + (((1.0 - whole) - half) + fma(z * z, polynomial(z, COS64 if wide else COS32), -(r * c)))
-    return sine, cosine
+    cosine = ((1.0 - whole) - half) + fma(z * z, polynomial(z, COS64 if wide else COS32), -(r * c))
+    return (r, sine), (whole, cosine)
 
 
 def _by_quadrant(quadrant: Lane, r: Lane, c: Lane) -> Lane:
     """sin of quadrant pi/2 + r + c."""
     sine, cosine = _sin_and_cos(r, c)
-    chosen = select((quadrant & 1).equals(0), sine, cosine)
+    even = (quadrant & 1).equals(0)
+    chosen = select(even, sine[0], cosine[0]) + select(even, sine[1], cosine[1])
     return (chosen.bits() ^ ((quadrant & 2) << (r.format.width - 2))).as_float()
 
 
@@ -215,9 +217,14 @@ def _cos(reduced: tuple[Lane, Lane, Lane]) -> Lane:
 
 def _tan(reduced: tuple[Lane, Lane, Lane]) -> Lane:
     quadrant, r, c = reduced
-    sine, cosine = _sin_and_cos(r, c)
+    sine, cosine = (fast_two_sum(*parts) for parts in _sin_and_cos(r, c))
     even = (quadrant & 1).equals(0)
-    return select(even, sine, -cosine) / select(even, cosine, sine)
+    above, above_low = (select(even, s, -c) for s, c in zip(sine, cosine, strict=True))
+    below, below_low = (select(even, c, s) for s, c in zip(sine, cosine, strict=True))
+    reciprocal = 1.0 / below
+    quotient = above * reciprocal
+    rest = fma(-quotient, below, above) + fma(-quotient, below_low, above_low)
+    return fma(rest, reciprocal, quotient)
 
 
 def _periodic(name: str, x: Lane, function: Callable[[tuple[Lane, Lane, Lane]], Lane]) -> Lane:
@@ -236,7 +243,7 @@ def cos(x: Lane) -> Lane:
 
 
 def tan(x: Lane) -> Lane:
-    """The quotient of sine and cosine, of -cosine and sine in odd quadrants."""
+    """The quotient of sine and cosine, of -cosine and sine in odd quadrants, corrected by its remainder."""
     return select(abs(x) < x.format.epsilon, x, _periodic("tan", x, _tan))
 
 
@@ -254,14 +261,16 @@ def arctan2(y: Lane, x: Lane) -> Lane:
     steep = size_y > size_x
     p = select(steep, size_x, size_y)
     q = select(steep, size_y, size_x)
-    # Two infinities are the diagonal; p + q must not overflow, and 0/0 is 0.
+    # Two infinities are the diagonal, and 0/0 is 0.
     diagonal = p.equals(infinite)
     p, q = select(diagonal, p.constant(1.0), p), select(diagonal, q.constant(1.0), q)
-    shrink = select(q > 2.0 ** (form.bias - 2), q.constant(0.25), 1.0)
+    # Neither p + q nor the comparison may round away what decides: to the middle of the range.
+    tiny = q < form.smallest_normal / form.epsilon
+    factor = select(q > 2.0 ** (form.bias - 2), q.constant(0.25), select(tiny, q.constant(2.0**form.mantissa), 1.0))
+    p, q = p * factor, q * factor
     beyond = p > TAN_PI_8 * q
-    p_scaled, q_scaled = p * shrink, q * shrink
-    numerator = select(beyond, p_scaled - q_scaled, p)
-    denominator = select(beyond, p_scaled + q_scaled, q)
+    numerator = select(beyond, p - q, p)
+    denominator = select(beyond, p + q, q)
     t = select(p.equals(0.0), p.constant(0.0), numerator / denominator)
     z = t * t
     tail = t * z * polynomial(z, ATAN64 if form.width == 64 else ATAN32)

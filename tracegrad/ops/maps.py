@@ -582,8 +582,9 @@ def _arcsinh_lower(x: Scalar) -> Scalar:
 
 def _arccosh_lower(x: Scalar) -> Scalar:
     over = x - 1.0
-    # two roots: their product is NaN for x < 1 however large
-    near = call("log1p", over + call("sqrt", over) * call("sqrt", over + 2.0))
+    # below 1 the root of a negative number, NaN
+    root = call("sqrt", call("where", call("less", over, 0.0), over, over * over + over * 2.0))
+    near = call("log1p", over + root)
     return call("where", call("greater", x, BIG), call("log", x) + math.log(2.0), near)
 
 

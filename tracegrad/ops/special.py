@@ -24,7 +24,7 @@ from tracegrad.core.op import MISSING, Kind, Op, Partial, Sample, Values, by_ufu
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops import special_formulas as formulas
 from tracegrad.ops.comparisons import logical_and
-from tracegrad.ops.declare import one, two
+from tracegrad.ops.declare import named, one, two
 from tracegrad.ops.maps import exp, log, log1p, power, select, sigmoid, sign
 from tracegrad.ops.reductions import as_operand
 from tracegrad.ops.views import broadcast_to
@@ -136,7 +136,7 @@ erfc = _map(
     "erfc",
     scipy.special.erfc,
     (lambda out, x: exp(-(x * x)) * -formulas.TWO_OVER_ROOT_PI,),
-    formulas.erfc_lower,
+    named("erfc"),
     torch=("erfc special.erfc", "ErfcBackward0"),
     doc="1 - erf x, exact where it is small",
     samples=(*one(), Sample((Values((9,), 0, 20),), smooth=False)),
@@ -155,7 +155,7 @@ erfcx = _map(
     "erfcx",
     scipy.special.erfcx,
     (lambda out, x: erfcx_derivative(x, order=1),),
-    formulas.erfcx_lower,
+    named("erfcx"),
     torch=("special.erfcx", "SpecialErfcxBackward0"),
     doc="exp(x²)·erfc x",
     samples=(*one(-1, 4), Sample((Values((9,), 0, 1e9),), smooth=False)),
@@ -164,7 +164,7 @@ ndtr = _map(
     "ndtr",
     scipy.special.ndtr,
     (lambda out, x: exp(x * x * -0.5) * math.sqrt(0.5 / math.pi),),
-    formulas.ndtr_lower,
+    named("ndtr"),
     torch=("special.ndtr", "MulBackward1"),
     doc="The standard normal distribution's share below x.",
     samples=one(-3, 3),

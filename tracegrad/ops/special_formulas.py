@@ -1,9 +1,4 @@
-"""The formulas behind the special functions: scalar expressions for native code, and NumPy code for derivatives.
-
-The complementary error function and its kin rest on one polynomial: erfcx(z)·(1 + 2z) in t = (z - 3) / (z + 3), which
-goes from -1 to 1 as z goes from 0 to ∞ (the idea is M. Shepherd's and J. Laframboise's); interpolated at Chebyshev
-points to 1.2e-17.
-"""
+"""The formulas behind the special functions: scalar expressions for native code, and NumPy code for derivatives."""
 
 from __future__ import annotations
 
@@ -20,34 +15,6 @@ Array = np.ndarray[Any, Any]
 ROOT_HALF = math.sqrt(0.5)
 TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
 
-ERFCX = (
-    1.2530080582697296,
-    -0.13562110612458117,
-    -0.04756229435345087,
-    0.1296451587027606,
-    -0.11927366341530699,
-    0.06830802734397848,
-    -0.023770514918645888,
-    0.002529391816066239,
-    0.0018886903591561553,
-    -0.0007798322721083991,
-    -0.00010515979981501177,
-    0.00012509935235563107,
-    4.949484992570595e-06,
-    -2.0100567931289227e-05,
-    -7.315105164159059e-07,
-    3.4724146028756853e-06,
-    3.568383915399215e-07,
-    -6.166496077604346e-07,
-    -1.4160064940265918e-07,
-    1.0187000600072834e-07,
-    4.1807846988455305e-08,
-    -1.3326364813003607e-08,
-    -8.500397929772389e-09,
-    9.885798831138935e-10,
-    8.864219016426661e-10,
-)
-
 
 def _polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
     """Horner's scheme; the coefficients from the constant one up."""
@@ -60,45 +27,13 @@ def _polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
 # -- the complementary error function -----------------------------------------------------------------------------------
 
 
-def _scaled(size: Scalar) -> Scalar:
-    """erfcx of a number that is not negative."""
-    t = 1.0 - call("divide", 6.0, size + 3.0)
-    return call("divide", _polynomial(t, ERFCX), size * 2.0 + 1.0)
-
-
-def _gauss(size: Scalar, up: bool = False) -> Scalar:
-    """``exp(-z²)``, or ``exp(z²)``; the square of z to 6 binary places is exact, and the rest is small."""
-    z = call("minimum", size, 30.0)
-    high = call("floor", z * 64.0) * (1.0 / 64.0)
-    first, second = high * high, (z - high) * (z + high)
-    return call("exp", first) * call("exp", second) if up else call("exp", -first) * call("exp", -second)
-
-
-def erfc_lower(x: Scalar) -> Scalar:
-    """``erfc``: small where x is large, and without cancellation there."""
-    size = call("absolute", x)
-    tail = _gauss(size) * _scaled(size)
-    return call("where", call("less", x, 0.0), 2.0 - tail, tail)
-
-
-def erfcx_lower(x: Scalar) -> Scalar:
-    """``erfcx``: exp(x²)·erfc(x)."""
-    size = call("absolute", x)
-    tail = _scaled(size)
-    return call("where", call("less", x, 0.0), _gauss(size, up=True) * 2.0 - tail, tail)
-
-
-def ndtr_lower(x: Scalar) -> Scalar:
-    """``ndtr``: the share of the normal distribution below x."""
-    return erfc_lower(x * -ROOT_HALF) * 0.5
-
-
 def log_ndtr_lower(x: Scalar) -> Scalar:
-    """``log_ndtr``: by erfcx in the lower tail, by log1p elsewhere."""
-    size = call("absolute", x) * ROOT_HALF
-    tail = _scaled(size)
-    low = call("log", tail * 0.5) - size * size
-    return call("where", call("less", x, -1.0), low, call("log1p", erfc_lower(x * ROOT_HALF) * -0.5))
+    """``log_ndtr``: by erfcx in the lower tail, by log1p in the upper half."""
+    low = call("less", x, -1.0)
+    share = call("ndtr", -call("absolute", x))
+    scaled = call("erfcx", x * -ROOT_HALF) * 0.5
+    below = call("log", call("where", low, scaled, share)) - call("where", low, x * (x * 0.5), 0.0)
+    return call("where", call("greater", x, 0.0), call("log1p", -share), below)
 
 
 def erfcx_derivative(x: Any, order: int) -> Any:

@@ -1,4 +1,4 @@
-from tracegrad.codegen.mathlib import absorbing_multiply, accumulate, exp, tanh
+from tracegrad.codegen.mathlib import absorbing_multiply, accumulate, block_end, exp, rounding_error, tanh
 from tracegrad.runtime.abi import entry, float64, kernel, launch, place, read, scalar, shift, stack_table, update, write
 
 
@@ -16,29 +16,37 @@ def k0_HASH_(first, last, table):
         start = c * n1
         stop = min(start + n1, n0)
         total0 = 0.0
-        for i in range(start, stop):
-            t0 = x0[i]
-            t1 = t0 * c0
-            t2 = t1 + c1
-            t3 = tanh(t2)
-            t4 = t3 * t3
-            t5 = t0 * t0
-            t6 = -t5
-            t7 = exp(t6)
-            t8 = t4 * t7
-            t9 = absorbing_multiply(t4, t7)
-            t10 = absorbing_multiply(t9, t0)
-            t11 = -t10
-            t12 = t11 - t10
-            t13 = t3 * c2
-            t14 = absorbing_multiply(t7, t13)
-            t15 = 1.0 - t4
-            t16 = absorbing_multiply(t14, t15)
-            t17 = t16 * c0
-            t18 = t12 + t17
-            out0[i] = t18
-            total0 = accumulate(total0, t8)
-        partial0[c] = total0
+        lost0 = 0.0
+        block0 = start
+        while block0 < stop:
+            end0 = block_end(block0, stop)
+            some0 = 0.0
+            for i in range(block0, end0):
+                t0 = x0[i]
+                t1 = t0 * c0
+                t2 = t1 + c1
+                t3 = tanh(t2)
+                t4 = t3 * t3
+                t5 = t0 * t0
+                t6 = -t5
+                t7 = exp(t6)
+                t8 = t4 * t7
+                t9 = absorbing_multiply(t4, t7)
+                t10 = absorbing_multiply(t9, t0)
+                t11 = -t10
+                t12 = t11 - t10
+                t13 = t3 * c2
+                t14 = absorbing_multiply(t7, t13)
+                t15 = 1.0 - t4
+                t16 = absorbing_multiply(t14, t15)
+                t17 = t16 * c0
+                t18 = t12 + t17
+                out0[i] = t18
+                some0 = accumulate(some0, t8)
+            lost0 = lost0 + rounding_error(total0, some0)
+            total0 = total0 + some0
+            block0 = end0
+        partial0[c] = total0 + lost0
 
 
 @kernel

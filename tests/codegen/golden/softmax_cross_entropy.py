@@ -1,5 +1,5 @@
 from math import inf
-from tracegrad.codegen.mathlib import absorbing_multiply, accumulate, accumulate_maximum, divide, exp, isfinite, log, where
+from tracegrad.codegen.mathlib import absorbing_multiply, accumulate, accumulate_maximum, block_end, divide, exp, isfinite, log, rounding_error, where
 from tracegrad.runtime.abi import entry, float64, int64, kernel, launch, place, read, scalar, shift, stack_table, update, write
 
 
@@ -21,49 +21,57 @@ def k0_HASH_(first, last, table):
         start = c * n1
         stop = min(start + n1, n0)
         total0 = 0.0
-        for o in range(start, stop):
-            row0 = -inf
-            at0 = o * n2
-            for j in range(10):
-                at1 = at0 + j
-                t0 = x0[at1]
-                row0 = accumulate_maximum(row0, t0)
-            t1 = isfinite(row0)
-            t2 = where(t1, row0, 0.0)
-            row1 = 0.0
-            row2 = 0.0
-            t5 = x1[o]
-            for j in range(10):
-                at2 = at0 + j
-                t3 = x0[at2]
-                at3 = j
-                t6 = at3 == t5
-                t4 = t3 - t2
-                t7 = where(t6, t4, 0.0)
-                t8 = exp(t4)
-                kept0[at2] = t8
-                row1 = accumulate(row1, t7)
-                row2 = accumulate(row2, t8)
-            t9 = t5 >= 0
-            t10 = t5 < c0
-            t11 = t9 & t10
-            t12 = where(t11, row1, c1)
-            t13 = log(row2)
-            t14 = t13 - t12
-            t15 = divide(1.0, row2)
-            t16 = t15 * c2
-            t20 = where(t11, c3, 0.0)
-            for j in range(10):
-                at4 = at0 + j
-                t17 = kept0[at4]
-                at5 = j
-                t19 = at5 == t5
-                t18 = absorbing_multiply(t16, t17)
-                t21 = where(t19, t20, 0.0)
-                t22 = t18 + t21
-                out0[at4] = t22
-            total0 = accumulate(total0, t14)
-        partial0[c] = total0
+        lost0 = 0.0
+        block0 = start
+        while block0 < stop:
+            end0 = block_end(block0, stop)
+            some0 = 0.0
+            for o in range(block0, end0):
+                row0 = -inf
+                at0 = o * n2
+                for j in range(10):
+                    at1 = at0 + j
+                    t0 = x0[at1]
+                    row0 = accumulate_maximum(row0, t0)
+                t1 = isfinite(row0)
+                t2 = where(t1, row0, 0.0)
+                row1 = 0.0
+                row2 = 0.0
+                t5 = x1[o]
+                for j in range(10):
+                    at2 = at0 + j
+                    t3 = x0[at2]
+                    t4 = t3 - t2
+                    at3 = j
+                    t6 = at3 == t5
+                    t7 = where(t6, t4, 0.0)
+                    t8 = exp(t4)
+                    kept0[at2] = t8
+                    row1 = accumulate(row1, t7)
+                    row2 = accumulate(row2, t8)
+                t9 = t5 >= 0
+                t10 = t5 < c0
+                t11 = t9 & t10
+                t12 = where(t11, row1, c1)
+                t13 = log(row2)
+                t14 = t13 - t12
+                t15 = divide(1.0, row2)
+                t16 = t15 * c2
+                t20 = where(t11, c3, 0.0)
+                for j in range(10):
+                    at4 = at0 + j
+                    t17 = kept0[at4]
+                    t18 = absorbing_multiply(t16, t17)
+                    at5 = j
+                    t19 = at5 == t5
+                    t21 = where(t19, t20, 0.0)
+                    t22 = t18 + t21
+                    out0[at4] = t22
+                some0 = accumulate(some0, t14)
+            lost0 = lost0 + rounding_error(total0, some0)
+            total0 = total0 + some0
+            block0 = end0
+        partial0[c] = total0 + lost0
 
 
 @kernel
