@@ -36,7 +36,7 @@ def planned(function, *arrays, wrt=None, **settings):
 
     ``wrt`` are positions of the arguments to differentiate with respect to.
     """
-    forward = tg.jit(function, compile="never")._looked_up(arrays, {}).compilation.forward
+    forward = tg.jit(function, compile="never")._looked_up(arrays, {}).forward
     ids = None if wrt is None else tuple(forward.inputs[k].id for k in wrt)
     compilation = Compilation(forward, ids, **settings)
     for _, stage in STAGES[:-1]:

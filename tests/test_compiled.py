@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import inspect
 import pickle
+import re
 import threading
 from typing import NamedTuple
 
@@ -489,6 +490,36 @@ def test_explain_names_every_stage(f):
         assert f"\n{stage} (" in text
     assert "not fused" in text
     assert "kernel of its own" in text
+
+
+def two_layers(a, b, x):
+    return np.sum(np.tanh(np.tanh(x @ a) @ b) ** 2)
+
+
+def test_explain_estimates_the_work_of_each_kernel_and_measures_it():
+    compiled = tg.grad_compile(two_layers)
+    arguments = np.ones((4, 4)), np.ones((4, 4)), np.ones((8, 4))
+    text = compiled.explain(*arguments)
+    assert "measured" not in text
+    first = text[text.index("kernel 0: matmul") :].splitlines()[1].strip()
+    assert first == "estimated: reads 384 B, writes 256 B, 256 flops"  # 8×4 and 4×4 to 8×4, with 2·8·4·4 operations
+    profiled = compiled.explain(*arguments, profile=True)
+    launches = int(re.search(r"(\d+) launches", text)[1])
+    shares = [int(share) for share in re.findall(r"measured [0-9.]+ µs, (\d+)% of the call", profiled)]
+    assert len(shares) == launches > 3
+    assert 100 - len(shares) <= sum(shares) <= 100 + len(shares)
+
+
+def test_profile_leaves_results_as_they_are_and_needs_kernels():
+    compiled = tg.grad_compile(two_layers)
+    arguments = np.ones((4, 4)), np.ones((4, 4)), np.ones((8, 4))
+    before = compiled.value_and_grad(*arguments)
+    compiled.explain(*arguments, profile=True)
+    after = compiled.value_and_grad(*arguments)
+    assert before[0] == after[0]
+    np.testing.assert_array_equal(before[1], after[1])
+    with pytest.raises(tg.errors.TracegradError, match="no kernels to measure"):
+        tg.jit(np.sin, compile="never").explain(np.ones(3), profile=True)
 
 
 # -- one in another ---------------------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ class Options:
     argnums: int | tuple[int, ...]
     static_argnames: tuple[str, ...]
     native: bool
+    memory_budget: int | float | None = None
 
 
 class Marked:

@@ -22,6 +22,7 @@ from tracegrad.errors import DifferentiationError, TracegradError
 from tracegrad.inspect.annotate import annotate_source
 from tracegrad.inspect.explain import explain_compilation
 from tracegrad.inspect.memory import MemoryPlan, memory_of
+from tracegrad.inspect.profile import measure_launches
 from tracegrad.inspect.text import Text
 from tracegrad.pipeline import Compilation, Run, compile_graph
 from tracegrad.symbolic import Recorder
@@ -240,16 +241,26 @@ class Compiled(Generic[P, R]):
             if known is not None and known.whole is not None and known.whole.traced is traced:
                 return known
             wrt, finish = self._results(call, traced)
+            options = self._family.options
             compilation = compile_graph(
-                traced.graph, wrt, keep_value=self._want != GRADIENT, native=self._family.options.native
+                traced.graph,
+                wrt,
+                keep_value=self._want != GRADIENT,
+                native=options.native,
+                memory_budget=options.memory_budget,
             )
             self._family.stats.count(compilation)
             assert compilation.run is not None
             assert compilation.joint is not None
             plain = traced.inputs == tuple(range(len(call.leaves))) and not traced.captured
             surrounded = any(isinstance(capture.read(), Tensor) for capture in traced.captured)
-            native = self._family.options.native
-            taped = TapedProgram(compilation.joint, native=native, count=self._family.stats.count, compilation=compilation)
+            taped = TapedProgram(
+                compilation.joint,
+                native=options.native,
+                count=self._family.stats.count,
+                compilation=compilation,
+                memory_budget=options.memory_budget,
+            )
             made = _Whole(traced, compilation, taped, surrounded)
             bound = _Bound(traced.guard, traced.inputs, traced.captured, finish, compilation.run, plain, made)
             self._programs[key] = bound
@@ -410,10 +421,13 @@ class Compiled(Generic[P, R]):
         """
         return annotate_source(self._looked_up(args, kwargs))
 
-    def explain(self, *args: P.args, **kwargs: P.kwargs) -> Text:
-        """Every stage for these arguments, and why nodes that might have shared a kernel do not.
+    def explain(self, *args: Any, profile: bool = False, **kwargs: Any) -> Text:
+        """Every stage for these arguments: per kernel its nodes, its estimated work, and why others are not part of it.
 
-        Takes the arguments of a call and raises what a call would raise. The result is a str that shows itself by its lines.
+        Takes the arguments of a call and raises what a call would raise. With ``profile=True`` the program is also run on
+        them, for up to some seconds, and the measured time of each launch is shown; TracegradError with
+        ``compile="never"``, as then there are no kernels. (An argument of the function that is itself called ``profile``
+        is given by position.) The result is a str that shows itself by its lines.
 
         >>> import numpy as np
         >>> import tracegrad as tg
@@ -423,8 +437,16 @@ class Compiled(Generic[P, R]):
         trace (... ms)
         ...
         """
-        compilation = self._looked_up(args, kwargs)
-        return explain_compilation(compilation, self._family.name, self._family.stats.seconds.get("trace", 0.0))
+        call = self._family.call(args, kwargs)
+        whole = self._bind(call, whole=True).whole
+        assert whole is not None
+        times: tuple[float, ...] = ()
+        if profile:
+            traced = whole.traced
+            arguments = [call.leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
+            times = measure_launches(whole.compilation, arguments)
+        trace_seconds = self._family.stats.seconds.get("trace", 0.0)
+        return explain_compilation(whole.compilation, self._family.name, trace_seconds, times)
 
     def memory_plan(self, *args: P.args, **kwargs: P.kwargs) -> MemoryPlan:
         """What memory a call with these arguments takes, in bytes: arguments, results, and every block of the arena.
@@ -499,16 +521,16 @@ class GradCompiled(Compiled[P, R]):
         """The generated source of the joint program, annotated as by ``Compiled.source``."""
         return Compiled.source(self.value_and_grad, *args, **kwargs)
 
-    def explain(self, *args: P.args, **kwargs: P.kwargs) -> Text:
+    def explain(self, *args: Any, profile: bool = False, **kwargs: Any) -> Text:
         """Every stage of the joint program, as by ``Compiled.explain``."""
-        return Compiled.explain(self.value_and_grad, *args, **kwargs)
+        return Compiled.explain(self.value_and_grad, *args, profile=profile, **kwargs)
 
     def memory_plan(self, *args: P.args, **kwargs: P.kwargs) -> MemoryPlan:
         """What memory a call of ``value_and_grad`` takes, as by ``Compiled.memory_plan``."""
         return Compiled.memory_plan(self.value_and_grad, *args, **kwargs)
 
 
-def _options(argnums: Any, static_argnames: str | Sequence[str], mode: str) -> Options:
+def _options(argnums: Any, static_argnames: str | Sequence[str], mode: str, memory_budget: Any = None) -> Options:
     if mode not in ("now", "never"):
         raise TracegradError(f"compile={mode!r} is not a mode", fix='use compile="now" or compile="never"')
     numbers = argnums if isinstance(argnums, int) else tuple(argnums) if isinstance(argnums, Sequence) else ()
@@ -517,7 +539,21 @@ def _options(argnums: Any, static_argnames: str | Sequence[str], mode: str) -> O
             f"argnums={argnums!r} names no arguments", fix="give positions, counted from 0: argnums=0 or argnums=(0, 1)"
         )
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    return Options(numbers, names, mode == "now")
+    return Options(numbers, names, mode == "now", _budget(memory_budget))
+
+
+def _budget(given: Any) -> int | float | None:
+    """A memory budget as the compiler takes it; an int is bytes, a float a fraction."""
+    if given is None:
+        return None
+    if isinstance(given, (int, np.integer)) and not isinstance(given, bool) and given >= 0:
+        return int(given)
+    if isinstance(given, (float, np.floating)) and 0 <= given <= 1:
+        return float(given)
+    raise TracegradError(
+        f"memory_budget={given!r} is neither a number of bytes nor a fraction",
+        fix="give bytes as an int, or a float from 0.0 (as little as possible) to 1.0 (nothing is computed again)",
+    )
 
 
 def _family(function: Callable[..., Any], options: Options) -> Family:
@@ -543,7 +579,11 @@ def _family(function: Callable[..., Any], options: Options) -> Family:
 def grad_compile(function: Callable[P, R], /) -> GradCompiled[P, R]: ...
 @overload
 def grad_compile(
-    *, argnums: int | Sequence[int] = 0, static_argnames: str | Sequence[str] = (), compile: str = "now"
+    *,
+    argnums: int | Sequence[int] = 0,
+    static_argnames: str | Sequence[str] = (),
+    compile: str = "now",
+    memory_budget: int | float | None = None,
 ) -> Callable[[Callable[P, R]], GradCompiled[P, R]]: ...
 
 
@@ -554,6 +594,7 @@ def grad_compile(
     argnums: int | Sequence[int] = 0,
     static_argnames: str | Sequence[str] = (),
     compile: str = "now",  # noqa: A002 - the word users know; the builtin is not used here
+    memory_budget: int | float | None = None,
 ) -> GradCompiled[P, R] | Callable[[Callable[P, R]], GradCompiled[P, R]]:
     """Compile a function of NumPy arrays together with its gradient.
 
@@ -563,10 +604,13 @@ def grad_compile(
     argnums: position of the argument to differentiate with respect to, or several.
     static_argnames: arguments that are part of the key rather than traced.
     compile: ``"now"``, or ``"never"`` to run the graph on the interpreter.
+    memory_budget: for the values that are kept between kernels, in bytes as an int, or as a float the fraction of what
+        keeping everything takes. What does not fit is computed again where it is needed. A fraction is met as nearly as
+        that can; 0.0 takes as little memory as possible. A budget in bytes that cannot be met raises CompileError.
 
-    Returns the compiled function, with ``.grad``, ``.value_and_grad``, ``.graph``, ``.source``, ``.explain``, ``.stats`` and
-    ``.py_func``. Calls raise TraceError where the code cannot become a static graph, and DifferentiationError where there is
-    no gradient.
+    Returns the compiled function, with ``.grad``, ``.value_and_grad``, ``.graph``, ``.source``, ``.explain``, ``.memory_plan``,
+    ``.stats`` and ``.py_func``. Calls raise TraceError where the code cannot become a static graph, and DifferentiationError
+    where there is no gradient.
 
     >>> import numpy as np
     >>> import tracegrad as tg
@@ -577,7 +621,7 @@ def grad_compile(
     >>> gradient
     array([0., 0., 0.])
     """
-    options = _options(argnums, static_argnames, compile)
+    options = _options(argnums, static_argnames, compile, memory_budget)
     if function is None:
         return lambda f: GradCompiled(_family(f, options), VALUE)
     return GradCompiled(_family(function, options), VALUE)

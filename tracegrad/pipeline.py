@@ -29,6 +29,7 @@ from tracegrad.runtime.executable import Executable
 from tracegrad.runtime.load import LoadedProgram, load_program
 from tracegrad.schedule.plan import schedule, verify_program
 from tracegrad.schedule.program import Program
+from tracegrad.schedule.recompute import choices, computed_again, cut_program
 
 Run = Callable[[Sequence[Any]], list[Any]]
 
@@ -38,15 +39,20 @@ class Compilation:
     """What each stage made; a field is set by the stage of its name.
 
     ``wrt`` are the input nodes to differentiate with respect to, None for a forward program; ``keep_value`` says whether
-    the value is a result of a differentiated program; ``seconds`` the time of each stage.
+    the value is a result of a differentiated program; ``memory_budget`` is as in ``grad_compile``. ``phases`` are the ids that
+    divide a graph in which values are computed again, ``recomputed`` the number of those values. ``seconds`` is the time of
+    each stage.
     """
 
     forward: Graph
     wrt: tuple[int, ...] | None = None
     keep_value: bool = True
+    memory_budget: int | float | None = None
     joint: Graph | None = None
     graph: Graph | None = None
     fired: tuple[Fired, ...] = ()
+    phases: tuple[int, ...] = ()
+    recomputed: int = 0
     program: Program | None = None
     generated: Generated | None = None
     plan: Plan | None = None
@@ -72,10 +78,45 @@ def _rewrite(c: Compilation) -> Compilation:
     return replace(c, graph=result.graph, fired=result.log)
 
 
+def _recompute(c: Compilation) -> Compilation:
+    """Compute values again instead of keeping them, as much as the memory budget asks for."""
+    if c.memory_budget is None:
+        return c
+    first = _planned(c)
+    budget = c.memory_budget if isinstance(c.memory_budget, int) else int(c.memory_budget * _arena(first))
+    best = c
+    cut = cut_program(first.program) if first.program is not None and _arena(first) > budget else None
+    least = _arena(first)
+    for choice in choices(cut) if cut is not None else ():
+        assert cut is not None
+        graph, phases = computed_again(cut, choice)
+        tried = replace(c, graph=graph, phases=phases, recomputed=len(choice.again))
+        arena = _arena(_planned(tried))
+        if arena < least:
+            least, best = arena, tried
+        if arena <= budget:
+            break
+    if least > budget and isinstance(c.memory_budget, int):
+        raise CompileError(
+            f"memory_budget={c.memory_budget} bytes cannot be met: values between the kernels take at least {least} bytes",
+            fix=f"allow {least}, or give a fraction: memory_budget=0.0 takes as little as computing again can save",
+        )
+    return best
+
+
+def _planned(c: Compilation) -> Compilation:
+    return _plan_memory(_generate(_schedule(c)))
+
+
+def _arena(c: Compilation) -> int:
+    assert c.plan is not None
+    return c.plan.arena_bytes
+
+
 def _schedule(c: Compilation) -> Compilation:
     assert c.graph is not None
     _require_native(c.graph)
-    program = schedule(c.graph)
+    program = schedule(c.graph, c.phases)
     return replace(c, program=verify_program(program) if config.verify else program)
 
 
@@ -121,6 +162,7 @@ def _compile(c: Compilation) -> Compilation:
 STAGES: tuple[tuple[str, Callable[[Compilation], Compilation]], ...] = (
     ("differentiate", _differentiate),
     ("rewrite", _rewrite),
+    ("recompute", _recompute),
     ("schedule", _schedule),
     ("generate", _generate),
     ("plan memory", _plan_memory),
@@ -130,7 +172,12 @@ STAGES: tuple[tuple[str, Callable[[Compilation], Compilation]], ...] = (
 
 
 def compile_graph(
-    forward: Graph, wrt: tuple[int, ...] | None = None, *, keep_value: bool = True, native: bool = True
+    forward: Graph,
+    wrt: tuple[int, ...] | None = None,
+    *,
+    keep_value: bool = True,
+    native: bool = True,
+    memory_budget: int | float | None = None,
 ) -> Compilation:
     """Run a traced graph through all stages.
 
@@ -140,10 +187,13 @@ def compile_graph(
     wrt: input nodes to differentiate output 0 with respect to; None for the values alone.
     keep_value: whether the outputs of the forward graph are results beside the gradients.
     native: False stops before kernels are made and runs the graph on the interpreter.
+    memory_budget: bytes, or a fraction of what the program takes without a budget, for values between the kernels.
+
+    Raises CompileError where the budget in bytes cannot be met.
     """
-    done = Compilation(forward, wrt, keep_value)
+    done = Compilation(forward, wrt, keep_value, memory_budget)
     for name, stage in STAGES:
-        if not native and name == "schedule":
+        if not native and name == "recompute":
             assert done.graph is not None
             return replace(done, run=functools.partial(interpret, done.graph))
         began = time.perf_counter()

@@ -54,12 +54,20 @@ class TapedProgram:
     native: False for the interpreter.
     count: told of each compilation.
     compilation: of the graph, where there is one already.
+    memory_budget: of this program and of those of its cotangents.
     """
 
     def __init__(
-        self, graph: Graph, *, native: bool, count: Callable[[Compilation], None], compilation: Compilation | None = None
+        self,
+        graph: Graph,
+        *,
+        native: bool,
+        count: Callable[[Compilation], None],
+        compilation: Compilation | None = None,
+        memory_budget: int | float | None = None,
     ) -> None:
         self.graph = graph
+        self.memory_budget = memory_budget
         self.native = native
         self.count = count
         self.avals = tuple([graph[i].aval for i in graph.outputs])
@@ -73,7 +81,7 @@ class TapedProgram:
         if self._compilation is None:
             with self._lock:
                 if self._compilation is None:
-                    made = compile_graph(self.graph, native=self.native)
+                    made = compile_graph(self.graph, native=self.native, memory_budget=self.memory_budget)
                     self.count(made)
                     self._compilation = made
         return self._compilation
@@ -139,7 +147,7 @@ class TapedProgram:
         return Pullback(active, carriers, self._of(cotangents), tuple(reads), together)
 
     def _of(self, graph: Graph) -> TapedProgram:
-        return TapedProgram(graph, native=self.native, count=self.count)
+        return TapedProgram(graph, native=self.native, count=self.count, memory_budget=self.memory_budget)
 
 
 class CompiledNode(Node):

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tracegrad.core.graph import Graph, Node
+from tracegrad.inspect.memory import size_text
 from tracegrad.inspect.text import Text
 from tracegrad.pipeline import STAGES, Compilation, interpreted
+from tracegrad.schedule.cost import kernel_work
 from tracegrad.schedule.program import Kernel, Level, Program
 
 TRACE = "trace"
+POWERS = ("", "k", "M", "G", "T")
 
 
-def explain_compilation(compilation: Compilation, name: str, trace_seconds: float) -> Text:
-    """The stages of a compilation in order: what each made, how long it took, and why values did not share a kernel."""
+def explain_compilation(
+    compilation: Compilation, name: str, trace_seconds: float, launch_seconds: Sequence[float] = ()
+) -> Text:
+    """The stages of a compilation in order: what each made, how long it took, and why values did not share a kernel.
+
+    ``launch_seconds`` are the measured times of its launches; they are shown with the stage that made them.
+    """
     lines = [f"{name}: from Python to {_end(compilation)}", ""]
     lines += [_heading(TRACE, trace_seconds), *_indented(_counted(compilation.forward)), ""]
     sections = {
         "differentiate": _differentiate,
         "rewrite": _rewrite,
+        "recompute": _recompute,
         "schedule": _schedule,
         "generate": _generate,
         "plan memory": _plan_memory,
         "compile": _compile,
     }
     for stage, _ in STAGES:
+        if stage == "generate" and launch_seconds:
+            sections[stage] = lambda c: _generate(c, launch_seconds)
         if stage in compilation.seconds:
             lines += [
                 _heading(stage, compilation.seconds[stage]),
@@ -73,20 +84,38 @@ def _rewrite(c: Compilation) -> Iterator[str]:
     yield from (f"only on the interpreter: {_brief(node)} has no native code" for node in interpreted(c.graph))
 
 
+def _recompute(c: Compilation) -> Iterator[str]:
+    if c.memory_budget is None:
+        yield "no memory budget: what a later kernel needs is kept"
+        return
+    asked = (
+        f"{c.memory_budget} bytes" if isinstance(c.memory_budget, int) else f"{c.memory_budget:.0%} of what keeping it takes"
+    )
+    yield f"memory budget of {asked}: {c.recomputed} values are computed again, in {len(c.phases)} phases"
+
+
 def _schedule(c: Compilation) -> Iterator[str]:
     assert c.program is not None
+    left_out = _left_out(c.program)
     for number, kernel in enumerate(c.program.kernels):
         yield from _kernel(c.program, number, kernel)
-    homes = {n: k for k, kernel in enumerate(c.program.kernels) for n in kernel.nodes}
+        yield from (f"  not fused: {line}" for line in left_out.get(number, ()))
+
+
+def _left_out(program: Program) -> dict[int, list[str]]:
+    """For each kernel the values it reads from another one, and why that one did not become part of it."""
+    graph = program.graph
+    homes = {n: k for k, kernel in enumerate(program.kernels) for n in kernel.nodes}
+    found: dict[int, list[str]] = {}
     seen = set()
-    for u in c.program.unfused:
-        pair = (homes.get(u.producer), homes.get(u.consumer))
-        if None in pair or pair[0] == pair[1] or (u.producer, pair[1]) in seen:
+    for u in program.unfused:
+        maker, reader = homes.get(u.producer), homes.get(u.consumer)
+        if maker is None or reader is None or maker == reader or (u.producer, reader) in seen:
             continue
-        seen.add((u.producer, pair[1]))
-        graph = c.program.graph
-        producer = f"{_brief(graph[u.producer])} (kernel {pair[0]})"
-        yield f"not fused: {producer} into {_brief(graph[u.consumer])} (kernel {pair[1]}): {u.reason}"
+        seen.add((u.producer, reader))
+        producer = f"{_brief(graph[u.producer])} (kernel {maker})"
+        found.setdefault(reader, []).append(f"{producer} into {_brief(graph[u.consumer])}: {u.reason}")
+    return found
 
 
 def _brief(node: Node) -> str:
@@ -96,16 +125,20 @@ def _brief(node: Node) -> str:
 
 def _kernel(program: Program, number: int, kernel: Kernel) -> Iterator[str]:
     graph = program.graph
+    work = kernel_work(program, kernel)
+    estimate = f"reads {size_text(work.read)}, writes {size_text(work.written)}, {count_text(work.flops)}flops"
     if kernel.part is None:
         assert kernel.template is not None
         node = graph[kernel.template]
         yield f"kernel {number}: {node.op.name} {node.aval}, a template of its own"
+        yield f"  estimated: {estimate}"
         return
     part = kernel.part
     reduced = f", reducing axes {part.axes}" if part.axes else ""
     threads = ", over threads" if kernel.parallel else ""
     passes = f", {len(part.loops)} passes" if len(part.loops) > 1 else ""
     yield f"kernel {number}: {len(part.nodes)} nodes over {part.shape}{reduced}{passes}{threads}"
+    yield f"  estimated: {estimate}"
     for n in part.nodes:
         level = part.levels[n]
         kept = " (stored)" if n in program.stored else ""
@@ -113,14 +146,40 @@ def _kernel(program: Program, number: int, kernel: Kernel) -> Iterator[str]:
         yield f"  {graph[n]!r}{note}{kept}"
 
 
-def _generate(c: Compilation) -> Iterator[str]:
+def _generate(c: Compilation, seconds: Sequence[float] = ()) -> Iterator[str]:
     assert c.generated is not None
+    assert c.program is not None
     yield f"{c.generated.kernels} different kernels, {len(c.generated.steps)} launches, {c.generated.words} table words"
-    for step in c.generated.steps:
+    for number, step in enumerate(c.generated.steps):
         way = "over threads" if any(launch.text.parallel for launch in step.launches) else "serially"
         kernels = ", ".join(str(launch.kernel) for launch in step.launches)
         chunks = sum(launch.text.chunks for launch in step.launches)
-        yield f"{step.launches[0].name} for kernel {kernels}: {chunks} chunks, run {way}"
+        measured = _measured(c.program, [launch.kernel for launch in step.launches], seconds, number) if seconds else ""
+        yield f"{step.launches[0].name} for kernel {kernels}: {chunks} chunks, run {way}{measured}"
+
+
+def _measured(program: Program, kernels: Sequence[int], seconds: Sequence[float], number: int) -> str:
+    """The time of a launch, its share of all, and what that makes of the estimates."""
+    own, whole = seconds[number], sum(seconds)
+    text = f"; measured {own * 1e6:.1f} µs, {own / whole if whole else 0:.0%} of the call"
+    if not own:
+        return text
+    work = [kernel_work(program, program.kernels[k]) for k in kernels]
+    rate = sum(w.read + w.written for w in work) / own
+    return f"{text}, {size_text(rate)}/s, {count_text(sum(w.flops for w in work) / own)}flops/s"
+
+
+def count_text(count: float) -> str:
+    """A number as a person reads it, to stand before a unit.
+
+    >>> count_text(64), count_text(2_500_000)
+    ('64 ', '2.5 M')
+    """
+    power = 0
+    while count >= 999.5 and power < len(POWERS) - 1:
+        count /= 1000
+        power += 1
+    return f"{count:.3g} {POWERS[power]}"
 
 
 def _plan_memory(c: Compilation) -> Iterator[str]:

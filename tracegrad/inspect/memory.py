@@ -145,6 +145,7 @@ def memory_of(compilation: Compilation, name: str) -> MemoryPlan:
         arena_bytes=c.plan.placement.nbytes,
         live=tuple(live_bytes(c.plan.blocks)),
         blocks=tuple(sorted(blocks, key=lambda b: (b.offset, b.first))),
+        recomputed=c.recomputed,
     )
 
 

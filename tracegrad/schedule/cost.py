@@ -6,11 +6,14 @@ never results.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from functools import cache
 
 from tracegrad.core.expr import CHEAP_FUNCTIONS, Call, Operand, Scalar
-from tracegrad.core.graph import Node
+from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind, Op
+from tracegrad.schedule.program import Kernel, Program
 
 CHUNK = 4096
 """Elements of one chunk: between 1k and 16k the speed does not change; sums are blocked by it."""
@@ -49,6 +52,37 @@ def _scalar_ns(expression: Scalar) -> float:
 def node_ns(node: Node) -> float:
     """Nanoseconds per element of computing a node from its operands."""
     return _op_ns(node.op, len(node.inputs), tuple(sorted(node.params.items())) if node.op.kind is Kind.MAP else ())
+
+
+def node_flops(graph: Graph, node: Node) -> float:
+    """Floating point operations of computing a whole node from its operands; a function such as exp counts as fifteen."""
+    if node.op.kind is Kind.MAP:
+        return node.aval.size * node_ns(node) / CHEAP_NS
+    if node.op.kind is Kind.REDUCE:
+        return graph[node.inputs[0]].aval.size
+    if node.op.kind is Kind.CONTRACT:
+        # sizes m·k, k·n and m·n: their root is m·k·n
+        return 2 * math.sqrt(node.aval.size * math.prod(graph[i].aval.size for i in node.inputs[:2]))
+    return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Estimated work of a kernel: bytes of the buffers it reads and of those it writes, floating point operations."""
+
+    read: int
+    written: int
+    flops: float
+
+
+def kernel_work(program: Program, kernel: Kernel) -> Work:
+    """The work of a kernel; values that several of its passes compute or read count once."""
+    graph = program.graph
+    return Work(
+        read=sum(graph[n].aval.nbytes for n in kernel.reads),
+        written=sum(graph[n].aval.nbytes for n in kernel.nodes if n in program.stored),
+        flops=sum(node_flops(graph, graph[n]) for n in kernel.nodes),
+    )
 
 
 def chunking(rows: int, row_elements: int) -> tuple[int, int]:

@@ -9,11 +9,14 @@ A group may hold a node only if
 - its iteration domain fits: full-level, row-level (the reduced axes dropped) or a total;
 - every reader within the group reads it at the very element being computed;
 - no value inside the loops needs a total of the same loops;
-- no path leaves the group and comes back (groups are convex).
+- no path leaves the group and comes back (groups are convex);
+- all its nodes belong to one phase of the program, where there are phases: what is computed again to save memory must not
+  be computed early.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -42,6 +45,7 @@ class Group:
     axes: tuple[int, ...] = ()
     levels: dict[int, Level] = field(default_factory=dict)
     template: int | None = None
+    phase: int = 0
     touched: int = 0
     """Bit set of the nodes it computes or reads."""
     before: int = 0
@@ -51,8 +55,9 @@ class Group:
 class Fusion:
     """The state of one scheduling run; ``groups`` is its result."""
 
-    def __init__(self, graph: Graph, results: tuple[int, ...]) -> None:
+    def __init__(self, graph: Graph, results: tuple[int, ...], phases: tuple[int, ...] = ()) -> None:
         self.graph = graph
+        self.phases = phases
         self.needed = graph.ancestors(results)
         self.floating = floating_maps(graph)
         self.rows_above = reductions_above(graph)
@@ -115,7 +120,7 @@ class Fusion:
     # -- placing ---------------------------------------------------------------------------------------------------
 
     def _template(self, node: Node) -> None:
-        group = self._new(squeeze(node.aval.shape))
+        group = self._new(squeeze(node.aval.shape), node)
         group.template = node.id
         self._enter(node, group)
         for i in node.inputs:
@@ -139,7 +144,7 @@ class Fusion:
                 break
             reasons[group] = str(reason)
         else:
-            group = self._new(self._domain(node))
+            group = self._new(self._domain(node), node)
             level = self._fit(node, group)
             assert isinstance(level, Level)
             self._join(node, level, group)
@@ -176,6 +181,8 @@ class Fusion:
         """The level at which a node's domain fits a group's, or why it does not; may not be legal yet."""
         if group.template is not None:
             return f"{self.graph[group.template].op.name} is a kernel of its own"
+        if group.phase != self._phase(node):
+            return "it is computed again later, or belongs to another part of the program, to save memory"
         if len(group.levels) >= GROUP_LIMIT:
             return f"the kernel already holds {GROUP_LIMIT} nodes"
         shape = squeeze(node.aval.shape)
@@ -251,8 +258,11 @@ class Fusion:
         self.readers[place.node].append((group, reader, place))
         group.touched |= 1 << place.node
 
-    def _new(self, shape: Shape) -> Group:
-        group = Group(len(self.groups), shape)
+    def _phase(self, node: Node) -> int:
+        return bisect_right(self.phases, node.id)
+
+    def _new(self, shape: Shape, node: Node) -> Group:
+        group = Group(len(self.groups), shape, phase=self._phase(node))
         self.groups.append(group)
         return group
 
@@ -282,6 +292,8 @@ class Fusion:
                     break
 
     def _can_absorb(self, host: Group, scalars: Group) -> bool:
+        if host.phase != scalars.phase:
+            return False
         for n in scalars.levels:
             for place in self.reads_of(self.graph[n], Level.FULL, scalars):
                 # single elements of what the loops compute would have to be read back from a buffer

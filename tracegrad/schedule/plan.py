@@ -11,13 +11,15 @@ from tracegrad.schedule.loops import stage_loops
 from tracegrad.schedule.program import Kernel, Level, Part, Program
 
 
-def schedule(graph: Graph) -> Program:
+def schedule(graph: Graph, phases: tuple[int, ...] = ()) -> Program:
     """Cut a rewritten graph into kernels.
+
+    ``phases`` are ids: nodes before one of them and nodes from it on do not share a kernel.
 
     Raises nothing of its own: every graph has a schedule, if need be one kernel per node.
     """
     results = _result_nodes(graph)
-    fusion = Fusion(graph, results)
+    fusion = Fusion(graph, results, phases)
     groups = fusion.run()
     stored = _stored(graph, fusion, groups, results)
     reads: dict[int, set[int]] = {g.number: set() for g in groups}
