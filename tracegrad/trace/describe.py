@@ -263,7 +263,7 @@ class Describer:
             if set(vars(function)) - {"__wrapped__"}:
                 raise Indescribable(f"{function.__qualname__} has attributes")
             return ["function", describe_code(function.__code__)]
-        if function.__module__.partition(".")[0] == "tracegrad" and "<locals>" in function.__qualname__:
+        if function.__module__.partition(".")[0] == "tracegrad":
             return self._ours(function)
         return ["name", path_of(function)]
 
@@ -271,7 +271,8 @@ class Describer:
         """An object or a closure of this package, an optimiser's rule say: what it holds."""
         if isinstance(value, FunctionType):
             cells = [self(cell.cell_contents) for cell in value.__closure__ or ()]
-            return ["ours", value.__module__, value.__qualname__, cells, self(value.__defaults__), self(value.__kwdefaults__)]
+            code = describe_code(value.__code__)
+            return ["ours", value.__module__, code, cells, self(value.__defaults__), self(value.__kwdefaults__)]
         fields = getattr(type(value), "__dataclass_fields__", None)
         if fields is None:
             raise Indescribable(f"an object of class {type(value).__qualname__}")
