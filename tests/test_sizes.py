@@ -1,0 +1,44 @@
+"""One compile serves all sizes and all numbers, by Numba's own count of its compilations."""
+
+import numpy as np
+from numba.core import event
+
+import tracegrad as tg
+
+SIZES = (2, 3, 7, 8, 16, 17, 33, 100, 1000, 1023, 1024, 1025, 4097, 10**4, 10**5, 10**6)
+
+
+def compiles(action):
+    with event.install_recorder("numba:compile") as recorder:
+        action()
+    return sum(e.is_start for _, e in recorder.buffer)
+
+
+def expected(x):
+    t, e = np.tanh(1.5 * x + 0.3), np.exp(-x * x)
+    return np.sum(t**2 * e), 3.0 * t * (1 - t * t) * e - 2 * x * t**2 * e
+
+
+def test_one_compile_serves_all_sizes(tmp_path):
+    f = tg.grad_compile(lambda x: np.sum(np.tanh(1.5 * x + 0.3) ** 2 * np.exp(-x * x)))
+    counts = []
+    with tg.config.override(cache_dir=tmp_path / "cache"):
+        for n in SIZES:
+            x = np.linspace(-2.0, 2.0, n)
+            counts.append(compiles(lambda x=x: f.value_and_grad(x)))
+            value, gradient = f.value_and_grad(x)
+            np.testing.assert_allclose(value, expected(x)[0], rtol=1e-12)
+            np.testing.assert_allclose(gradient, expected(x)[1], rtol=1e-11, atol=1e-13)
+    assert counts[1:] == [0] * (len(SIZES) - 1)
+    assert f.stats.compiles + f.stats.cache_hits == len(SIZES)
+    assert f.stats.compiles <= 1
+
+
+def test_one_compile_and_one_trace_serve_all_numbers():
+    f = tg.grad_compile(lambda x, a: np.sum(a * x * x) + a, argnums=1)
+    numbers = np.random.default_rng(0).normal(size=10_000).tolist()
+    f.grad(np.ones(5), 0.0)
+    gradients = []
+    assert compiles(lambda: gradients.extend(f.grad(np.ones(5), a) for a in numbers)) == 0
+    assert f.stats.traces == 1
+    assert set(gradients) == {6.0}
