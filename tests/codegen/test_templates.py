@@ -2,7 +2,11 @@
 
 import itertools
 import math
+import os
+import platform
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -138,6 +142,14 @@ def test_stacks_of_products(m, k, n, cache_dir):
     check(matmul_batched, (a, b), {}, cache_dir)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("m", "k", "n"), [(130, 10, 10), (31, 600, 13), (5, 300, 16), (13, 65, 3)])
+def test_narrow_products_read_their_rows_in_place(m, k, n, dtype, cache_dir):
+    between = draw((m, 7, k), dtype).transpose(1, 0, 2)
+    check(matmul_batched, (between, draw((7, n, k), dtype).transpose(0, 2, 1)), {}, cache_dir)
+    check(matmul_batched, (draw((k, m), dtype).T, draw((k, n), dtype, 1)), {}, cache_dir)
+
+
 @pytest.mark.parametrize("dtype", ["int32", "bool"])
 def test_products_of_whole_numbers_and_truth_values(dtype, cache_dir):
     check(matmul_batched, (draw((4, 5), dtype), draw((5, 3), dtype, 1)), {}, cache_dir)
@@ -233,3 +245,20 @@ def test_sizes_are_no_part_of_the_text():
 
 def test_every_contraction_has_a_template():
     assert {op.lower for op in OPS} == set(TEMPLATES)
+
+
+OLD_PROCESSOR = """
+import numpy as np, tracegrad as tg
+draw = np.random.default_rng(0).normal
+for m, k, n in ((4, 4, 5), (13, 70, 5), (20, 10, 70)):
+    x, y = draw(size=(m, k)), draw(size=(k, n))
+    np.testing.assert_allclose(tg.jit(lambda x, y: x @ y)(x, y), x @ y, rtol=1e-12, atol=1e-12)
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the features are those of x86-64")
+def test_products_on_a_processor_with_short_vectors(tmp_path):
+    # a tile's rows are more than its columns there, which is so nowhere else
+    profile = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse,+sse2", "TRACEGRAD_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", OLD_PROCESSOR], env={**os.environ, **profile}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

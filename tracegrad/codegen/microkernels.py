@@ -64,32 +64,81 @@ def pack(
         into = packed + panel * steps
         have = code.least(width, count - panel)
         begin = source + panel * stride
-        with code.either(width.equals(ROWS), have.equals(ROWS)) as (rows, other):
-            with rows, code.loop(0, steps) as k:
-                for row in range(ROWS):
-                    into[k * ROWS + row] = begin.single(stride * row + k * along, vectors.bytes)
-            with other, code.either(have.equals(2 * code.lanes), stride.equals(1)) as (columns, rest):
-                with columns, code.loop(0, steps) as k:
-                    for v in range(2):
-                        vector = vectors.load(begin, k * along + v * code.lanes)
-                        vectors.store(vector, into, k * width + v * code.lanes)
-                with rest:
-                    with code.when(have < width), code.loop(0, steps * width) as place:
-                        into[place] = code.zero
-                    with code.loop(0, have) as i, code.loop(0, steps) as k:
-                        into[k * width + i] = begin[i * stride + k * along]
+        with code.either(stride.equals(1)) as (neighbours, apart):
+            with neighbours, code.either(width.equals(ROWS)) as (rows, columns):
+                with rows:
+                    pack_neighbours(code, vectors, begin, along, have, steps, ROWS, into)
+                with columns:
+                    pack_neighbours(code, vectors, begin, along, have, steps, 2 * code.lanes, into)
+            with apart, code.either(width.equals(ROWS), have.equals(ROWS)) as (rows, other):
+                with rows, code.loop(0, steps) as k:
+                    for row in range(ROWS):
+                        into[k * ROWS + row] = begin.single(stride * row + k * along, vectors.bytes)
+                with other, code.either(width.equals(2 * code.lanes), have.equals(width), along.equals(1)) as (turned, rest):
+                    with turned:
+                        pack_turned(code, vectors, begin, stride, steps, into)
+                    with rest:
+                        with code.when(have < width), code.loop(0, steps * width) as place:
+                            into[place] = code.zero
+                        with code.loop(0, have) as i, code.loop(0, steps) as k:
+                            into[k * width + i] = begin[i * stride + k * along]
+
+
+def pack_neighbours(
+    code: Code, vectors: Vectors, begin: Pointer, along: Word, have: Word, steps: Word, width: int, into: Pointer
+) -> None:  # fmt: skip
+    """One panel of neighbours in memory. Vectors may reach beyond a row of it; the next row is stored after them."""
+    count = -(-width // code.lanes)
+    with code.either(have.equals(count * code.lanes)) as (whole, part):
+        for all_there in (True, False):
+            with whole if all_there else part, code.loop(0, steps) as k:
+                row = begin + k * along
+                for v in range(0, count * code.lanes, code.lanes):
+                    vector = vectors.load(row, v) if all_there else vectors.load_some(row + v, have - v)
+                    vectors.store(vector, into, k * width + v)
+
+
+def pack_turned(code: Code, vectors: Vectors, begin: Pointer, stride: Word, steps: Word, into: Pointer) -> None:
+    """One whole panel of two vectors, of which each row of the source is a column."""
+    width = 2 * code.lanes
+    whole = steps // code.lanes * code.lanes
+    with code.loop(0, whole, code.lanes) as k, code.loop(0, width, code.lanes) as half:
+        rows = [vectors.load(begin, (half + i) * stride + k) for i in range(code.lanes)]
+        for place, column in enumerate(vectors.transposed(rows)):
+            vectors.store(column, into, (k + place) * width + half)
+    with code.loop(whole, steps) as k, code.loop(0, width) as i:
+        into[k * width + i] = begin[i * stride + k]
+
+
+def put(code: Code, vectors: Vectors, value: object, into: Pointer, have: Word, add: Word) -> None:
+    """Store a vector's first elements, added to what is there where ``add`` is not 0."""
+    total = code.variable(value)
+    with code.when(add > 0):
+        total[0] = code.builder.fadd(vectors.load_some(into, have), total[0])
+    vectors.store_some(total[0], into, have)
 
 
 def copy_tile(code: Code, tile: Pointer, c: Pointer, c_row: Word, c_col: Word, rows: Word, columns: Word, add: Word) -> None:
     """Store the part of a tile that lies in the result."""
-    with code.loop(0, rows) as i, code.loop(0, columns) as j:
-        value = tile[i * (2 * code.lanes) + j]
-        place = i * c_row + j * c_col
-        with code.either(add.equals(0)) as (overwrite, accumulate):
-            with overwrite:
-                c[place] = value
-            with accumulate:
-                c[place] = code.builder.fadd(c[place], value)
+    vectors = Vectors(code)
+    width = 2 * code.lanes
+    with code.either(c_col.equals(1)) as (by_rows, other):
+        with by_rows, code.loop(0, rows) as i:
+            for v in range(0, width, code.lanes):
+                put(code, vectors, vectors.load(tile, i * width + v), c + (i * c_row + v), columns - v, add)
+        with other, code.either(c_row.equals(1)) as (by_columns, one_by_one):
+            with by_columns, code.loop(0, rows, code.lanes) as i, code.loop(0, columns, code.lanes) as j:
+                block = [vectors.load(tile, (i + k) * width + j) for k in range(code.lanes)]
+                for k, column in enumerate(vectors.transposed(block)):
+                    with code.when(j + k < columns):
+                        put(code, vectors, column, c + (i + (j + k) * c_col), rows - i, add)
+            with one_by_one, code.loop(0, columns) as j, code.loop(0, rows) as i:
+                value, place = tile[i * width + j], i * c_row + j * c_col
+                with code.either(add.equals(0)) as (overwrite, accumulate):
+                    with overwrite:
+                        c[place] = value
+                    with accumulate:
+                        c[place] = code.builder.fadd(c[place], value)
 
 
 def tiles(
@@ -111,6 +160,83 @@ def tiles(
                 code.call(copy_tile, edge, into, c_row, c_col, have, wide, add)
 
 
+AHEAD = 32
+"""Rows that are asked for ahead: the processor does not see that rows far apart in memory follow one another."""
+
+
+def narrow_tile(
+    code: Code, a: Pointer, a_row: Word, a_col: Word, b: Pointer, b_row: Word, steps: Word, c: Pointer, c_row: Word,
+    rows: Word, columns: Word, add: Word, count: int,
+) -> None:  # fmt: skip
+    """``c (+)= a @ b`` for at most ``ROWS`` rows of ``count`` vectors, nothing packed; missing rows repeat the last."""
+    vectors = Vectors(code)
+    starts = [a + code.least(code.word(i), rows - 1) * a_row for i in range(ROWS)]
+
+    def step(k: Word, sums: list[object]) -> list[object]:
+        at = b + k * b_row
+        columns_of_b = [vectors.load_some(at + v * code.lanes, columns - v * code.lanes) for v in range(count)]
+        for v in range(count):
+            code.prefetch(at + (b_row * AHEAD + v * code.lanes))
+        following = []
+        for i, start in enumerate(starts):
+            factor = vectors.splat(start[k * a_col])
+            following += [vectors.multiply_add(factor, columns_of_b[v], sums[count * i + v]) for v in range(count)]
+        return following
+
+    sums = vectors.loop(steps, 1, count * ROWS, step)
+    for i in range(ROWS):
+        with code.when(rows > i):
+            for v in range(count):
+                place = v * code.lanes
+                put(code, vectors, sums[count * i + v], c + (c_row * i + place), columns - place, add)
+
+
+def tile_of_one(
+    code: Code, a: Pointer, a_row: Word, a_col: Word, b: Pointer, b_row: Word, steps: Word, c: Pointer, c_row: Word,
+    rows: Word, columns: Word, add: Word,
+) -> None:  # fmt: skip
+    """A tile of one vector."""
+    narrow_tile(code, a, a_row, a_col, b, b_row, steps, c, c_row, rows, columns, add, 1)
+
+
+def tile_of_two(
+    code: Code, a: Pointer, a_row: Word, a_col: Word, b: Pointer, b_row: Word, steps: Word, c: Pointer, c_row: Word,
+    rows: Word, columns: Word, add: Word,
+) -> None:  # fmt: skip
+    """A tile of two vectors."""
+    narrow_tile(code, a, a_row, a_col, b, b_row, steps, c, c_row, rows, columns, add, 2)
+
+
+def narrow(
+    code: Code, a: Pointer, a_row: Word, a_col: Word, b: Pointer, b_row: Word, b_col: Word, c: Pointer, c_row: Word,
+    rows: Word, columns: Word, depth: Word, scratch: Pointer, block_m: Word, block_k: Word,
+) -> None:  # fmt: skip
+    """``c = a @ b`` for a result of one tile's width: each row of a is used once, and is read where it stands."""
+    with code.when(depth.equals(0)), code.loop(0, rows) as i, code.loop(0, columns) as j:
+        c[i * c_row + j] = code.zero
+    with code.loop(0, depth, block_k) as k:
+        steps = code.least(block_k, depth - k)
+        width = code.word(2 * code.lanes)
+        from_b, b_at, step = b + k * b_row, code.variable(scratch.value), code.variable(width)
+        with code.either(b_col.equals(1), rows <= ROWS) as (in_place, packed):
+            with in_place:
+                b_at[0], step[0] = from_b.value, b_row
+            with packed:
+                code.call(pack, from_b, b_col, b_row, columns, steps, width, scratch, attributes=())
+        with code.loop(0, rows, ROWS) as i:
+            for row in range(ROWS):
+                code.prefetch(a + ((i + block_m + row) * a_row + k * a_col))
+            arguments = (
+                a + (i * a_row + k * a_col), a_row, a_col, Pointer(code.builder, b_at[0]), step[0], steps,
+                c + i * c_row, c_row, code.least(rows - i, ROWS), columns, k,
+            )  # fmt: skip
+            with code.either(columns <= code.lanes) as (one, two):
+                with one:
+                    code.call(tile_of_one, *arguments, attributes=())
+                with two:
+                    code.call(tile_of_two, *arguments, attributes=())
+
+
 @routine
 def gemm(
     code: Code, a: Pointer, a_row: Word, a_col: Word, b: Pointer, b_row: Word, b_col: Word, c: Pointer, c_row: Word,
@@ -122,6 +248,29 @@ def gemm(
     The sizes of a block are those that ``templates`` has made the scratch memory for. Blocks of one column are computed
     two at a time, for which b is packed once.
     """
+    # From columns of a, or short rows, a tile reads few lines at a time; many long rows would meet in the same places
+    # of the cache.
+    with code.either(n <= 2 * code.lanes, c_col.equals(1), code.builder.or_(a_row.equals(1), depth <= SHORT)) as (few, many):
+        with few:
+            top = first * block_m
+            rows = code.least(last * block_m, m) - top
+            strides = (b, b_row, b_col, c + top * c_row, c_row)
+            code.call(narrow, a + top * a_row, a_row, a_col, *strides, rows, n, depth, scratch, block_m, block_k)
+        with many:
+            arguments = (a, a_row, a_col, b, b_row, b_col, c, c_row, c_col, m, n, depth)
+            code.call(wide, *arguments, first, last, scratch, block_m, block_n, block_k)
+
+
+SHORT = 64
+"""Depth to which rows are read in place; `templates` knows it too."""
+
+
+def wide(
+    code: Code, a: Pointer, a_row: Word, a_col: Word, b: Pointer, b_row: Word, b_col: Word, c: Pointer, c_row: Word,
+    c_col: Word, m: Word, n: Word, depth: Word, first: Word, last: Word, scratch: Pointer, block_m: Word, block_n: Word,
+    block_k: Word,
+) -> None:  # fmt: skip
+    """The blocks of a product whose operands are packed."""
     row_blocks = (m + block_m - 1) // block_m
     most = code.least(block_k, depth)
     a_packed = scratch + code.least(block_n, n.rounded(64)) * most

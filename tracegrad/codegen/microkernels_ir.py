@@ -220,6 +220,14 @@ class Code:
             result = self.builder.and_(result, condition)
         return result
 
+    def prefetch(self, pointer: Pointer) -> None:
+        """Ask for the line of memory at a place, which may lie outside of any array."""
+        kinds = [pointer.value.type, *[ir.IntType(32)] * 3]
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(ir.VoidType(), kinds), "llvm.prefetch.p0"
+        )
+        self.builder.call(function, [pointer.value, *(ir.IntType(32)(word) for word in (0, 3, 1))])
+
     def call(self, emit: Callable[..., None], *arguments: Word | Pointer | int, attributes: Any = ("optsize",)) -> None:
         """Call the module's function that ``emit(code, *arguments)`` writes once."""
         values = [Word(self.builder, a).value if isinstance(a, int) else a.value for a in arguments]
@@ -283,13 +291,37 @@ class Vectors:
         """A vector to unaligned memory."""
         self.builder.store(value, self._place(pointer, index), align=self.bytes)
 
+    def _mask(self, have: Word) -> Any:
+        numbers = ir.Constant(ir.VectorType(WORD, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", numbers, self.splat(have.value))
+
     def load_some(self, pointer: Pointer, have: Word) -> Any:
         """The first ``have`` elements of a vector, the others 0; nothing behind them is read."""
-        numbers = ir.Constant(ir.VectorType(WORD, self.lanes), list(range(self.lanes)))
-        mask = self.builder.icmp_signed("<", numbers, self.splat(have.value))
-        place = self._place(pointer, 0)
+        mask, place = self._mask(have), self._place(pointer, 0)
         function = self._function("llvm.masked.load", self.vector, [place.type, ir.IntType(32), mask.type, self.vector], ".p0")
         return self.builder.call(function, [place, ir.IntType(32)(self.bytes), mask, self.zero])
+
+    def store_some(self, value: Any, pointer: Pointer, have: Word) -> None:
+        """Store the first ``have`` elements of a vector."""
+        mask, place = self._mask(have), self._place(pointer, 0)
+        kinds = [self.vector, place.type, ir.IntType(32), mask.type]
+        function = self._function("llvm.masked.store", ir.VoidType(), kinds, ".p0")
+        self.builder.call(function, [value, place, ir.IntType(32)(self.bytes), mask])
+
+    def transposed(self, rows: list[Any]) -> list[Any]:
+        """The columns of as many vectors as each has elements."""
+        lane, half = ir.IntType(32), 1
+        while half < self.lanes:
+            following = list(rows)
+            for k in range(self.lanes):
+                if not k & half:
+                    below = [i + (i & half and self.lanes - half) for i in range(self.lanes)]
+                    above = [i + (half if not i & half else self.lanes) for i in range(self.lanes)]
+                    for place, picks in ((k, below), (k + half, above)):
+                        mask = ir.Constant(ir.VectorType(lane, self.lanes), picks)
+                        following[place] = self.builder.shuffle_vector(rows[k], rows[k + half], mask)
+            rows, half = following, 2 * half
+        return rows
 
     def splat(self, scalar: Any) -> Any:
         """A vector of one number."""

@@ -31,6 +31,9 @@ MOST_CHUNKS = 64
 DEPTH, BLOCK_ROWS, BLOCK_COLUMNS = 256, 48, 512
 """Blocks of the matrix product: for ``DEPTH`` steps of the sum, packed rows stay in the second-level cache."""
 
+SHORT = 64
+"""Depth to which a narrow product reads the rows of its first operand in place; `microkernels` has the same number."""
+
 PRODUCT_SCRATCH = 1 << 23
 """Bytes for the packed blocks of one product, over all of its chunks."""
 
@@ -244,29 +247,36 @@ def _tiled_product(x: Layout, y: Layout, out: Layout, m: int, depth: int, n: int
     text.operand("b", 1, y.offset)
     text.pointer("c", ("output",))
     a, b, c = x.strides[-2:], y.strides[-2:], out.strides[-2:]
-    # A narrow result is computed transposed, where its columns fill the rows of a tile.
-    turned = n < 16 < m
+    # A narrow result is computed transposed, where its columns fill the rows of a tile, unless a is read in place.
+    turned = n < 16 < m and a[0] != 1 and depth > SHORT
     _turn(text, turned)
     if turned:
         m, n, a, b, c = n, m, b[::-1], a[::-1], c[::-1]
         batch = [(size, second, first, third) for size, first, second, third in batch]
-    blocks = -(-m // BLOCK_ROWS) * -(-n // BLOCK_COLUMNS)
+    # Blocks of rows are about equal, in whole tiles: 64 rows are 36 and 28, not 48 and 16.
+    row_blocks = -(-m // BLOCK_ROWS)
+    block = max(1, -(-m // (12 * max(row_blocks, 1)))) * 12
+    blocks = row_blocks * -(-n // BLOCK_COLUMNS)
     steps = min(DEPTH, depth)
     nbytes = ((min(BLOCK_COLUMNS, -(-n // 64) * 64) + 2 * BLOCK_ROWS) * steps + 16 * 64) * out.dtype.itemsize
-    chunks = _chunked(text, blocks * math.prod(size for size, *_ in batch), PRODUCT_SCRATCH // nbytes)
+    batches = math.prod(size for size, *_ in batch)
+    # Rows that lie between one another in memory are read in its order: a block of each matrix, then the next block.
+    mixed = n < 16 and depth <= SHORT and any(0 < abs(stride) < abs(a[0]) for _, stride, *_ in batch)
+    chunks = _chunked(text, blocks * batches, PRODUCT_SCRATCH // nbytes)
     text.scratch(nbytes, chunks)
-    text.sizes(m=m, n=n, depth=depth, blocks=blocks, block_m=BLOCK_ROWS, block_n=BLOCK_COLUMNS, block_k=DEPTH)
+    text.sizes(batches=batches, mixed=int(mixed))
+    text.sizes(m=m, n=n, depth=depth, blocks=blocks, block_m=block, block_n=BLOCK_COLUMNS, block_k=DEPTH)
     text.sizes(a_row=a[0], a_col=a[1], b_row=b[0], b_col=b[1], c_row=c[0], c_col=c[1])
     _batch_offsets(text, batch, ("a", "b", "c"))
     text.use("gemm")
     text.line("while unit < stop:")
-    text.line("batch = unit // blocks", 2)
-    text.line("end = min(stop, (batch + 1) * blocks)", 2)
-    text.line("begin = unit - batch * blocks", 2)
+    text.line("batch = unit % batches if mixed != 0 else unit // blocks", 2)
+    text.line("begin = unit // batches if mixed != 0 else unit % blocks", 2)
+    text.line("end = begin + 1 if mixed != 0 else min(blocks, begin + stop - unit)", 2)
     _seek(text, len(batch), ("a", "b", "c"), 2)
     strides = "a_at, a_row, a_col, b_at, b_row, b_col, c_at, c_row, c_col"
-    text.line(f"gemm({strides}, m, n, depth, begin, end - batch * blocks, scratch, block_m, block_n, block_k)", 2)
-    text.line("unit = end", 2)
+    text.line(f"gemm({strides}, m, n, depth, begin, end, scratch, block_m, block_n, block_k)", 2)
+    text.line("unit += end - begin", 2)
     return text.finish(chunks, 2 * math.prod(out.shape) * depth, (x, y, out))
 
 

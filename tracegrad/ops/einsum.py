@@ -212,6 +212,9 @@ def _product(x: _Term, y: _Term, result: Sequence[int]) -> _Term:
     both = tuple(label for label in result if label in x.labels and label in y.labels)
     left = tuple(label for label in result if label not in y.labels)
     right = tuple(label for label in result if label not in x.labels)
+    if right and left and result[-1] in left:
+        # the result's last axis is the product's too, so that nothing is moved apart that is read together
+        x, y, left, right = y, x, right, left
     product = matmul_batched(_matrices(x, both, left, summed), _matrices(y, both, summed, right))
     sizes = {label: term.size(label) for term in (x, y) for label in term.labels}
     made = (*both, *left, *right)
