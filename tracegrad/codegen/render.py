@@ -62,6 +62,10 @@ def {name}_parts(first, last, table):
             {name}(begin - start, end - start, buffer_offset(table, table[4 + 2 * part]))"""
 
 
+NEAREST = 64
+"""Earlier launches of the same kernel that another one may join: with all of them, 1,500 launches took 40 s to arrange."""
+
+
 @dataclass(frozen=True, slots=True)
 class Generated:
     """The file of a program.
@@ -142,19 +146,24 @@ def side_by_side(program: Program, texts: list[KernelText]) -> list[tuple[int, .
 
     One launch for many small arrays, as in an optimiser's step, is one hand-over to the threads.
     """
-    order: list[list[int]] = []
+    launches: dict[int, list[int]] = {}  # by turn, later ones greater
+    alike: dict[str, list[int]] = {}  # turns of the launches of a text
+    last_read: dict[int, int] = {}  # the turn of a node's last reader
     for k, text in enumerate(texts):
         kernel = program.kernels[k]
-        for place in range(len(order) - 1, -1, -1):
-            members = order[place]
-            made = {n for m in members for n in program.kernels[m].nodes}
-            later = {n for others in order[place + 1 :] for m in others for n in program.kernels[m].reads}
-            if texts[members[0]].source == text.source and not text.finish and not made & (later | kernel.reads):
-                order.append([*order.pop(place), k])
+        turns = alike.setdefault(text.source, [])
+        for turn in () if text.finish else turns[: -1 - NEAREST : -1]:
+            made = {n for m in launches[turn] for n in program.kernels[m].nodes}
+            if not made & kernel.reads and all(last_read.get(n, -1) <= turn for n in made):
+                members = [*launches.pop(turn), k]
+                turns.remove(turn)
                 break
         else:
-            order.append([k])
-    return [tuple(members) for members in order]
+            members = [k]
+        launches[k] = members
+        turns.append(k)
+        last_read |= {n: k for m in members for n in program.kernels[m].reads}
+    return [tuple(launches[turn]) for turn in sorted(launches)]
 
 
 def _import_lines(imports: Iterable[tuple[str, str]]) -> list[str]:

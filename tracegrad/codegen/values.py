@@ -46,6 +46,7 @@ class ValueWriter:
         self.declared: dict[Any, str] = {}
         self.head: list[str] = []
         self.counts: dict[str, int] = {}
+        self._expanded: dict[tuple[int, Vector], tuple[Place, ...]] = {}
         self.loaded_back = self._loaded_back()
         self.axes = self._merged_axes()
         self.row_axes, self.vector_axis = self._roles()
@@ -93,12 +94,17 @@ class ValueWriter:
         else:
             yield Place(node, index, ())
 
-    def _expand(self, node: int, index: Vector) -> Iterator[Place]:
-        for place in places(self.graph, node, index):
-            yield place
-            if self._recomputed(place.node):
-                for i in self.graph[place.node].inputs:
-                    yield from self._expand(i, place.index)
+    def _expand(self, node: int, index: Vector) -> tuple[Place, ...]:
+        known = self._expanded.get((node, index))
+        if known is None:
+            found: list[Place] = []
+            for place in places(self.graph, node, index):
+                found.append(place)
+                if self._recomputed(place.node):
+                    for i in self.graph[place.node].inputs:
+                        found.extend(self._expand(i, place.index))
+            known = self._expanded[(node, index)] = tuple(dict.fromkeys(found))
+        return known
 
     def _merged_axes(self) -> Axes:
         part = self.part

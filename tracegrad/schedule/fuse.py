@@ -34,6 +34,8 @@ LEAVES = (Kind.INPUT, Kind.CONSTANT, Kind.IOTA, *TEMPLATES)
 """Kinds that are in a buffer, or need none, whatever is fused."""
 GROUP_LIMIT = 300
 """Nodes of one group: Numba's compile time grows faster than the kernel beyond it."""
+NEAREST = 128
+"""Other groups over the same domain that a node may join: looking at all of them takes a time quadratic in the graph."""
 
 
 @dataclass(eq=False)
@@ -48,8 +50,12 @@ class Group:
     phase: int = 0
     touched: int = 0
     """Bit set of the nodes it computes or reads."""
+    after: int = 0
+    """Bit set of the groups that must run after it."""
+    preceded: bool = False
+    """Whether a group must run before it."""
     before: int = 0
-    """Bit set of the groups that must run before it."""
+    """Bit set of the groups that must run before it, known when all groups are formed."""
 
 
 class Fusion:
@@ -67,6 +73,8 @@ class Fusion:
         self.unfused: list[Unfused] = []
         self.direct_outputs = set(results)
         self.above = self._ancestor_bits()
+        self.edges: list[tuple[Group, Group]] = []
+        self._expanded: dict[tuple[int, Vector], tuple[Place, ...]] = {}
 
     def _ancestor_bits(self) -> list[int]:
         bits: list[int] = []
@@ -90,6 +98,7 @@ class Fusion:
                     self._place(node)
             elif node.op.kind in COMPUTED or is_output:
                 self._place(node)
+        self._find_before()
         self._absorb_scalars()
         return self._ordered()
 
@@ -106,7 +115,10 @@ class Fusion:
             return [p for i in node.inputs for p in self._expand(i, own)]
         return list(self._expand(node.id, own)) if node.op.kind is Kind.VIEW else []
 
-    def _expand(self, node: int, index: Vector) -> list[Place]:
+    def _expand(self, node: int, index: Vector) -> tuple[Place, ...]:
+        known = self._expanded.get((node, index))
+        if known is not None:  # without it, recomputed maps that read each other twice double the work at every step
+            return known
         found: list[Place] = []
         for place in places(self.graph, node, index):
             base = self.graph[place.node]
@@ -115,7 +127,8 @@ class Fusion:
                     found.extend(Place(p.node, p.index, p.guards + place.guards) for p in self._expand(i, place.index))
             elif base.op.kind is not Kind.IOTA and (base.op.kind is not Kind.CONSTANT or base.aval.ndim):
                 found.append(place)
-        return found
+        result = self._expanded[(node, index)] = tuple(dict.fromkeys(found))
+        return result
 
     # -- placing ---------------------------------------------------------------------------------------------------
 
@@ -169,7 +182,7 @@ class Fusion:
         domain = self._domain(node)
         mine = self.above[node.id] & ~(1 << node.id)
         far = []
-        for group in reversed(self.groups):
+        for group in self.groups[: -1 - NEAREST : -1]:
             if group.template is not None or group in near:
                 continue
             kept = tuple(n for k, n in enumerate(group.shape) if k not in group.axes)
@@ -227,7 +240,7 @@ class Fusion:
         own = own_index(node.aval.shape, group.shape, axes if level is Level.ROW else ())
         for reader_group, reader, place in readers:
             if reader_group is not group:
-                if group.before >> reader_group.number & 1:
+                if reader_group.after >> group.number & 1:
                     return f"a kernel between them needs it first (kernel of %{reader})"
             elif level is Level.TOTAL:
                 return "it is a total that must be complete before the loop that reads it"
@@ -267,15 +280,27 @@ class Fusion:
         return group
 
     def _order(self, first: Group, second: Group) -> None:
-        gained = first.before | 1 << first.number
-        if second.before | gained == second.before:
+        self.edges.append((first, second))
+        gained = second.after | 1 << second.number
+        if first.after | gained == first.after:
             return
-        second.before |= gained
-        for group in self.groups:
-            if group.before >> second.number & 1:
-                group.before |= second.before
+        first.after |= gained
+        second.preceded = True
+        for group in self.groups if first.preceded else ():
+            if group.after >> first.number & 1:
+                group.after |= gained
 
     # -- after growing ---------------------------------------------------------------------------------------------
+
+    def _find_before(self) -> None:
+        """Turn the sets of later groups into sets of earlier ones."""
+        direct: dict[int, set[int]] = defaultdict(set)
+        for first, second in self.edges:
+            direct[second.number].add(first.number)
+        # what runs before a group has more groups after it
+        for group in sorted(self.groups, key=lambda g: -g.after.bit_count()):
+            for first_number in direct[group.number]:
+                group.before |= self.groups[first_number].before | 1 << first_number
 
     def _absorb_scalars(self) -> None:
         """Let 0-d maps of totals be computed where the totals are combined."""
