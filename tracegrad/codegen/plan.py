@@ -84,6 +84,7 @@ def plan_program(program: Program, generated: Generated, threads: int | None = N
             together = max(int(words[launch.base + 1]) for launch in step.launches)
             words[step.base : step.base + 3] = start, together, len(step.launches)
             words[step.base + step.words - 1] = start
+    words[generated.words - len(generated.tail) : generated.words] = generated.tail
     words.flags.writeable = False
     return Plan(words, placement, tuple(blocks), checked)
 

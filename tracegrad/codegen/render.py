@@ -8,49 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from tracegrad.codegen.entry import Launch, Parameter, Step, entry_text
 from tracegrad.codegen.lower import lower_part
 from tracegrad.codegen.template import lower_template
 from tracegrad.codegen.text import ABI, KernelText, dtype_name
 from tracegrad.core.op import Kind
 from tracegrad.schedule.program import Program
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """An argument of the entry: ``role`` is ``input``, ``constant`` or ``output``; ``kind`` its Numba type as text."""
-
-    role: str
-    node: int
-    name: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """A kernel of a program: its number there, its name in the file, where its words start in the table, and its text."""
-
-    kernel: int
-    name: str
-    base: int
-    text: KernelText
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One launch of the entry: a kernel, or several that are equal up to names and independent, side by side.
-
-    ``base`` is where the words of a joint launch start: chunks, threads, number of members, then for each member the chunk
-    and the word at which it starts, and at last the number of all chunks.
-    """
-
-    launches: tuple[Launch, ...]
-    base: int
-
-    @property
-    def words(self) -> int:
-        """Words of the joint launch; a kernel alone needs none besides its own."""
-        return 4 + 2 * len(self.launches) if len(self.launches) > 1 else 0
-
 
 PARTS = """@kernel
 def {name}_parts(first, last, table):
@@ -76,6 +39,7 @@ class Generated:
     parameters: the entry's arguments, apart from the arena and the plan, which come last.
     steps: the launches in order.
     words: length of the table.
+    tail: its last words, which depend on no size.
     kernels: number of different kernels.
     """
 
@@ -83,6 +47,7 @@ class Generated:
     parameters: tuple[Parameter, ...]
     steps: tuple[Step, ...]
     words: int
+    tail: tuple[int, ...]
     kernels: int
 
     @property
@@ -135,10 +100,10 @@ def generate(program: Program) -> Generated:
                 functions.append(
                     PARTS.replace("{name}_parts", f"{launch.name}_parts_HASH_").replace("{name}", f"{launch.name}_HASH_")
                 )
-    entry = _entry(program, parameters, steps, base)
+    entry, words, tail = entry_text(parameters, steps, base)
     used = {(module, word) for module, word in imports if module != ABI or any(word in t for t in (*functions, entry))}
     source = "\n\n\n".join(["\n".join(_import_lines(used)), *functions, entry]) + "\n"
-    return Generated(source, tuple(parameters), tuple(steps), base, len(names))
+    return Generated(source, tuple(parameters), tuple(steps), words, tail, len(names))
 
 
 def side_by_side(program: Program, texts: list[KernelText]) -> list[tuple[int, ...]]:
@@ -195,42 +160,3 @@ def _parameters(program: Program, launches: list[Launch]) -> list[Parameter]:
         aval = graph[shapes[i]].aval
         parameters.append(Parameter("output", i, f"out{k}", _array_kind(aval.dtype, max(aval.ndim, 1))))
     return parameters
-
-
-def _entry(program: Program, parameters: list[Parameter], steps: list[Step], words: int) -> str:
-    kinds = ", ".join(f'"{p.kind}"' for p in parameters)
-    names = ", ".join([*(p.name for p in parameters), "arena", "plan"])
-    lines = [
-        f'@entry({kinds}{", " if kinds else ""}"uint8[::1]", "int64[::1]")',
-        f"def run_HASH_({names}):",
-        f"    table = stack_table(plan, {words})",
-    ]
-    by_input = {p.node: p.name for p in parameters if p.role != "output"}
-    by_output = {p.node: p.name for p in parameters if p.role == "output"}
-    for step in steps:
-        for launch in step.launches:
-            lines += _placed(launch, by_input, by_output)
-        first = step.launches[0]
-        if step.words:
-            lines.append(f"    launch({first.name}_parts_HASH_, table, {step.base})")
-            continue
-        lines.append(f"    launch({first.name}_HASH_, table, {first.base})")
-        if first.text.finish:
-            lines.append(f"    launch({first.name}_finish_HASH_, table, {first.base}, 1)")
-    return "\n".join(lines)
-
-
-def _placed(launch: Launch, by_input: dict[int, str], by_output: dict[int, str]) -> list[str]:
-    """The lines that put addresses and scalar arguments into a kernel's words."""
-    lines = []
-    for k, slot in enumerate(launch.text.slots):
-        word = launch.base + 2 + k
-        if slot.kind == "argument":
-            lines.append(f"    place_scalar(table, {word}, {by_input[slot.value]})")
-        elif slot.kind in ("partial", "scratch", "status"):
-            lines.append(f"    shift(table, {word}, arena)")
-        elif slot.kind in ("buffer", "output"):
-            array = by_input.get(slot.value) if slot.kind == "buffer" else None
-            array = array or by_output.get(slot.value)
-            lines.append(f"    place(table, {word}, {array})" if array else f"    shift(table, {word}, arena)")
-    return lines
