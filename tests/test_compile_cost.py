@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import tracegrad as tg
-from tracegrad.schedule.memory import Lifetime, plan_memory
 
 
 def _layers(depth, width=5):
@@ -71,10 +70,3 @@ def test_scalars_that_read_each_other_twice_are_expanded_once():
     value, gradient = tg.grad_compile(loss).value_and_grad(x)
     assert value == pytest.approx(0.3 * 1.1**22 * 2.0, rel=1e-13)
     np.testing.assert_allclose(gradient, value / x * [1.0, 22 * 0.1 / 1.1, 1.0], rtol=1e-13)
-
-
-def test_the_largest_live_set_counts_both_ends_of_a_lifetime():
-    blocks = [Lifetime("a", 100, 0, 2), Lifetime("b", 50, 2, 3), Lifetime("c", 120, 3, 4), Lifetime("d", 10, 5, 5)]
-    placement = plan_memory(blocks)
-    assert placement.live_bytes == 170
-    assert placement.offsets["a"] != placement.offsets["b"] != placement.offsets["c"]

@@ -6,7 +6,7 @@ import inspect as signatures
 import struct
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,10 +38,11 @@ class Stats:
     recalls: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def count(self, compilation: Compilation) -> None:
-        """Add a compilation."""
+    def count(self, compilation: Compilation, before: Collection[str] = ()) -> None:
+        """Add a compilation, or what is new in one of which a part was added before."""
         for stage, seconds in compilation.seconds.items():
-            self.spent(stage, seconds)
+            if stage not in before:
+                self.spent(stage, seconds)
         if compilation.loaded is not None and compilation.generated is not None:
             self.kernels = compilation.generated.kernels
             if compilation.loaded.from_cache:
@@ -56,12 +57,22 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What ``grad_compile`` and ``jit`` were told; ``native`` is False for functions that run on the interpreter."""
+    """What ``grad_compile`` and ``jit`` were told; ``mode`` says when kernels are compiled: now, background or never."""
 
     argnums: int | tuple[int, ...]
     static_argnames: tuple[str, ...]
-    native: bool
+    mode: str
     memory_budget: int | float | None = None
+
+    @property
+    def native(self) -> bool:
+        """Whether kernels are made at all."""
+        return self.mode != "never"
+
+    @property
+    def background(self) -> bool:
+        """Whether calls are answered by the interpreter until kernels are there."""
+        return self.mode == "background"
 
 
 class Marked:

@@ -6,12 +6,13 @@ import functools
 import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import numpy as np
 
 from tracegrad import records
+from tracegrad.background import Pending
 from tracegrad.calls import Call, Family, Marked, Options, Stats
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
@@ -77,6 +78,8 @@ class _Whole:
     """The same program for tensors."""
     surrounded: bool
     """Whether it reads tensors from outside the function."""
+    pending: Pending | None = None
+    """Its kernels, where they are being compiled and the interpreter runs meanwhile."""
 
 
 class Compiled(Generic[P, R]):
@@ -162,7 +165,9 @@ class Compiled(Generic[P, R]):
         bound = self._programs.get(key)
         if bound is None or not bound.fresh() or (bound.whole is None and call.tensors):
             bound = self._bind(call)
-        if quick is not None and not self._family.options.static_argnames:
+        if bound.whole is not None and bound.whole.pending is not None:
+            bound.whole.pending.report()
+        elif quick is not None and not self._family.options.static_argnames:
             self._quick[tuple(quick)] = bound
         return bound(call.leaves, call.tensors)
 
@@ -246,7 +251,7 @@ class Compiled(Generic[P, R]):
                 traced.graph,
                 wrt,
                 keep_value=self._want != GRADIENT,
-                native=options.native,
+                native=options.native and not options.background,
                 memory_budget=options.memory_budget,
             )
             self._family.stats.count(compilation)
@@ -260,13 +265,32 @@ class Compiled(Generic[P, R]):
                 count=self._family.stats.count,
                 compilation=compilation,
                 memory_budget=options.memory_budget,
+                background=options.background,
             )
             made = _Whole(traced, compilation, taped, surrounded)
             bound = _Bound(traced.guard, traced.inputs, traced.captured, finish, compilation.run, plain, made)
+            if options.background:
+                interim = bound
+                pending = Pending(compilation, self._family.name, lambda done: self._swap(key, call, interim, done))
+                bound = replace(bound, whole=replace(made, pending=pending))
             self._programs[key] = bound
             if not surrounded:
                 records.keep(self._family, self._want, call, traced, compilation)
             return bound
+
+    def _swap(self, key: Any, call: Call, interim: _Bound, done: Compilation) -> None:
+        """Put kernels in the place of the interpreter, unless what they were made for has been replaced meanwhile."""
+        assert done.run is not None
+        assert interim.whole is not None
+        made = replace(interim.whole, compilation=done)
+        with self._family.lock:
+            self._family.stats.count(done, before=interim.whole.compilation.seconds)
+            made.taped.use(done)
+            current = self._programs.get(key)
+            if current is not None and current.whole is not None and current.whole.traced is made.traced:
+                self._programs[key] = replace(interim, run=done.run, whole=made)
+        if not made.surrounded:
+            records.keep(self._family, self._want, call, made.traced, done)
 
     def _results(self, call: Call, traced: Traced) -> tuple[tuple[int, ...] | None, Callable[[list[Any]], Any]]:
         """The input nodes to differentiate, and how a run's outputs become the caller's result."""
@@ -390,7 +414,7 @@ class Compiled(Generic[P, R]):
     def _looked_up(self, args: Iterable[Any], kwargs: dict[str, Any]) -> Compilation:
         whole = self._bind(self._family.call(tuple(args), kwargs), whole=True).whole
         assert whole is not None
-        return whole.compilation
+        return whole.compilation if whole.pending is None else whole.pending.wait()
 
     def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
         """The graph for these arguments after rewriting: forward, and backward where derivatives are computed.
@@ -531,15 +555,15 @@ class GradCompiled(Compiled[P, R]):
 
 
 def _options(argnums: Any, static_argnames: str | Sequence[str], mode: str, memory_budget: Any = None) -> Options:
-    if mode not in ("now", "never"):
-        raise TracegradError(f"compile={mode!r} is not a mode", fix='use compile="now" or compile="never"')
+    if mode not in ("now", "background", "never"):
+        raise TracegradError(f"compile={mode!r} is not a mode", fix='use compile="now", "background" or "never"')
     numbers = argnums if isinstance(argnums, int) else tuple(argnums) if isinstance(argnums, Sequence) else ()
     if numbers == () or not (isinstance(numbers, int) or all(isinstance(n, int) for n in numbers)):
         raise TracegradError(
             f"argnums={argnums!r} names no arguments", fix="give positions, counted from 0: argnums=0 or argnums=(0, 1)"
         )
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    return Options(numbers, names, mode == "now", _budget(memory_budget))
+    return Options(numbers, names, mode, _budget(memory_budget))
 
 
 def _budget(given: Any) -> int | float | None:
@@ -603,7 +627,8 @@ def grad_compile(
     function: a function that returns a scalar loss; its arguments may be pytrees of arrays and numbers.
     argnums: position of the argument to differentiate with respect to, or several.
     static_argnames: arguments that are part of the key rather than traced.
-    compile: ``"now"``, or ``"never"`` to run the graph on the interpreter.
+    compile: ``"now"``; ``"background"`` to answer from the interpreter until a thread has compiled the kernels, whose results
+        may differ by a few units in the last place; or ``"never"`` to run the graph on the interpreter.
     memory_budget: for the values that are kept between kernels, in bytes as an int, or as a float the fraction of what
         keeping everything takes. What does not fit is computed again where it is needed. A fraction is met as nearly as
         that can; 0.0 takes as little memory as possible. A budget in bytes that cannot be met raises CompileError.
@@ -646,7 +671,8 @@ def jit(
     ----------
     function: a function of pytrees of arrays and numbers; its result may be any pytree of arrays.
     static_argnames: arguments that are part of the key rather than traced.
-    compile: ``"now"``, or ``"never"`` to run the graph on the interpreter.
+    compile: ``"now"``; ``"background"`` to answer from the interpreter until a thread has compiled the kernels, whose results
+        may differ by a few units in the last place; or ``"never"`` to run the graph on the interpreter.
 
     Returns the compiled function, which gives fresh arrays, and NumPy scalars for 0-d results. Calls raise TraceError where
     the code cannot become a static graph.

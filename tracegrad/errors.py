@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 __all__ = [
+    "BackgroundWarning",
     "CacheWarning",
     "CompileError",
     "ConditionError",
@@ -157,6 +158,10 @@ class TreeError(TracegradError, TypeError):
 
 class CompileError(TracegradError, RuntimeError):
     """A program without native code: it needs an op that has none, or what was generated for it did not compile."""
+
+
+class BackgroundWarning(UserWarning):
+    """Kernels did not compile in the background; results are right, but calls go on without them, on the interpreter."""
 
 
 class CacheWarning(UserWarning):

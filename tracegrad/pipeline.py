@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -115,12 +115,12 @@ def _arena(c: Compilation) -> int:
 
 def _schedule(c: Compilation) -> Compilation:
     assert c.graph is not None
-    _require_native(c.graph)
+    require_native(c.graph)
     program = schedule(c.graph, c.phases)
     return replace(c, program=verify_program(program) if config.verify else program)
 
 
-def _require_native(graph: Graph) -> None:
+def require_native(graph: Graph) -> None:
     """Refuse, by the user's line, a graph whose results need an op that has no native code."""
     without = interpreted(graph)
     if not without:
@@ -170,6 +170,9 @@ STAGES: tuple[tuple[str, Callable[[Compilation], Compilation]], ...] = (
 )
 """The stages behind ``trace`` and before ``call``. These names are used wherever a stage is mentioned."""
 
+ON_GRAPHS = ("differentiate", "rewrite")
+"""The stages after which the interpreter can run."""
+
 
 def compile_graph(
     forward: Graph,
@@ -192,17 +195,35 @@ def compile_graph(
     Raises CompileError where the budget in bytes cannot be met.
     """
     done = Compilation(forward, wrt, keep_value, memory_budget)
-    for name, stage in STAGES:
-        if not native and name == "recompute":
-            assert done.graph is not None
-            return replace(done, run=functools.partial(interpret, done.graph))
-        began = time.perf_counter()
-        done = stage(done)
-        done.seconds[name] = time.perf_counter() - began
-        if config.verify:
-            for graph_made in (done.joint, done.graph):
-                if graph_made is not None:
-                    verify(graph_made, name)
+    for name in ON_GRAPHS:
+        done = _staged(done, name)
+    assert done.graph is not None
+    done = replace(done, run=functools.partial(interpret, done.graph))
+    if native:
+        *_, done = kernels_made(done)
+    return done
+
+
+def kernels_made(done: Compilation) -> Iterator[Compilation]:
+    """The stages that make kernels, for a compilation that stopped before them; what there is after each of them.
+
+    Raises CompileError where an op has no native code.
+    """
+    for name, _ in STAGES:
+        if name not in ON_GRAPHS:
+            done = _staged(done, name)
+            yield done
+
+
+def _staged(done: Compilation, name: str) -> Compilation:
+    """One stage, timed and verified."""
+    began = time.perf_counter()
+    done = dict(STAGES)[name](done)
+    done = replace(done, seconds={**done.seconds, name: time.perf_counter() - began})
+    if config.verify:
+        for graph_made in (done.joint, done.graph):
+            if graph_made is not None:
+                verify(graph_made, name)
     return done
 
 

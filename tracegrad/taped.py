@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.autodiff.reverse import active_nodes, differentiate, pull_back_graph
+from tracegrad.background import Pending
 from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
@@ -55,6 +56,7 @@ class TapedProgram:
     count: told of each compilation.
     compilation: of the graph, where there is one already.
     memory_budget: of this program and of those of its cotangents.
+    background: whether the interpreter answers until kernels are there.
     """
 
     def __init__(
@@ -65,13 +67,16 @@ class TapedProgram:
         count: Callable[[Compilation], None],
         compilation: Compilation | None = None,
         memory_budget: int | float | None = None,
+        background: bool = False,
     ) -> None:
         self.graph = graph
         self.memory_budget = memory_budget
         self.native = native
+        self.background = background
         self.count = count
         self.avals = tuple([graph[i].aval for i in graph.outputs])
         self._compilation: Compilation | None = compilation
+        self._pending: Pending | None = None
         self._pullbacks: dict[tuple[int, ...], Pullback | None] = {}
         self._lock = threading.RLock()
 
@@ -81,14 +86,23 @@ class TapedProgram:
         if self._compilation is None:
             with self._lock:
                 if self._compilation is None:
-                    made = compile_graph(self.graph, native=self.native, memory_budget=self.memory_budget)
+                    native = self.native and not self.background
+                    made = compile_graph(self.graph, native=native, memory_budget=self.memory_budget)
                     self.count(made)
                     self._compilation = made
+                    if self.background:
+                        self._pending = Pending(made, "a backward pass", self.use)
         return self._compilation
+
+    def use(self, ready: Compilation) -> None:
+        """Run what the compiler has made meanwhile from now on."""
+        self._compilation = ready
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         """The outputs for arrays and numbers, without a record."""
         found = self._compilation or self.compilation
+        if self._pending is not None:
+            self._pending.report()
         assert found.run is not None
         return found.run(arrays)
 
@@ -147,7 +161,9 @@ class TapedProgram:
         return Pullback(active, carriers, self._of(cotangents), tuple(reads), together)
 
     def _of(self, graph: Graph) -> TapedProgram:
-        return TapedProgram(graph, native=self.native, count=self.count, memory_budget=self.memory_budget)
+        return TapedProgram(
+            graph, native=self.native, count=self.count, memory_budget=self.memory_budget, background=self.background
+        )
 
 
 class CompiledNode(Node):
