@@ -50,7 +50,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import models, register_model
 
 from tracegrad.runtime import native
-from tracegrad.runtime.native import KERNEL, TABLE, WORD
+from tracegrad.runtime.native import TABLE, WORD
 from tracegrad.runtime.twins import (
     buffer_offset,
     launch,
@@ -519,7 +519,7 @@ class LaunchTemplate(AbstractTemplate):
             return None
         if any(_index_type(arg) is None for arg in args[2:]):
             return None
-        compiled = args[0].dispatcher.get_compile_result(KERNEL)
+        compiled = native.kernel_code(args[0].dispatcher)
         if compiled.signature.return_type != types.none:
             raise TypeError(f"the kernel {args[0].dispatcher.py_func.__name__} returns a value")
         return signature(types.none, args[0], TABLE, *(types.intp for _ in args[2:]))

@@ -1,10 +1,13 @@
 """Every private interface of Numba that tracegrad uses, in one place.
 
 Private are: ``numba.np.ufunc.parallel._launch_threads`` (starts the thread pool), the C symbols ``numba_parallel_for``
-and ``get_num_threads`` that it registers, and ``CodeLibrary._reload_init`` (functions to call before a cached object
-is loaded). They make one cached object of a whole program: a parallel loop of Numba's own costs 0.25 s of compilation
-each, this way it is 0.03 to 0.09 s. :func:`parallel_support` tests that they still are what they were; where not,
-programs are compiled without threads and give the same results, as chunks depend on the data alone.
+and ``get_num_threads`` that it registers, ``CodeLibrary._reload_init`` (functions to call before a cached object is
+loaded), ``compiler.compile_extra`` with the flag ``no_compile``, and what a library calls of those it links
+(``_ensure_finalized``, ``_get_module_for_linking``, ``_final_module``, ``_linking_libraries``). They
+make one cached object of a whole program: a parallel loop of Numba's own costs 0.25 s of compilation each, this way it is
+0.03 to 0.09 s. :func:`parallel_support` and :func:`links_unfinished` test that they still are what they were; where not,
+programs are compiled without threads, or with kernels optimised twice, and give the same results, as chunks depend on the
+data alone.
 """
 
 from __future__ import annotations
@@ -16,9 +19,9 @@ from typing import Any
 import llvmlite.binding as ll
 import numba
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils, compiler
 from numba.core import types as numba_types
-from numba.core.codegen import CodeLibrary
+from numba.core.codegen import CodeLibrary, CPUCodeLibrary
 from numba.core.errors import NumbaError
 
 from tracegrad.runtime.threads import GATE, GateMode, load_tbb
@@ -191,12 +194,74 @@ def _once(module: Any, name: str, kind: Any) -> tuple[Any, bool]:
     return function, True
 
 
+@cache
+def links_unfinished() -> bool:
+    """Test whether libraries call of those they link what :class:`_Unfinished` has; if not, kernels are optimised twice."""
+    finalize, add = CPUCodeLibrary.finalize.__code__.co_names, CPUCodeLibrary.add_linking_library.__code__.co_names
+    return (
+        {"_reload_init", "_get_module_for_linking", "link_in"} <= set(finalize)
+        and "_ensure_finalized" in add
+        and {"_final_module", "_linking_libraries"} <= set(CPUCodeLibrary.__init__.__code__.co_names)
+        and hasattr(compiler.Flags(), "no_compile")
+    )
+
+
+def kernel_code(dispatcher: Any) -> Any:
+    """Return what Numba makes of a kernel up to LLVM IR.
+
+    A dispatcher of its own would optimise it and make machine code of it, which the entry, into whose module it goes, does
+    again: more than half of LLVM's time.
+    """
+    if not links_unfinished():
+        return dispatcher.get_compile_result(KERNEL)
+    known = getattr(dispatcher, "kernel_code", None)
+    if known is None:
+        target = dispatcher.targetdescr
+        flags: Any = compiler.Flags()
+        target.options.parse_as_flags(flags, dispatcher.targetoptions)
+        flags.no_compile = True
+        known = dispatcher.kernel_code = compiler.compile_extra(
+            target.typing_context,
+            target.target_context,
+            dispatcher.py_func,
+            args=KERNEL.args,
+            return_type=KERNEL.return_type,
+            flags=flags,
+            locals={},
+        )
+    return known
+
+
+class _Unfinished:
+    """A kernel's library as the library of its entry links it: as it is, where Numba's own would be finished first.
+
+    The methods are those that ``CodeLibrary.add_linking_library`` and ``CodeLibrary.finalize`` call.
+    """
+
+    def __init__(self, library: Any) -> None:
+        self._module = library._final_module
+        self._reload_init = library._reload_init
+
+    def _ensure_finalized(self) -> None:
+        pass
+
+    def _get_module_for_linking(self) -> Any:
+        for function in self._module.functions:
+            if not function.is_declaration and function.linkage == ll.Linkage.external:
+                function.linkage = "linkonce_odr"  # nothing else calls it: one copy, inlined, is left
+        return self._module
+
+
 def _kernel_body(context: Any, builder: Any, dispatcher: Any) -> Any:
     """Return the one copy of a kernel's code in the entry's module; inlined, each launch would be optimised again."""
-    compiled = dispatcher.get_compile_result(KERNEL)
-    context.active_code_library.add_linking_library(compiled.library)
+    compiled = kernel_code(dispatcher)
     body, new = _once(builder.module, f"kernel.{compiled.fndesc.mangled_name}", KERNEL_IR)
     if new:
+        libraries = [compiled.library]
+        if links_unfinished():
+            libraries = [_Unfinished(compiled.library), *compiled.library._linking_libraries]
+        for library in libraries:
+            context.active_code_library.add_linking_library(library)
         inside = ir.IRBuilder(body.append_basic_block())
         # No status to look at: kernels do not raise.
         context.call_internal_no_propagate(inside, compiled.fndesc, KERNEL, list(body.args))
