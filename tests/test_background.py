@@ -24,6 +24,14 @@ def loss(w, x):
 ARGUMENTS = (np.linspace(-0.5, 0.5, 3), np.arange(12.0).reshape(4, 3) / 7)
 
 
+@pytest.fixture(autouse=True)
+def _traced_anew():
+    before = tg.config.keep_traces
+    tg.config.keep_traces = False
+    yield
+    tg.config.keep_traces = before
+
+
 @contextlib.contextmanager
 def held(monkeypatch):
     """Background compilations that go no further until the block ends."""
