@@ -19,7 +19,7 @@ from typing import Any
 import llvmlite.binding as ll
 import numba
 from llvmlite import ir
-from numba.core import cgutils, compiler
+from numba.core import cgutils, compiler, event
 from numba.core import types as numba_types
 from numba.core.codegen import CodeLibrary, CPUCodeLibrary
 from numba.core.errors import NumbaError
@@ -220,15 +220,17 @@ def kernel_code(dispatcher: Any) -> Any:
         flags: Any = compiler.Flags()
         target.options.parse_as_flags(flags, dispatcher.targetoptions)
         flags.no_compile = True
-        known = dispatcher.kernel_code = compiler.compile_extra(
-            target.typing_context,
-            target.target_context,
-            dispatcher.py_func,
-            args=KERNEL.args,
-            return_type=KERNEL.return_type,
-            flags=flags,
-            locals={},
-        )
+        details = {"dispatcher": dispatcher, "args": KERNEL.args, "return_type": KERNEL.return_type}
+        with event.trigger_event("numba:compile", data=details):  # as a dispatcher does, for those who count
+            known = dispatcher.kernel_code = compiler.compile_extra(
+                target.typing_context,
+                target.target_context,
+                dispatcher.py_func,
+                args=KERNEL.args,
+                return_type=KERNEL.return_type,
+                flags=flags,
+                locals={},
+            )
     return known
 
 
