@@ -81,6 +81,10 @@ class _Whole:
     pending: Pending | None = None
     """Its kernels, where they are being compiled and the interpreter runs meanwhile."""
 
+    def finished(self) -> Compilation:
+        """What the compiler has made, kernels included; waits for those under way, and raises what went wrong."""
+        return self.compilation if self.pending is None else self.pending.wait()
+
 
 class Compiled(Generic[P, R]):
     """A function compiled per signature of its arguments; made by ``jit`` and ``grad_compile``.
@@ -414,7 +418,7 @@ class Compiled(Generic[P, R]):
     def _looked_up(self, args: Iterable[Any], kwargs: dict[str, Any]) -> Compilation:
         whole = self._bind(self._family.call(tuple(args), kwargs), whole=True).whole
         assert whole is not None
-        return whole.compilation if whole.pending is None else whole.pending.wait()
+        return whole.finished()
 
     def graph(self, *args: P.args, **kwargs: P.kwargs) -> Graph:
         """The graph for these arguments after rewriting: forward, and backward where derivatives are computed.
@@ -464,13 +468,14 @@ class Compiled(Generic[P, R]):
         call = self._family.call(args, kwargs)
         whole = self._bind(call, whole=True).whole
         assert whole is not None
+        compilation = whole.finished()
         times: tuple[float, ...] = ()
         if profile:
             traced = whole.traced
             arguments = [call.leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
-            times = measure_launches(whole.compilation, arguments)
+            times = measure_launches(compilation, arguments)
         trace_seconds = self._family.stats.seconds.get("trace", 0.0)
-        return explain_compilation(whole.compilation, self._family.name, trace_seconds, times)
+        return explain_compilation(compilation, self._family.name, trace_seconds, times)
 
     def memory_plan(self, *args: P.args, **kwargs: P.kwargs) -> MemoryPlan:
         """What memory a call with these arguments takes, in bytes: arguments, results, and every block of the arena.
