@@ -26,7 +26,7 @@ LEVELS = (
     "codegen",
     "runtime",
     "pipeline inspect interop",
-    "background calls records taped compiled transforms",
+    "outs background calls callers records taped compiled transforms",
     "numpy bridge compat testing",
 )
 # These are written as a user's programs are, on the public names.

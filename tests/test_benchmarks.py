@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from benchmarks import call_overhead
 from benchmarks import static_vs_eager as bench
 from benchmarks.timing import QUICK, Effort, interleave, machine
 from benchmarks.workloads import WORKLOADS
@@ -225,3 +226,11 @@ def test_the_machine_is_described():
     assert facts["cpu"]
     assert facts["threads"] == 2
     assert facts["cores"] >= 1
+
+
+def test_the_benchmark_of_calls_runs(capsys, monkeypatch):
+    monkeypatch.setattr(call_overhead, "BUSY", "pass")
+    assert call_overhead.main(["--quick"]) == 0
+    printed = capsys.readouterr().out
+    assert "Rosenbrock of 10" in printed
+    assert "1,000,000" in printed

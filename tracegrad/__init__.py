@@ -7,7 +7,7 @@ ops' own rules, both are fused and compiled into Numba kernels, and every later 
 from tracegrad import functional, optim
 from tracegrad.bridge import CompiledStep, CompiledTensors, compile, compile_step  # noqa: A004 - PyTorch's name
 from tracegrad.compiled import Compiled, GradCompiled, grad_compile, jit
-from tracegrad.config import config
+from tracegrad.config import config, get_num_threads, set_num_threads
 from tracegrad.core.tree import register_pytree
 from tracegrad.eager import Tensor, enable_grad, no_grad, set_grad_enabled, tensor
 from tracegrad.errors import TracegradError
@@ -27,11 +27,13 @@ __all__ = [
     "config",
     "enable_grad",
     "functional",
+    "get_num_threads",
     "grad_compile",
     "jit",
     "no_grad",
     "optim",
     "register_pytree",
     "set_grad_enabled",
+    "set_num_threads",
     "tensor",
 ]

@@ -63,6 +63,7 @@ class Options:
     static_argnames: tuple[str, ...]
     mode: str
     memory_budget: int | float | None = None
+    threads: int | None = None
 
     @property
     def native(self) -> bool:
@@ -149,6 +150,7 @@ class Family:
         self.traces: dict[Any, Traced] = {}
         self.name = getattr(function, "__name__", type(function).__name__)
         self.parameters = _parameters(function)
+        self.own_out = self.takes("out")
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """The arguments taken apart, static ones marked."""

@@ -13,10 +13,12 @@ import numpy as np
 
 from tracegrad import records
 from tracegrad.background import Pending
+from tracegrad.callers import MISS, Caller, Signature, make_caller
 from tracegrad.calls import Call, Family, Marked, Options, Stats
+from tracegrad.config import Settings, config
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
-from tracegrad.core.tree import TreeDef, flatten
+from tracegrad.core.tree import TreeDef, flatten, tuple_of
 from tracegrad.eager import Tensor
 from tracegrad.eager.traced import TracedTensor
 from tracegrad.errors import DifferentiationError, TracegradError
@@ -25,7 +27,9 @@ from tracegrad.inspect.explain import explain_compilation
 from tracegrad.inspect.memory import MemoryPlan, memory_of
 from tracegrad.inspect.profile import measure_launches
 from tracegrad.inspect.text import Text
+from tracegrad.outs import checked_outs, stored
 from tracegrad.pipeline import Compilation, Run, compile_graph
+from tracegrad.runtime.executable import Executable
 from tracegrad.symbolic import Recorder
 from tracegrad.taped import TapedProgram
 from tracegrad.trace.inline import inline
@@ -37,17 +41,22 @@ R = TypeVar("R")
 
 _LEAF = flatten(0.0)[1]
 _NO_TENSORS: Mapping[int, Tensor] = types.MappingProxyType({})
+MOST_CALLERS = 8
+"""How many signatures are tried one after the other, 0.1 µs each, before a call's key is looked up."""
 VALUE, GRADIENT, BOTH = "value", "gradient", "value and gradient"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Bound:
-    """A program for one key: how to call it and how to rebuild its result."""
+    """A program for one key: how to call it and the structure of its result."""
 
     guard: Guard
     inputs: tuple[int, ...]
     captured: tuple[Capture, ...]
-    finish: Callable[[list[Any]], Any]
+    static_ints: tuple[int, ...]
+    result: TreeDef
+    executable: Executable | None
+    """None for the interpreter."""
     run: Run
     plain: bool
     """Whether the program takes the leaves as they are."""
@@ -62,10 +71,40 @@ class _Bound:
         whole = self.whole
         if whole is not None and (tensors or whole.surrounded):
             arguments = [tensors.get(k, leaves[k]) for k in self.inputs]
-            return self.finish(whole.taped(arguments + [capture.read() for capture in self.captured]))
-        if not self.plain:
-            leaves = [leaves[k] for k in self.inputs] + [capture.read() for capture in self.captured]
-        return self.finish(self.run(leaves))
+            return self.result.unflatten(whole.taped(arguments + [capture.read() for capture in self.captured]))
+        return self.result.unflatten(self.run(self.arguments(leaves)))
+
+    @property
+    def surrounded(self) -> bool:
+        """Whether the program reads tensors from outside the function."""
+        return self.whole is not None and self.whole.surrounded
+
+    def arguments(self, leaves: Sequence[Any]) -> Sequence[Any]:
+        """What the program takes."""
+        if self.plain:
+            return leaves
+        return [leaves[k] for k in self.inputs] + [capture.read() for capture in self.captured]
+
+    def into(self, leaves: Sequence[Any], out: Any) -> Any:
+        """The result of a call, written to arrays of the caller's."""
+        if self.surrounded:
+            raise TracegradError(
+                "out= takes arrays, and this function reads tensors from outside, so that its results are tensors",
+                fix="leave out= out, or hand the tensors' arrays to the function",
+                where=user_frame(),
+            )
+        arguments = self.arguments(leaves)
+        if self.executable is not None:
+            outs = checked_outs(out, self.result, self.executable.made, arguments)
+            results = self.run(arguments, outs)
+            whole = all(array is not None for array in outs)
+            return out if whole else self.result.unflatten(results)
+        assert self.whole is not None
+        graph = self.whole.compilation.graph
+        assert graph is not None
+        outs = checked_outs(out, self.result, [graph[i].aval for i in graph.outputs], arguments)
+        results = stored(self.run(arguments), outs)
+        return out if all(array is not None for array in outs) else self.result.unflatten(results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +131,11 @@ class Compiled(Generic[P, R]):
     Calling it runs one native program. A new combination of dtypes, shapes and static values traces again; new sizes reuse
     the compiled kernels. Called with traced values, inside another compiled function, it becomes part of the outer graph.
 
+    ``out=`` has arrays for the results, in the structure of the result, with None where a new one is wanted; what is given
+    is returned, filled. Each has the result's shape and dtype (a 0-d array for a scalar), is contiguous, and shares no
+    memory with what the function reads, or a TracegradError says what is wrong. A function with a parameter ``out`` of its
+    own keeps it. Without ``out=`` results are always new memory.
+
     Called with Tensors, or where the function reads Tensors from outside, it gives Tensors: one node of the dynamic graph,
     ``CompiledFunctionBackward``, whose backward is compiled too. Inside, dtypes are NumPy's affair, not PyTorch's.
 
@@ -102,6 +146,9 @@ class Compiled(Generic[P, R]):
     (array([2., 4.]), np.float64(6.0))
     >>> double.stats.traces
     2
+    >>> mine = np.empty(2)
+    >>> double(np.array([1.0, 2.0]), out=mine) is mine, mine
+    (True, array([2., 4.]))
     >>> double(tg.tensor([1.0, 2.0], requires_grad=True))
     tensor([2., 4.], grad_fn=<CompiledFunctionBackward>)
     """
@@ -114,7 +161,8 @@ class Compiled(Generic[P, R]):
         self._family = family
         self._want = want
         self._programs: dict[Any, _Bound] = {}
-        self._quick: dict[Any, _Bound] = {}
+        self._callers: tuple[Caller, ...] = ()
+        self._prepared: dict[Any, tuple[tuple[_Bound, Settings, bool], Caller | None]] = {}
         self._static: dict[Any, tuple[int, ...]] = {}
         self._methods: dict[int, tuple[weakref.ref[Any], Compiled[Any, Any]]] = {}
         functools.update_wrapper(self, family.function)
@@ -138,30 +186,34 @@ class Compiled(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run the program for these arguments, compiling it first where they are of a new kind."""
-        # plain arrays and floats by position need no taking apart
-        quick: list[Any] | None = None if kwargs else []
-        argument: Any
-        for argument in args:
-            kind = type(argument)
-            if quick is None:
-                break
-            if kind is np.ndarray:
-                quick.append(argument.dtype)
-                quick.append(argument.shape)
-            elif kind is float:
-                quick.append(float)
-            elif isinstance(argument, np.floating):  # ints and bools may be part of the key by their values
-                quick.append(argument.dtype)
-                quick.append(())
-            else:
-                quick = None
-        if quick is not None:
-            known = self._quick.get(tuple(quick))
-            if known is not None and known.fresh():
-                return known(args)
+        for caller in self._callers:
+            result = caller(args, kwargs)
+            if result is not MISS:
+                return result
+        if "out" in kwargs and not self._family.own_out:
+            return self._called_into(args, kwargs)
         call = self._family.call(args, kwargs)
         if call.recorder is not None:
             return self._inlined(call, call.recorder)
+        bound = self._found(call)
+        return bound(call.leaves, call.tensors)
+
+    def _called_into(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call with ``out=``."""
+        call = self._family.call(args, {name: value for name, value in kwargs.items() if name != "out"})
+        if call.recorder is not None or call.tensors:
+            raise TracegradError(
+                "out= takes the results of a call on arrays, and this one is given tensors or is traced",
+                fix="leave out= out, or pass arrays",
+                where=user_frame(),
+            )
+        bound, out = self._found(call), kwargs["out"]
+        result = bound.into(call.leaves, out)
+        self._prepare_caller(bound, call, bound, out)
+        return result
+
+    def _found(self, call: Call) -> _Bound:
+        """The program for a call, compiled where it is of a new kind."""
         key = call.key
         static = self._static.get(key)
         if static:
@@ -169,11 +221,28 @@ class Compiled(Generic[P, R]):
         bound = self._programs.get(key)
         if bound is None or not bound.fresh() or (bound.whole is None and call.tensors):
             bound = self._bind(call)
+        elif not call.tensors:
+            self._prepare_caller(key, call, bound)  # from a signature's second call on
         if bound.whole is not None and bound.whole.pending is not None:
             bound.whole.pending.report()
-        elif quick is not None and not self._family.options.static_argnames:
-            self._quick[tuple(quick)] = bound
-        return bound(call.leaves, call.tensors)
+        return bound
+
+    def _prepare_caller(self, key: Any, call: Call, bound: _Bound, out: Any = None) -> None:
+        """Put the caller of a signature in front, made anew where its program or the settings have changed."""
+        executable = bound.executable
+        if executable is None or bound.surrounded or config.scoped.get():
+            return
+        made = (bound, config.process, executable.irregular)
+        with self._family.lock:
+            known = self._prepared.get(key)
+            if known is None or known[0] != made:
+                signature = Signature(
+                    call, bound.inputs, bound.static_ints, bound.captured, bound.guard, executable, bound.result, out
+                )
+                known = self._prepared[key] = (made, make_caller(signature))
+            if known[1] is not None:
+                others = [caller for caller in self._callers if caller is not known[1]]
+                self._callers = (known[1], *others[: MOST_CALLERS - 1])
 
     def __copy__(self) -> Self:
         return self
@@ -230,8 +299,9 @@ class Compiled(Generic[P, R]):
         key = (call.key, tuple(call.leaves[k] for k in record.static_ints)) if record.static_ints else call.key
         guard, captured = Guard(record.recalled.reads), record.recalled.captured
         plain = record.inputs == tuple(range(len(call.leaves))) and not captured
-        finish = record.output_tree.unflatten if self._want == VALUE else self._gradients(call)
-        bound = _Bound(guard, record.inputs, captured, finish, record.executable.bind(), plain, None)
+        result = record.output_tree if self._want == VALUE else self._differentiated(call)
+        executable = record.executable
+        bound = _Bound(guard, record.inputs, captured, record.static_ints, result, executable, executable.bind(), plain, None)
         self._programs[key] = bound
         return bound
 
@@ -249,7 +319,7 @@ class Compiled(Generic[P, R]):
             known = self._programs.get(key)
             if known is not None and known.whole is not None and known.whole.traced is traced:
                 return known
-            wrt, finish = self._results(call, traced)
+            wrt, result = self._results(call, traced)
             options = self._family.options
             compilation = compile_graph(
                 traced.graph,
@@ -257,6 +327,7 @@ class Compiled(Generic[P, R]):
                 keep_value=self._want != GRADIENT,
                 native=options.native and not options.background,
                 memory_budget=options.memory_budget,
+                threads=options.threads,
             )
             self._family.stats.count(compilation)
             assert compilation.run is not None
@@ -266,13 +337,24 @@ class Compiled(Generic[P, R]):
             taped = TapedProgram(
                 compilation.joint,
                 native=options.native,
+                threads=options.threads,
                 count=self._family.stats.count,
                 compilation=compilation,
                 memory_budget=options.memory_budget,
                 background=options.background,
             )
             made = _Whole(traced, compilation, taped, surrounded)
-            bound = _Bound(traced.guard, traced.inputs, traced.captured, finish, compilation.run, plain, made)
+            bound = _Bound(
+                traced.guard,
+                traced.inputs,
+                traced.captured,
+                traced.static_ints,
+                result,
+                compilation.executable,
+                compilation.run,
+                plain,
+                made,
+            )
             if options.background:
                 interim = bound
                 pending = Pending(compilation, self._family.name, lambda done: self._swap(key, call, interim, done))
@@ -292,22 +374,21 @@ class Compiled(Generic[P, R]):
             made.taped.use(done)
             current = self._programs.get(key)
             if current is not None and current.whole is not None and current.whole.traced is made.traced:
-                self._programs[key] = replace(interim, run=done.run, whole=made)
+                self._programs[key] = replace(interim, executable=done.executable, run=done.run, whole=made)
         if not made.surrounded:
             records.keep(self._family, self._want, call, made.traced, done)
 
-    def _results(self, call: Call, traced: Traced) -> tuple[tuple[int, ...] | None, Callable[[list[Any]], Any]]:
-        """The input nodes to differentiate, and how a run's outputs become the caller's result."""
-        tree = traced.output_tree
+    def _results(self, call: Call, traced: Traced) -> tuple[tuple[int, ...] | None, TreeDef]:
+        """The input nodes to differentiate, and the structure of the result that a run's outputs are the leaves of."""
         if self._want == VALUE:
-            return None, tree.unflatten
+            return None, traced.output_tree
         self._check_loss(traced)
         wrt: list[int] = []
         nodes = {leaf: node.id for leaf, node in zip(traced.inputs, traced.graph.inputs, strict=False)}
         for start, leaves, structure, root in self._wanted(call):
             for k, path in enumerate(structure.paths(root)):
                 wrt.append(self._differentiable(traced, nodes, start + k, path, leaves[k]))
-        return tuple(wrt), self._gradients(call)
+        return tuple(wrt), self._differentiated(call)
 
     def _wanted(self, call: Call) -> list[tuple[int, list[Any], TreeDef, str]]:
         """Of each argument that ``argnums`` names: its first leaf's number, its leaves, its structure, its name."""
@@ -316,21 +397,11 @@ class Compiled(Generic[P, R]):
         wanted = (argnums,) if isinstance(argnums, int) else argnums
         return [self._argument(spans, number, len(call.args)) for number in wanted]
 
-    def _gradients(self, call: Call) -> Callable[[list[Any]], Any]:
-        """How the outputs of a run become the gradient, or the value and the gradient."""
-        argnums = self._family.options.argnums
-        rebuild = [(structure, len(leaves)) for _, leaves, structure, _ in self._wanted(call)]
-        if isinstance(argnums, int) and rebuild[0][0] == _LEAF:
-            return (lambda values: values[0]) if self._want == GRADIENT else tuple
-
-        def gradients(values: Sequence[Any]) -> Any:
-            taken = iter(values)
-            trees = tuple(s.unflatten([next(taken) for _ in range(n)]) for s, n in rebuild)
-            return trees[0] if isinstance(argnums, int) else trees
-
-        if self._want == GRADIENT:
-            return gradients
-        return lambda values: (values[0], gradients(values[1:]))
+    def _differentiated(self, call: Call) -> TreeDef:
+        """The structure of the gradient, or of the value and the gradient."""
+        structures = [structure for _, _, structure, _ in self._wanted(call)]
+        gradient = structures[0] if isinstance(self._family.options.argnums, int) else tuple_of(structures)
+        return gradient if self._want == GRADIENT else tuple_of([_LEAF, gradient])
 
     def _spans(self, call: Call) -> dict[int | str, tuple[int, list[Any], TreeDef]]:
         spans: dict[int | str, tuple[int, list[Any], TreeDef]] = {}
@@ -402,7 +473,7 @@ class Compiled(Generic[P, R]):
     def _inlined(self, call: Call, recorder: Recorder) -> Any:
         """The call as part of an outer trace: its graph is emitted into the outer one."""
         traced, _ = self._traced_key(call)
-        wrt, finish = self._results(call, traced)
+        wrt, result = self._results(call, traced)
         compilation = compile_graph(traced.graph, wrt, keep_value=self._want != GRADIENT, native=False)
         self._family.stats.count(compilation)
         graph = compilation.joint
@@ -411,7 +482,7 @@ class Compiled(Generic[P, R]):
         arguments = [call.leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
         values = inline(graph, recorder, arguments)
         # a trace of tensors goes on with tensors
-        return finish([TracedTensor(x) for x in values] if call.tensors else list(values))
+        return result.unflatten([TracedTensor(x) for x in values] if call.tensors else list(values))
 
     # -- looking inside --------------------------------------------------------------------------------------------
 
@@ -559,7 +630,9 @@ class GradCompiled(Compiled[P, R]):
         return Compiled.memory_plan(self.value_and_grad, *args, **kwargs)
 
 
-def _options(argnums: Any, static_argnames: str | Sequence[str], mode: str, memory_budget: Any = None) -> Options:
+def _options(
+    argnums: Any, static_argnames: str | Sequence[str], mode: str, memory_budget: Any = None, threads: Any = None
+) -> Options:
     if mode not in ("now", "background", "never"):
         raise TracegradError(f"compile={mode!r} is not a mode", fix='use compile="now", "background" or "never"')
     numbers = argnums if isinstance(argnums, int) else tuple(argnums) if isinstance(argnums, Sequence) else ()
@@ -568,7 +641,9 @@ def _options(argnums: Any, static_argnames: str | Sequence[str], mode: str, memo
             f"argnums={argnums!r} names no arguments", fix="give positions, counted from 0: argnums=0 or argnums=(0, 1)"
         )
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    return Options(numbers, names, mode, _budget(memory_budget))
+    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
+        raise TracegradError(f"threads={threads!r} is no number of threads", fix="give an int of at least 1, or None for all")
+    return Options(numbers, names, mode, _budget(memory_budget), threads)
 
 
 def _budget(given: Any) -> int | float | None:
@@ -613,6 +688,7 @@ def grad_compile(
     static_argnames: str | Sequence[str] = (),
     compile: str = "now",
     memory_budget: int | float | None = None,
+    threads: int | None = None,
 ) -> Callable[[Callable[P, R]], GradCompiled[P, R]]: ...
 
 
@@ -624,6 +700,7 @@ def grad_compile(
     static_argnames: str | Sequence[str] = (),
     compile: str = "now",  # noqa: A002 - the word users know; the builtin is not used here
     memory_budget: int | float | None = None,
+    threads: int | None = None,
 ) -> GradCompiled[P, R] | Callable[[Callable[P, R]], GradCompiled[P, R]]:
     """Compile a function of NumPy arrays together with its gradient.
 
@@ -637,6 +714,8 @@ def grad_compile(
     memory_budget: for the values that are kept between kernels, in bytes as an int, or as a float the fraction of what
         keeping everything takes. What does not fit is computed again where it is needed. A fraction is met as nearly as
         that can; 0.0 takes as little memory as possible. A budget in bytes that cannot be met raises CompileError.
+    threads: how many threads its kernels may use at most; None for as many as ``tg.set_num_threads`` allows. Inside of
+        another compiled function that one's bound holds.
 
     Returns the compiled function, with ``.grad``, ``.value_and_grad``, ``.graph``, ``.source``, ``.explain``, ``.memory_plan``,
     ``.stats`` and ``.py_func``. Calls raise TraceError where the code cannot become a static graph, and DifferentiationError
@@ -651,7 +730,7 @@ def grad_compile(
     >>> gradient
     array([0., 0., 0.])
     """
-    options = _options(argnums, static_argnames, compile, memory_budget)
+    options = _options(argnums, static_argnames, compile, memory_budget, threads)
     if function is None:
         return lambda f: GradCompiled(_family(f, options), VALUE)
     return GradCompiled(_family(function, options), VALUE)
@@ -660,7 +739,9 @@ def grad_compile(
 @overload
 def jit(function: Callable[P, R], /) -> Compiled[P, R]: ...
 @overload
-def jit(*, static_argnames: str | Sequence[str] = (), compile: str = "now") -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
+def jit(
+    *, static_argnames: str | Sequence[str] = (), compile: str = "now", threads: int | None = None
+) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 
 
 def jit(
@@ -669,6 +750,7 @@ def jit(
     *,
     static_argnames: str | Sequence[str] = (),
     compile: str = "now",  # noqa: A002 - the word users know; the builtin is not used here
+    threads: int | None = None,
 ) -> Compiled[P, R] | Callable[[Callable[P, R]], Compiled[P, R]]:
     """Compile a function of NumPy arrays, without derivatives.
 
@@ -678,6 +760,8 @@ def jit(
     static_argnames: arguments that are part of the key rather than traced.
     compile: ``"now"``; ``"background"`` to answer from the interpreter until a thread has compiled the kernels, whose results
         may differ by a few units in the last place; or ``"never"`` to run the graph on the interpreter.
+    threads: how many threads its kernels may use at most; None for as many as ``tg.set_num_threads`` allows. Inside of
+        another compiled function that one's bound holds.
 
     Returns the compiled function, which gives fresh arrays, and NumPy scalars for 0-d results. Calls raise TraceError where
     the code cannot become a static graph.
@@ -687,7 +771,7 @@ def jit(
     >>> tg.jit(lambda x: {"twice": 2 * x, "sum": np.sum(x)})(np.arange(3.0))
     {'twice': array([0., 2., 4.]), 'sum': np.float64(3.0)}
     """
-    options = _options(0, static_argnames, compile)
+    options = _options(0, static_argnames, compile, threads=threads)
     if function is None:
         return lambda f: Compiled(_family(f, options), VALUE)
     return Compiled(_family(function, options), VALUE)

@@ -17,7 +17,7 @@ from typing import Any
 
 import platformdirs
 
-__all__ = ["Config", "Settings", "config"]
+__all__ = ["Config", "Settings", "config", "get_num_threads", "set_num_threads"]
 
 
 def _default_cache_dir() -> Path:
@@ -98,7 +98,8 @@ class Config:
     cache_limit_bytes : int
         Above this size the kernels not used for longest are removed; 2 GiB by default.
     threads : int or None
-        How many threads a kernel may use; None means all the processor's.
+        How many threads a kernel may use; None means all the processor's. Calls read it, so it holds for functions that
+        are compiled already; :func:`set_num_threads` sets it for the process.
     keep_traces : bool
         Keep what tracing found beside the compiled kernels, so that a later process neither traces nor compiles a function
         that is unchanged; on by default.
@@ -119,17 +120,17 @@ class Config:
     ValueError: config.threads must be at least 1, not 0
     """
 
-    __slots__ = ("_lock", "_process", "_scoped")
+    __slots__ = ("_lock", "process", "scoped")
 
     def __init__(self) -> None:
         put = object.__setattr__
         put(self, "_lock", threading.Lock())
-        put(self, "_process", Settings(_default_cache_dir(), 2 << 30, None, False, True))
-        put(self, "_scoped", ContextVar[Mapping[str, Any]]("tracegrad_config", default=_NO_CHANGES))
+        put(self, "process", Settings(_default_cache_dir(), 2 << 30, None, False, True))
+        put(self, "scoped", ContextVar[Mapping[str, Any]]("tracegrad_config", default=_NO_CHANGES))
 
     _lock: threading.Lock
-    _process: Settings
-    _scoped: ContextVar[Mapping[str, Any]]
+    process: Settings
+    scoped: ContextVar[Mapping[str, Any]]
 
     def snapshot(self) -> Settings:
         """Return all settings as they stand here and now.
@@ -139,8 +140,8 @@ class Config:
         >>> Config().snapshot() == Config().snapshot()
         True
         """
-        scoped = self._scoped.get()
-        return replace(self._process, **scoped) if scoped else self._process
+        scoped = self.scoped.get()
+        return replace(self.process, **scoped) if scoped else self.process
 
     @property
     def cache_dir(self) -> Path:
@@ -157,6 +158,9 @@ class Config:
         """How many threads a kernel may use; None means all the processor's."""
         return self.snapshot().threads
 
+    @threads.setter
+    def threads(self, value: int | None) -> None: ...  # for type checkers: __setattr__ does it
+
     @property
     def verify(self) -> bool:
         """Whether the graph is checked after every stage."""
@@ -170,7 +174,7 @@ class Config:
     def __setattr__(self, name: str, value: object) -> None:
         with self._lock:
             # One reference is replaced, so a reader sees the settings before or after, never between.
-            object.__setattr__(self, "_process", self._process.changed({name: value}))
+            object.__setattr__(self, "process", self.process.changed({name: value}))
 
     @contextmanager
     def override(self, **changes: Any) -> Iterator[Config]:
@@ -193,13 +197,13 @@ class Config:
         ...     config.cache_dir.name
         'somewhere'
         """
-        checked = self._process.changed(changes)
-        scoped = {**self._scoped.get(), **{name: getattr(checked, name) for name in changes}}
-        token = self._scoped.set(scoped)
+        checked = self.process.changed(changes)
+        scoped = {**self.scoped.get(), **{name: getattr(checked, name) for name in changes}}
+        token = self.scoped.set(scoped)
         try:
             yield self
         finally:
-            self._scoped.reset(token)
+            self.scoped.reset(token)
 
     def __repr__(self) -> str:
         now = self.snapshot()
@@ -208,3 +212,38 @@ class Config:
 
 config = Config()
 """The settings of this process."""
+
+
+def set_num_threads(threads: int | None) -> None:
+    """Bound the threads that compiled functions use, in the whole process and from the next call on.
+
+    The same as ``tg.config.threads = threads``. ``with tg.config.override(threads=2):`` bounds them in the running thread
+    or async task only, and ``threads=`` of ``jit`` and ``grad_compile`` those of one function; where several bounds hold,
+    the lowest does. Results are bitwise the same for any number. Work of less than 60 µs is never given to threads, and
+    no thread is started before the first call that is worth one.
+
+    Parameters
+    ----------
+    threads: at least 1, which means the caller's thread alone; None for as many as the process may run on.
+
+    Raises TypeError and ValueError for anything else.
+
+    >>> import tracegrad as tg
+    >>> tg.set_num_threads(1)
+    >>> tg.get_num_threads()
+    1
+    >>> tg.set_num_threads(None)
+    """
+    config.threads = threads
+
+
+def get_num_threads() -> int:
+    """How many threads a compiled function may use here and now, unless ``threads=`` of its own says fewer.
+
+    >>> import tracegrad as tg
+    >>> with tg.config.override(threads=1):
+    ...     tg.get_num_threads()
+    1
+    """
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(config.threads or here, here)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,14 +24,13 @@ from tracegrad.core.op import Kind
 from tracegrad.core.verify import verify
 from tracegrad.errors import CompileError
 from tracegrad.rewrite.engine import Fired, rewriting
-from tracegrad.runtime.arena import ArenaPool
 from tracegrad.runtime.executable import Executable
 from tracegrad.runtime.load import LoadedProgram, load_program
 from tracegrad.schedule.plan import schedule, verify_program
 from tracegrad.schedule.program import Program
 from tracegrad.schedule.recompute import choices, computed_again, cut_program
 
-Run = Callable[[Sequence[Any]], list[Any]]
+Run = Callable[..., list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +38,16 @@ class Compilation:
     """What each stage made; a field is set by the stage of its name.
 
     ``wrt`` are the input nodes to differentiate with respect to, None for a forward program; ``keep_value`` says whether
-    the value is a result of a differentiated program; ``memory_budget`` is as in ``grad_compile``. ``phases`` are the ids that
-    divide a graph in which values are computed again, ``recomputed`` the number of those values. ``seconds`` is the time of
-    each stage.
+    the value is a result of a differentiated program; ``memory_budget`` is as in ``grad_compile``; ``threads`` bounds the
+    threads of a kernel. ``phases`` are the ids that divide a graph in which values are computed again, ``recomputed`` the
+    number of those values. ``seconds`` is the time of each stage.
     """
 
     forward: Graph
     wrt: tuple[int, ...] | None = None
     keep_value: bool = True
     memory_budget: int | float | None = None
+    threads: int | None = None
     joint: Graph | None = None
     graph: Graph | None = None
     fired: tuple[Fired, ...] = ()
@@ -148,7 +148,7 @@ def _generate(c: Compilation) -> Compilation:
 def _plan_memory(c: Compilation) -> Compilation:
     assert c.program is not None
     assert c.generated is not None
-    return replace(c, plan=plan_program(c.program, c.generated, config.threads))
+    return replace(c, plan=plan_program(c.program, c.generated))
 
 
 def _compile(c: Compilation) -> Compilation:
@@ -181,6 +181,7 @@ def compile_graph(
     keep_value: bool = True,
     native: bool = True,
     memory_budget: int | float | None = None,
+    threads: int | None = None,
 ) -> Compilation:
     """Run a traced graph through all stages.
 
@@ -191,10 +192,11 @@ def compile_graph(
     keep_value: whether the outputs of the forward graph are results beside the gradients.
     native: False stops before kernels are made and runs the graph on the interpreter.
     memory_budget: bytes, or a fraction of what the program takes without a budget, for values between the kernels.
+    threads: how many threads a kernel may use at most.
 
     Raises CompileError where the budget in bytes cannot be met.
     """
-    done = Compilation(forward, wrt, keep_value, memory_budget)
+    done = Compilation(forward, wrt, keep_value, memory_budget, threads)
     for name in ON_GRAPHS:
         done = _staged(done, name)
     assert done.graph is not None
@@ -248,7 +250,8 @@ def _executable(c: Compilation, loaded: LoadedProgram) -> Executable:
         ),
         avals=tuple(graph[p.node].aval for p in inputs),
         plan=c.plan.words,
-        arena_bytes=max(c.plan.arena_bytes, 1),
-        pool=ArenaPool(),
+        arena_bytes=c.plan.arena_bytes,
+        threaded=c.plan.threaded,
+        threads=c.threads,
         places={n.id: (n.op.name, n.where) for n in checking},
     )

@@ -35,7 +35,6 @@ from tracegrad.core.aval import Aval
 from tracegrad.core.tree import TreeDef, is_declared
 from tracegrad.errors import Frame
 from tracegrad.pipeline import Compilation
-from tracegrad.runtime.arena import ArenaPool
 from tracegrad.runtime.executable import Executable
 from tracegrad.runtime.load import LoadedProgram, cache_folder, load_program
 from tracegrad.trace.describe import Describer, Description, Indescribable, describe_class, describe_code, describe_number
@@ -49,7 +48,6 @@ LIMIT: Final = 4 << 20
 """Characters of a variant; what is larger, a program with large constants say, is traced again."""
 
 _CONTAINERS: Final[dict[str, type]] = {c.__name__: c for c in (dict, list, tuple, OrderedDict, defaultdict, type(None))}
-_OMITTED: Final = ("entry", "pool")  # of an executable: made anew
 _DAMAGED = (LookupError, TypeError, ValueError, AttributeError, Indescribable)
 
 
@@ -90,7 +88,7 @@ def name_of(family: Family, want: str, call: Call) -> str:
     """
     describe = Describer(())
     settings = dataclasses.asdict(config.snapshot())
-    for name in ("cache_dir", "cache_limit_bytes", "verify", "keep_traces"):
+    for name in ("cache_dir", "cache_limit_bytes", "threads", "verify", "keep_traces"):
         del settings[name]
     key = [
         _versions(),
@@ -279,13 +277,13 @@ class Lines:
 
 def tell_executable(executable: Executable, lines: Lines) -> Description:
     """All of an executable but the native entry and the pool of arenas."""
-    names = [field.name for field in dataclasses.fields(executable) if field.name not in _OMITTED]
+    names = [field.name for field in dataclasses.fields(executable) if field.init and field.name != "entry"]
     return {name: encode(getattr(executable, name), lines.tell) for name in names}
 
 
 def read_executable(told: Description, entry: Callable[..., None], lines: Lines) -> Executable:
     """The executable that was told, on its entry; TypeError where it was told by another version."""
-    return Executable(entry=entry, pool=ArenaPool(), **{name: decode(value, lines.find) for name, value in told.items()})
+    return Executable(entry=entry, **{name: decode(value, lines.find) for name, value in told.items()})
 
 
 # -- keeping and finding -------------------------------------------------------------------------------------------------

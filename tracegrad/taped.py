@@ -53,6 +53,7 @@ class TapedProgram:
     ----------
     graph: frozen; its inputs are the arguments of a call.
     native: False for the interpreter.
+    threads: how many threads a kernel may use at most.
     count: told of each compilation.
     compilation: of the graph, where there is one already.
     memory_budget: of this program and of those of its cotangents.
@@ -68,11 +69,13 @@ class TapedProgram:
         compilation: Compilation | None = None,
         memory_budget: int | float | None = None,
         background: bool = False,
+        threads: int | None = None,
     ) -> None:
         self.graph = graph
         self.memory_budget = memory_budget
         self.native = native
         self.background = background
+        self.threads = threads
         self.count = count
         self.avals = tuple([graph[i].aval for i in graph.outputs])
         self._compilation: Compilation | None = compilation
@@ -87,7 +90,7 @@ class TapedProgram:
             with self._lock:
                 if self._compilation is None:
                     native = self.native and not self.background
-                    made = compile_graph(self.graph, native=native, memory_budget=self.memory_budget)
+                    made = compile_graph(self.graph, native=native, memory_budget=self.memory_budget, threads=self.threads)
                     self.count(made)
                     self._compilation = made
                     if self.background:
@@ -162,7 +165,12 @@ class TapedProgram:
 
     def _of(self, graph: Graph) -> TapedProgram:
         return TapedProgram(
-            graph, native=self.native, count=self.count, memory_budget=self.memory_budget, background=self.background
+            graph,
+            native=self.native,
+            count=self.count,
+            memory_budget=self.memory_budget,
+            background=self.background,
+            threads=self.threads,
         )
 
 

@@ -8,9 +8,11 @@ from tracegrad.runtime.threads import Gate, GateMode, load_tbb, tbb_candidates
 # Eight threads at once, and a child forked after a parallel call, on whatever pool the process has.
 STRESS = """
 import os, threading
-from tracegrad.runtime.load import load_program
+from tracegrad.runtime.load import load_program, start_threads
 from tracegrad.runtime.threads import GATE
 entry = load_program(CHAIN, ARGUMENTS, FOLDER).entry
+assert (GATE.layer, GATE.mode.name) == (None, "SERIAL")  # loading starts no threads
+start_threads()
 x = np.random.default_rng(0).standard_normal(200_000)
 expected = call_chain(entry, x, parallel=0)[0]
 wrong = []
@@ -67,30 +69,48 @@ print([str(warning.message) for warning in caught])
     assert "kernels run on one thread, because the thread pool did not start" in run_python(script)
 
 
+def test_a_pool_that_does_not_start_costs_the_threads_only(run_python):
+    script = """
+import warnings
+from numba.np.ufunc import parallel
+def broken(): raise ValueError("no pool today")
+parallel._launch_threads = broken
+from tracegrad.runtime.load import load_program, start_threads
+program = load_program(CHAIN, ARGUMENTS, FOLDER)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    start_threads()
+value, out = call_chain(program.entry, np.arange(10_000.0))
+assert value == 1.5 * np.arange(10_000.0).sum()
+print([str(warning.message) for warning in caught])
+"""
+    assert "kernels run on one thread, because the thread pool did not start: no pool today" in run_python(script)
+
+
 def test_a_gate_opens_by_the_pool_behind_it():
     gate = Gate()
     assert (gate.mode, gate.layer) == (GateMode.SERIAL, None)
-    gate.open("workqueue")
+    gate.open("workqueue", 0, 0)
     assert gate.mode == GateMode.EXCLUSIVE
     assert ctypes.c_int64.from_address(gate.address).value == GateMode.EXCLUSIVE
     ctypes.c_int64.from_address(gate.address).value = GateMode.TAKEN
-    gate.open("workqueue")  # a second program is loaded while one runs
+    gate.open("workqueue", 0, 0)  # a second program is loaded while one runs
     assert gate.mode == GateMode.TAKEN
 
 
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_a_forked_child_of_a_pool_that_does_not_survive_stays_serial(layer):
     gate = Gate()
-    gate.open(layer)
+    gate.open(layer, 0, 0)
     gate.close_after_fork()
-    gate.open(layer)
+    gate.open(layer, 0, 0)
     assert gate.mode == GateMode.SERIAL
 
 
 def test_a_fork_before_the_pool_started_or_with_tbb_changes_nothing():
     gate = Gate()
     gate.close_after_fork()
-    gate.open("tbb")
+    gate.open("tbb", 0, 0)
     gate.close_after_fork()
     assert gate.mode == GateMode.OPEN
 

@@ -25,12 +25,14 @@ class Plan:
     placement: where temporaries lie in the arena.
     blocks: the temporaries, by step of the program; keys are node ids, or (kernel, slot) for scratch memory of a kernel.
     checked: whether kernels report positions out of range in the arena's first word.
+    threaded: the words that say how many threads a launch may use, of the launches that are worth more than one.
     """
 
     words: np.ndarray[Any, np.dtype[np.int64]]
     placement: Placement
     blocks: tuple[Lifetime, ...]
     checked: bool
+    threaded: tuple[int, ...] = ()
 
     @property
     def arena_bytes(self) -> int:
@@ -38,11 +40,10 @@ class Plan:
         return self.placement.nbytes
 
 
-def plan_program(program: Program, generated: Generated, threads: int | None = None) -> Plan:
+def plan_program(program: Program, generated: Generated) -> Plan:
     """Place every temporary and fill in the table.
 
-    Outputs are never in the arena. With ``threads`` 1 nothing runs in parallel; any other number bounds the threads of a
-    launch.
+    Outputs are never in the arena. What is worth threads may use all of them, which a call may bound.
     """
     graph = program.graph
     outside = {p.node for p in generated.parameters}
@@ -70,23 +71,28 @@ def plan_program(program: Program, generated: Generated, threads: int | None = N
         placement = Placement({**moved, STATUS: 0}, placement.nbytes + ALIGN, placement.live_bytes + ALIGN)
         blocks.append(Lifetime(STATUS, 8, 0, len(generated.steps) - 1))
     words = np.zeros(max(generated.words, 1), np.int64)
+    threaded: list[int] = []
     for step in generated.steps:
         start = 0
         for k, launch in enumerate(step.launches):
             words[launch.base] = launch.text.chunks
-            words[launch.base + 1] = 0 if threads == 1 or not launch.text.parallel else (threads or 1)
+            if launch.text.parallel:
+                threaded.append(launch.base + 1)
             for j, slot in enumerate(launch.text.slots):
                 words[launch.base + 2 + j] = _word(slot, (launch.kernel, j), placement)
             if step.words:
                 words[step.base + 3 + 2 * k : step.base + 5 + 2 * k] = start, launch.base - step.base
                 start += launch.text.chunks
         if step.words:
-            together = max(int(words[launch.base + 1]) for launch in step.launches)
-            words[step.base : step.base + 3] = start, together, len(step.launches)
+            if any(launch.text.parallel for launch in step.launches):
+                threaded.append(step.base + 1)
+            words[step.base] = start
+            words[step.base + 2] = len(step.launches)
             words[step.base + step.words - 1] = start
     words[generated.words - len(generated.tail) : generated.words] = generated.tail
+    words[threaded] = 1
     words.flags.writeable = False
-    return Plan(words, placement, tuple(blocks), checked)
+    return Plan(words, placement, tuple(blocks), checked, tuple(threaded))
 
 
 def _word(slot: Slot, own: tuple[int, int], placement: Placement) -> int:

@@ -19,15 +19,19 @@ from typing import Any, TypeAlias
 
 from tracegrad.errors import TreeError
 
-__all__ = ["TreeDef", "flatten", "register_pytree", "tree_map"]
+__all__ = ["Container", "TreeDef", "container", "flatten", "register_pytree", "tree_map", "tuple_of"]
 
 Spec: TypeAlias = EllipsisType | tuple[type, Hashable, tuple["Spec", ...]]
 """A leaf is ``...``; a container is its type, what identifies it beside its children, and its children's specs."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Container:
-    """How one type is taken apart and put together; `steps` names its children as a person would write them."""
+class Container:
+    """How one type is taken apart and put together.
+
+    ``open(obj)`` gives its children and what identifies it beside them, ``close(aux, children)`` an object, and
+    ``steps(aux)`` names its children as a person would write them.
+    """
 
     open: Callable[[Any], tuple[Iterable[Any], Hashable]]
     close: Callable[[Any, tuple[Any, ...]], Any]
@@ -92,10 +96,10 @@ def _index_steps(_aux: Hashable) -> Iterable[str]:
 # --- classes ---------------------------------------------------------------------------------------------------------
 
 
-def _named_tuple(cls: Any) -> _Container:
+def _named_tuple(cls: Any) -> Container:
     make = cls._make
     steps = [f".{name}" for name in cls._fields]
-    return _Container(lambda obj: (obj, None), lambda _aux, children: make(children), lambda _aux: steps)
+    return Container(lambda obj: (obj, None), lambda _aux, children: make(children), lambda _aux: steps)
 
 
 def _checked(cls: type, open_: Callable[[Any], tuple[Iterable[Any], Hashable]]) -> Callable[[Any], Any]:
@@ -115,7 +119,7 @@ def _checked(cls: type, open_: Callable[[Any], tuple[Iterable[Any], Hashable]]) 
     return checked
 
 
-def _data_class(cls: type) -> _Container:
+def _data_class(cls: type) -> Container:
     static = [f.name for f in fields(cls) if f.metadata.get("static", False)]
     names = [f.name for f in fields(cls) if f.name not in static]
     steps = [f".{name}" for name in names]
@@ -130,7 +134,7 @@ def _data_class(cls: type) -> _Container:
             object.__setattr__(obj, name, value)
         return obj
 
-    return _Container(_checked(cls, open_) if static else open_, close, lambda _aux: steps)
+    return Container(_checked(cls, open_) if static else open_, close, lambda _aux: steps)
 
 
 # --- the registry ----------------------------------------------------------------------------------------------------
@@ -146,21 +150,21 @@ class _Registry:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.kinds: dict[type, _Container | None] = {
-            dict: _Container(_open_dict, lambda keys, children: dict(_items(keys, children)), _key_steps),
-            OrderedDict: _Container(_open_dict, lambda keys, children: OrderedDict(_items(keys, children)), _key_steps),
-            defaultdict: _Container(
+        self.kinds: dict[type, Container | None] = {
+            dict: Container(_open_dict, lambda keys, children: dict(_items(keys, children)), _key_steps),
+            OrderedDict: Container(_open_dict, lambda keys, children: OrderedDict(_items(keys, children)), _key_steps),
+            defaultdict: Container(
                 _open_default_dict,
                 lambda aux, children: defaultdict(aux[0], _items(aux[1], children)),
                 lambda aux: _key_steps(aux[1]),
             ),
-            list: _Container(lambda obj: (obj, None), lambda _aux, children: list(children), _index_steps),
-            tuple: _Container(lambda obj: (obj, None), lambda _aux, children: children, _index_steps),
-            type(None): _Container(lambda _obj: ((), None), lambda _aux, _children: None, _index_steps),
+            list: Container(lambda obj: (obj, None), lambda _aux, children: list(children), _index_steps),
+            tuple: Container(lambda obj: (obj, None), lambda _aux, children: children, _index_steps),
+            type(None): Container(lambda _obj: ((), None), lambda _aux, _children: None, _index_steps),
         }
         self._declared = set(self.kinds)
 
-    def find(self, cls: type) -> _Container | None:
+    def find(self, cls: type) -> Container | None:
         """Decide what a type not met before is.
 
         Raises
@@ -170,7 +174,7 @@ class _Registry:
         """
         if cls in self.kinds:
             return self.kinds[cls]
-        kind: _Container | None = None
+        kind: Container | None = None
         if issubclass(cls, tuple) and hasattr(cls, "_fields"):
             kind = _named_tuple(cls)
         elif is_dataclass(cls):
@@ -184,7 +188,7 @@ class _Registry:
         with self._lock:
             return self.kinds.setdefault(cls, kind)
 
-    def add(self, cls: type, container: _Container) -> None:
+    def add(self, cls: type, container: Container) -> None:
         """Enter the user's declaration; it wins over what `find` may have decided."""
         with self._lock:
             if cls in self._declared:
@@ -239,7 +243,7 @@ def register_pytree(
         raise TreeError(f"register_pytree takes a class, not {cls!r}")
     if not all(callable(function) for function in (flatten, unflatten)):
         raise TreeError(f"register_pytree({cls.__name__}) takes two functions, one that flattens and one that unflattens")
-    _REGISTRY.add(cls, _Container(_checked(cls, flatten), unflatten, _index_steps))
+    _REGISTRY.add(cls, Container(_checked(cls, flatten), unflatten, _index_steps))
 
 
 # --- structures ------------------------------------------------------------------------------------------------------
@@ -311,6 +315,15 @@ class TreeDef:
         return tuple(_name(self.spec, root))
 
 
+def tuple_of(structures: Sequence[TreeDef]) -> TreeDef:
+    """The structure of a tuple whose parts have these structures.
+
+    >>> tuple_of([flatten(1)[1], flatten({"a": 2})[1]])
+    TreeDef((*, {'a': *}))
+    """
+    return TreeDef((tuple, None, tuple([s.spec for s in structures])), sum(s.size for s in structures))
+
+
 class _Star:
     """The place of a leaf in a printed structure."""
 
@@ -321,7 +334,8 @@ class _Star:
 _STAR = _Star()
 
 
-def _kind(cls: type) -> _Container:
+def container(cls: type) -> Container:
+    """How a type of container is taken apart and put together."""
     kind = _REGISTRY.find(cls)
     assert kind is not None, cls  # a spec is made of containers only
     return kind
@@ -329,7 +343,7 @@ def _kind(cls: type) -> _Container:
 
 def _build(spec: Any, leaves: Iterator[Any]) -> Any:
     cls, aux, children = spec
-    return _kind(cls).close(aux, tuple([next(leaves) if child is ... else _build(child, leaves) for child in children]))
+    return container(cls).close(aux, tuple([next(leaves) if child is ... else _build(child, leaves) for child in children]))
 
 
 def _name(spec: Any, path: str) -> Iterator[str]:
@@ -338,7 +352,7 @@ def _name(spec: Any, path: str) -> Iterator[str]:
         return
     cls, aux, children = spec
     # The steps of a sequence are endless, so the children go first: zip then stops without taking one too many.
-    for child, step in zip(children, _kind(cls).steps(aux), strict=False):
+    for child, step in zip(children, container(cls).steps(aux), strict=False):
         yield from _name(child, path + step)
 
 
@@ -382,7 +396,7 @@ def flatten(tree: Any, *, root: str = "tree") -> tuple[list[Any], TreeDef]:
 _LEAF = TreeDef(..., 1)
 
 
-def _walk(tree: Any, kind: _Container, leaves: list[Any]) -> Spec:
+def _walk(tree: Any, kind: Container, leaves: list[Any]) -> Spec:
     children, aux = kind.open(tree)
     specs: list[Spec] = []
     for child in children:

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ALIGNMENT", "ArenaPool"]
+__all__ = ["ALIGNMENT", "ArenaPool", "aligned"]
 
 ALIGNMENT = 64
 """Bytes; a cache line and the widest vector register."""
 
 
-def _aligned(nbytes: int) -> NDArray[np.uint8]:
+def aligned(nbytes: int) -> NDArray[np.uint8]:
+    """Return a new block of uninitialised bytes whose address is a multiple of 64."""
     nbytes = max(nbytes, 1)  # an empty array has no address worth aligning
     raw = np.empty(nbytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
@@ -30,7 +31,7 @@ class ArenaPool:
     Parameters
     ----------
     keep
-        How many free blocks to keep for later calls; more are left to the garbage collector.
+        How many free blocks to keep for later calls; more are left to the garbage collector. ``free`` lists them.
 
     Examples
     --------
@@ -43,11 +44,11 @@ class ArenaPool:
     True
     """
 
-    __slots__ = ("_free", "_keep")
+    __slots__ = ("free", "keep")
 
     def __init__(self, keep: int = 4) -> None:
-        self._free: list[NDArray[np.uint8]] = []
-        self._keep = keep
+        self.free: list[NDArray[np.uint8]] = []
+        self.keep = keep
 
     def borrow(self, nbytes: int) -> NDArray[np.uint8]:
         """Return a block of at least ``nbytes`` uninitialised bytes, aligned to 64.
@@ -58,15 +59,15 @@ class ArenaPool:
             The least size. A free block that is smaller is dropped, so the pool settles on the largest size asked for.
         """
         try:
-            block = self._free.pop()
+            block = self.free.pop()
         except IndexError:
-            return _aligned(nbytes)
-        return block if block.size >= nbytes else _aligned(nbytes)
+            return aligned(nbytes)
+        return block if block.size >= nbytes else aligned(nbytes)
 
     def give_back(self, block: NDArray[np.uint8]) -> None:
         """Return a borrowed block, once; the caller must not touch it afterwards."""
-        if len(self._free) < self._keep:
-            self._free.append(block)
+        if len(self.free) < self.keep:
+            self.free.append(block)
 
     @contextmanager
     def lent(self, nbytes: int) -> Iterator[NDArray[np.uint8]]:

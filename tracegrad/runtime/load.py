@@ -28,7 +28,7 @@ from tracegrad.errors import CacheWarning, CompileError
 from tracegrad.runtime import generated
 from tracegrad.runtime.kernelcache import CacheFolder, UnusableFolderError, canonical, content_hash, named, program_name
 
-__all__ = ["LoadedProgram", "ProgramRegistry", "cache_folder", "inspect_asm", "inspect_llvm", "load_program"]
+__all__ = ["LoadedProgram", "ProgramRegistry", "cache_folder", "inspect_asm", "inspect_llvm", "load_program", "start_threads"]
 
 DEFAULT_LIMIT: Final = 2 << 30
 """Bytes of compiled programs to keep, unless the caller says otherwise."""
@@ -102,6 +102,17 @@ def _toolchain() -> Toolchain:
     python = f"{sys.implementation.cache_tag} {platform.python_version()}"
     ingredients = (str(abi.ABI_VERSION), *versions, python, *native.host(), *_library_texts())
     return Toolchain(abi, native, content_hash("", ingredients))
+
+
+@cache
+def start_threads() -> None:
+    """Start the thread pool, once; where it does not start, programs run on one thread and a warning says why."""
+    native = _toolchain().native
+    if native.jit_disabled() or not native.parallel_support().available:
+        return
+    support = native.start_threads()
+    if not support.available:
+        warnings.warn(support.reason, RuntimeWarning, stacklevel=3)
 
 
 # ---------------------------------------------------------------- modules of programs

@@ -38,6 +38,7 @@ __all__ = [
     "jit_disabled",
     "parallel_support",
     "prepare_threads",
+    "start_threads",
 ]
 
 types: Any = numba_types  # its stubs leave out names
@@ -64,37 +65,61 @@ class ParallelSupport:
 
 
 def prepare_threads() -> None:
-    """Start the thread pool and register the symbols that parallel programs call.
+    """Register the symbol that parallel programs look at before they use threads.
 
     Pickled by name into cached programs, which run it before they are loaded: neither move nor rename it.
     """
-    from numba.np.ufunc import parallel  # noqa: PLC0415  private, see the module's docstring
-
-    load_tbb()
-    parallel._launch_threads()
     ll.add_symbol(GATE_SYMBOL, GATE.address)
-    GATE.open(parallel.threading_layer())
+
+
+def _pools() -> Any:
+    """Return the module that holds Numba's thread pools, None where it is gone."""
+    try:
+        from numba.np.ufunc import parallel  # noqa: PLC0415  private, see the module's docstring
+    except ImportError:
+        return None
+    return parallel
+
+
+def start_threads() -> ParallelSupport:
+    """Start the thread pool and open the gate to it; a second call changes nothing.
+
+    It takes 10 ms and more, and processes that call small functions only never need it.
+    """
+    here = f"{_here()} the thread pool did not start:"
+    load_tbb()
+    try:
+        pools = _pools()
+        pools._launch_threads()
+        layer = pools.threading_layer()
+    except (ImportError, AttributeError, ValueError) as error:
+        return ParallelSupport(False, f"{here} {error}")
+    addresses = [ll.address_of_symbol(symbol) for symbol in ("numba_parallel_for", "get_num_threads")]
+    if not all(addresses):
+        return ParallelSupport(False, f"{here} its symbols are not there")
+    GATE.open(layer, *addresses)
+    return ParallelSupport(True)
+
+
+def _here() -> str:
+    return f"Numba {numba.__version__}: kernels run on one thread, because"
 
 
 @cache
 def parallel_support() -> ParallelSupport:
-    """Test Numba's private interfaces once.
+    """Look once whether Numba's private interfaces are there, without starting threads.
 
     Returns
     -------
     ParallelSupport
         With the reason where one of them is gone.
     """
-    here = f"Numba {numba.__version__}: kernels run on one thread, because"
     if "_reload_init" not in CodeLibrary.__init__.__code__.co_names:
-        return ParallelSupport(False, f"{here} compiled code has no reload hooks")
-    try:
-        prepare_threads()
-    except (ImportError, AttributeError, ValueError) as error:
-        return ParallelSupport(False, f"{here} the thread pool did not start: {error}")
-    for symbol in ("numba_parallel_for", "get_num_threads", GATE_SYMBOL):
-        if not ll.address_of_symbol(symbol):
-            return ParallelSupport(False, f"{here} the symbol {symbol} is not there")
+        return ParallelSupport(False, f"{_here()} compiled code has no reload hooks")
+    for name in ("_launch_threads", "threading_layer"):
+        if not hasattr(_pools(), name):
+            return ParallelSupport(False, f"{_here()} the thread pool did not start: {name} is gone")
+    prepare_threads()
     return ParallelSupport(True)
 
 
@@ -304,7 +329,11 @@ def _try_parallel(module: Any) -> Any:
         taken = b.cmpxchg(gate, exclusive, ir.Constant(WORD, GateMode.TAKEN), "acq_rel", "monotonic")
         with b.if_then(b.not_(b.extract_value(taken, 1))):
             b.ret(ir.Constant(ir.IntType(1), 0))
-    threads = cgutils.get_or_insert_function(module, ir.FunctionType(WORD, []), "get_num_threads")
+    count_kind, run_kind = ir.FunctionType(WORD, []), ir.FunctionType(VOID, [BYTES] * 5 + [WORD] * 3)
+    run, threads = (
+        b.inttoptr(b.load(b.gep(gate, [ir.Constant(WORD, word)])), kind.as_pointer())
+        for word, kind in ((1, run_kind), (2, count_kind))
+    )
     count = b.and_(b.call(threads, []), ir.Constant(WORD, 0xFFFFFFFF))  # it returns a C int
     limited = b.and_(
         b.icmp_signed(">", limit, ir.Constant(WORD, 1)),
@@ -315,7 +344,6 @@ def _try_parallel(module: Any) -> Any:
     b.store(ir.Constant(BYTES, None), args)
     b.store(chunks, dims)
     b.store(ir.Constant(WORD, 1), steps)
-    run = cgutils.get_or_insert_function(module, ir.FunctionType(VOID, [BYTES] * 5 + [WORD] * 3), "numba_parallel_for")
     pointers = [b.bitcast(value, BYTES) for value in (chunk_range, args, dims, steps, words)]
     b.call(run, [*pointers, ir.Constant(WORD, 0), ir.Constant(WORD, 1), count])
     with b.if_then(b.not_(shared)):

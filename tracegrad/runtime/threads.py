@@ -31,23 +31,24 @@ class GateMode(IntEnum):
 
 
 class Gate:
-    """One word of memory that says how this process may use the thread pool.
+    """Three words of memory that say how this process may use the thread pool: a mode, and how to reach the pool.
 
-    The word's address is known to compiled programs as the symbol ``tracegrad_gate``. A forked child of a process
-    whose pool does not survive fork finds it closed.
+    Their address is known to compiled programs as the symbol ``tracegrad_gate``. The pool is started by the first call
+    that is worth threads, not by loading a program: until then the gate is closed and the other two words are 0. A forked
+    child of a process whose pool does not survive fork finds it closed.
 
     Examples
     --------
     >>> gate = Gate()
     >>> gate.mode.name
     'SERIAL'
-    >>> gate.open("omp")
+    >>> gate.open("omp", 0, 0)
     >>> gate.mode.name, gate.layer
     ('OPEN', 'omp')
     """
 
     def __init__(self) -> None:
-        self._word = ctypes.c_int64(GateMode.SERIAL)
+        self._words = (ctypes.c_int64 * 3)(GateMode.SERIAL, 0, 0)
         self._layer: str | None = None
         self._closed_by_fork = False
         if hasattr(os, "register_at_fork"):
@@ -62,37 +63,40 @@ class Gate:
 
     @property
     def address(self) -> int:
-        """Where the word stands in memory; stays valid as long as the gate lives."""
-        return ctypes.addressof(self._word)
+        """Where the words stand in memory; stays valid as long as the gate lives."""
+        return ctypes.addressof(self._words)
 
     @property
     def mode(self) -> GateMode:
         """What programs may do now."""
-        return GateMode(self._word.value)
+        return GateMode(self._words[0])
 
     @property
     def layer(self) -> str | None:
-        """Name of the pool in use, None before the first program is loaded."""
+        """Name of the pool in use, None before the first call that is worth threads."""
         return self._layer
 
-    def open(self, layer: str) -> None:
+    def open(self, layer: str, parallel_for: int, get_num_threads: int) -> None:
         """Let programs use a pool that has been started; a second call for the same pool changes nothing.
 
         Parameters
         ----------
         layer
             Numba's name of the pool.
+        parallel_for, get_num_threads
+            The addresses of the pool's functions.
         """
         if layer == self._layer:
             return
         self._layer = layer
-        self._word.value = GateMode.SERIAL if self._closed_by_fork else mode_for_layer(layer)
+        self._words[1], self._words[2] = parallel_for, get_num_threads
+        self._words[0] = GateMode.SERIAL if self._closed_by_fork else mode_for_layer(layer)
 
     def close_after_fork(self) -> None:
         """Close the gate for good in a forked child whose inherited pool is dead there."""
         if self._layer is not None and self._layer != "tbb":
             self._closed_by_fork = True
-            self._word.value = GateMode.SERIAL
+            self._words[0] = GateMode.SERIAL
 
 
 def mode_for_layer(layer: str) -> GateMode:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ Same = Callable[[Any], bool]
 
 NUMBERS = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, slice, range)
 """Types whose values are compared, not looked into."""
+SETTLED = (*NUMBERS, FunctionType, BuiltinFunctionType, ModuleType, np.ufunc)
+"""Types of which finding the very same object settles that nothing has changed."""
 
 
 def held(value: Any) -> Any:
@@ -40,7 +43,8 @@ class Capture:
 class Read:
     """A value from outside the trace: ``fresh()`` says whether the trace would see the same again.
 
-    ``space``, ``key`` and ``value`` are given where finding the very same object under a name settles it.
+    ``key`` and ``value`` are given where finding the very same object settles it, under a name in ``space`` or as an
+    attribute of ``owner``.
     """
 
     name: str
@@ -49,6 +53,9 @@ class Read:
     space: dict[str, Any] | None = None
     key: str = ""
     value: Any = None
+    owner: Any = None
+    constant: bool = False
+    """Whether it is the traced function itself, which is always there."""
 
     def fresh(self) -> bool:
         """Whether what was read is still there, unchanged."""
@@ -56,6 +63,24 @@ class Read:
             return self.same(self.fetch())
         except (LookupError, AttributeError, NameError, ValueError, TypeError):
             return False  # deleted, or another container now
+
+
+def settled_read(name: str, place: Place, same: Same, value: Any) -> Read:
+    """A read, with what settles it by finding the very same object where there is such a thing."""
+    kind, key = place.step
+    read = Read(name, place, same)
+    if place.above is None:
+        read.constant = kind == "function" and type(value) is FunctionType
+        return read
+    owner = place.above()
+    if kind == "attribute" and key == "__code__" and isinstance(owner, FunctionType):
+        read.owner, read.key, read.value = owner, key, value
+    elif kind == "cell" and isinstance(value, SETTLED):
+        read.owner, read.key, read.value = owner.__closure__[key], "cell_contents", value
+    elif kind == "named" and isinstance(value, SETTLED):
+        read.space = vars(owner) if isinstance(owner, ModuleType) else owner.__globals__
+        read.key, read.value = key, value
+    return read
 
 
 class Reads:
@@ -94,7 +119,7 @@ class Reads:
         """
         for read in reads:
             self._kept.append(read)
-            self.add(("inlined", id(read)), replace(read, fetch=seen_from(read.fetch)))
+            self.add(("inlined", id(read)), replace(read, fetch=seen_from(read.fetch), constant=False))
         for capture in captured:
             array = capture.read()
             place = seen_from(capture.read)
@@ -131,23 +156,37 @@ def same_number(old: Any) -> Same:
 
 
 class Guard:
-    """All reads of a trace as one check, quick where nothing was rebound."""
+    """All reads of a trace as one check, quick where nothing was rebound.
+
+    ``names`` and ``attributes`` are the reads that finding the very same object settles, ``slow`` all others.
+    """
 
     def __init__(self, reads: Iterable[Read]) -> None:
-        self._quick: list[tuple[dict[str, Any], str, Any, Read]] = []
-        self._slow: list[Read] = []
+        self.names: list[tuple[dict[str, Any], str, Any, Read]] = []
+        self.attributes: list[tuple[Any, str, Any, Read]] = []
+        self.slow: list[Read] = []
         for read in reads:
-            if read.space is None:
-                self._slow.append(read)
+            if read.constant:
+                continue
+            if read.space is not None:
+                self.names.append((read.space, read.key, read.value, read))
+            elif read.owner is not None:
+                self.attributes.append((read.owner, read.key, read.value, read))
             else:
-                self._quick.append((read.space, read.key, read.value, read))
+                self.slow.append(read)
 
     def fresh(self) -> bool:
         """Whether the trace would see everything again as it was."""
-        for space, key, value, read in self._quick:
+        for space, key, value, read in self.names:
             if space.get(key, self) is not value and not read.fresh():
                 return False
-        return all(read.fresh() for read in self._slow)
+        try:
+            for owner, key, value, read in self.attributes:
+                if getattr(owner, key) is not value and not read.fresh():
+                    return False
+        except (AttributeError, ValueError):
+            return False  # an attribute that was deleted, an emptied closure cell
+        return all(read.fresh() for read in self.slow)
 
 
 class SameContents:

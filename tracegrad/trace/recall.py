@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from tracegrad.trace.reads import (
     same_content,
     same_number,
     same_object,
+    settled_read,
 )
 from tracegrad.trace.tracer import Traced
 from tracegrad.trace.twins import CONTAINERS, dict_of, is_plain_object, is_users_module, same_class
@@ -112,13 +112,7 @@ def _key(told: Description) -> Any:
 
 def _read(name: str, place: Place, value: Any, by_shape: set[int]) -> Read:
     same = _check(value, by_shape, set())
-    step = place.step
-    settled = isinstance(value, (*NUMBERS, FunctionType, BuiltinFunctionType, ModuleType, np.ufunc))
-    if step[0] != "named" or not settled or place.above is None:
-        return Read(name, place, same)
-    owner = place.above()
-    space = vars(owner) if isinstance(owner, ModuleType) else owner.__globals__
-    return Read(name, place, same, space, step[1], value)
+    return settled_read(name, place, same, value)
 
 
 def _check(value: Any, by_shape: set[int], met: set[int]) -> Same:

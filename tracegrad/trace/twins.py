@@ -17,7 +17,7 @@ import sys
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from types import CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ from tracegrad.trace.reads import (
     same_number,
     same_object,
     same_value,
+    settled_read,
 )
 
 CONTAINERS = (dict, OrderedDict, defaultdict, list, tuple)
@@ -108,7 +109,7 @@ class Twins:
     def read(self, value: Any, name: str, place: Place, origin: Hashable) -> Any:
         """Note that a value was read, and give what the twin sees of it."""
         shown, same = self._show(value, name, place)
-        self.reads.add(origin, Read(name, place, same))
+        self.reads.add(origin, settled_read(name, place, same, value))
         return shown
 
     def read_global(self, space: dict[str, Any], name: str) -> Any:
@@ -117,9 +118,7 @@ class Twins:
         full = f"{space.get('__name__', '')}.{name}"
         place = self._homes[id(space)].named(name)
         shown, same = self._show(value, full, place)
-        settled = isinstance(value, (*NUMBERS, FunctionType, BuiltinFunctionType, ModuleType, np.ufunc))
-        quick = (space, name, value) if settled else (None, name, None)
-        self.reads.add((id(space), name), Read(full, place, same, *quick))
+        self.reads.add((id(space), name), settled_read(full, place, same, value))
         return shown
 
     # -- what a value looks like inside --------------------------------------------------------------------------------
@@ -287,7 +286,7 @@ class Twins:
             found = place.attribute("__kwdefaults__")
             twin.__kwdefaults__ = self.read(original.__kwdefaults__, where, found, (id(original), "kwdefaults"))
         code = original.__code__
-        read = Read(original.__qualname__, place.attribute("__code__"), same_object(code))
+        read = settled_read(original.__qualname__, place.attribute("__code__"), same_object(code), code)
         self.reads.add((id(original), "code"), read)
         return twin
 
@@ -343,7 +342,7 @@ class Twins:
                 change.origin.update(change.key, value)
             elif (change.origin, change.key) in self.reads.seen:
                 read = self.reads.seen[change.origin, change.key]
-                read.same, read.space = same_value(value), None
+                read.same, read.space, read.owner = same_value(value), None, None
         for act in contents:
             act()
         return tuple(self.reads.seen.values())
