@@ -129,9 +129,10 @@ def _times(mode: Static, training: Training, options: Options, console: Console)
     seconds = dict(mode.step.stats.seconds)
     # the loss is traced and differentiated while the step around it is being traced
     within = mode.loss.stats.seconds
-    seconds["trace"] -= within["differentiate"] + within["rewrite"]
-    seconds["differentiate"] += within["differentiate"]
-    seconds["rewrite"] += within["rewrite"]
+    if "trace" in seconds:
+        seconds["trace"] -= within["differentiate"] + within["rewrite"]
+        seconds["differentiate"] += within["differentiate"]
+        seconds["rewrite"] += within["rewrite"]
     table = Table(title="times")
     table.add_column("", justify="left")
     for heading in ("eager", "static"):
