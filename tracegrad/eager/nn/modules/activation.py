@@ -376,13 +376,20 @@ class Softmin(_Along):
     _function = staticmethod(functional.softmin)
 
 
-class GLU(_Along):
+class GLU(Module):
     """The first half along an axis times the logistic function of the second."""
 
-    _function = staticmethod(functional.glu)
-
     def __init__(self, dim: int = -1) -> None:
-        super().__init__(dim)
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Any) -> Any:
+        """One half weighted by the other; the axis must have an even size."""
+        return functional.glu(input, self.dim)
+
+    def extra_repr(self) -> str:
+        """The axis."""
+        return named(self, "dim")
 
 
 class Softmax2d(_Plain):
