@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from benchmarks.timing import Timing
 
 Result = tuple[Any, list[Any]]
 """A value and the gradient's leaves."""
@@ -15,6 +18,16 @@ TOLERANCE = {"float64": 1e-9, "float32": 2e-4}
 DIFFERENCE_TOLERANCE = 1e-4
 # The longer step rounds less, the shorter one crosses fewer kinks of relu and max; a true gradient fits one of them.
 STEPS = (1e-6, 1e-8)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a contender: an error of its result, and a time only if that is within the tolerance."""
+
+    error: float | None = None
+    agrees: bool = False
+    failure: str | None = None
+    microseconds: Timing | None = None
 
 
 def disagreement(result: Result, reference: Result, dtype: Any) -> float:

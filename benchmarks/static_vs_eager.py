@@ -31,8 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 import tracegrad as tg
-from benchmarks.agreement import TOLERANCE, Result, disagreement, fits_differences, most_followed
-from benchmarks.timing import QUICK, Effort, Timing, interleave, machine, usable_cores
+from benchmarks.agreement import TOLERANCE, Outcome, Result, disagreement, fits_differences, most_followed
+from benchmarks.timing import QUICK, Effort, interleave, machine, usable_cores
 from benchmarks.workloads import WORKLOADS, Workload
 from tracegrad.core.tree import flatten, tree_map
 
@@ -56,16 +56,6 @@ class Contender:
 
     run: Callable[[], Any]
     read: Callable[[Any], Result]
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of a contender: an error of its result, and a time only if that is within the tolerance."""
-
-    error: float | None = None
-    agrees: bool = False
-    failure: str | None = None
-    microseconds: Timing | None = None
 
 
 @dataclass(slots=True)

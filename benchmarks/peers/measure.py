@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.agreement import TOLERANCE, Result, disagreement, fits_differences, most_followed
+from benchmarks.agreement import TOLERANCE, Outcome, Result, disagreement, fits_differences, most_followed
 from benchmarks.peers.contenders import ENTRIES
 from benchmarks.peers.limits import Limits
 from benchmarks.peers.processes import FailedError, Field, fresh_process
 from benchmarks.peers.program import Program, leaves, like
-from benchmarks.timing import Effort, Timing, take_turns
+from benchmarks.timing import Effort, take_turns
 
 WARM_UP = ("student-t", "rosenbrock-10")  # what a process compiles before a cold compilation; the first that is another
 
@@ -33,16 +33,6 @@ class Settings:
     effort: Effort
     small: bool = False
     limit: float = 120.0
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of a contender: an error of its result, and a time only if that is within the tolerance."""
-
-    error: float | None = None
-    agrees: bool = False
-    failure: str | None = None
-    microseconds: Timing | None = None
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 
+from tracegrad.codegen import microkernels, templates
 from tracegrad.codegen.templates import ABI, TEMPLATES, Layout, contiguous, contraction
 from tracegrad.ops.contractions import matmul_batched
 from tracegrad.ops.conv import convolve, convolve_input_gradient, convolve_weight_gradient
@@ -262,3 +263,8 @@ def test_products_on_a_processor_with_short_vectors(tmp_path):
     profile = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse,+sse2", "TRACEGRAD_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", OLD_PROCESSOR], env={**os.environ, **profile}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_templates_and_microkernels_agree_on_what_is_short():
+    # two constants, as templates load without Numba and a kernel's text is part of what its cache entry is found by
+    assert templates.SHORT == microkernels.SHORT

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tracegrad.eager import autograd, no_grad, tensor
+from tracegrad.eager.composite import recorded_as
 from tracegrad.errors import DtypeError, ShapeError, TapeError
 
 
@@ -297,3 +298,15 @@ def test_views_that_must_not_be_written():
 def test_error_names_the_users_line():
     with pytest.raises(ShapeError, match=r"\(2,\) and \(3,\) do not broadcast(?s:.*)test_tape.py"):
         tensor([1.0, 2.0]) + tensor([1.0, 2.0, 3.0])
+
+
+def test_zero_cotangents_absorb_infinite_factors_in_composites():
+    @recorded_as("RootsBackward0")
+    def root(x):
+        return np.sqrt(x) * 2.0
+
+    x = tensor([0.0, 4.0], requires_grad=True)
+    (g,) = autograd.grad(root(x), x, tensor([0.0, 1.0]))
+    assert g.tolist() == [0.0, 0.5]
+    (g,) = autograd.grad(root(x), x, tensor([1.0, 1.0]))
+    assert g.tolist() == [np.inf, 0.5]

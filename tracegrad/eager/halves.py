@@ -120,25 +120,27 @@ class Halves:
     """Forward, backward, again."""
     forward: Callable[..., tuple[Any, ...]]
 
-    @cached_property
-    def backward(self) -> Callable[..., tuple[Any, ...]]:
+    def backward(self, *values: Any) -> tuple[Any, ...]:
         """The backward half on arrays.
 
         A zero cotangent stays zero even where its factor is NaN or infinite. The products are first computed as if there
         were no such factor: as cotangents are only ever multiplied, added, moved and dropped, a NaN of a product reaches a
         gradient unless it is dropped, and then the half is run again with care.
         """
-        hoping, careful = (self.parts[1].function(run, np.asarray) for run in (_hoping, _computing))
+        found = self._hopeful(*values)
+        for part in found:
+            flat = part.ravel()
+            if not cmath.isfinite(flat.dot(flat)):  # in a third of the time of looking at each element
+                return self._careful(*values)
+        return found
 
-        def backward(*values: Any) -> tuple[Any, ...]:
-            found = hoping(*values)
-            for part in found:
-                flat = part.ravel()
-                if not cmath.isfinite(flat.dot(flat)):  # in a third of the time of looking at each element
-                    return careful(*values)
-            return found
+    @cached_property
+    def _hopeful(self) -> Callable[..., tuple[Any, ...]]:
+        return self.parts[1].function(_hoping, np.asarray)
 
-        return backward
+    @cached_property
+    def _careful(self) -> Callable[..., tuple[Any, ...]]:
+        return self.parts[1].function(_computing, np.asarray)
 
     def recorded(self, hold: Callable[[Any], Any]) -> tuple[Callable[..., tuple[Any, ...]], Callable[..., tuple[Any, ...]]]:
         """The backward half and ``again`` on tensors; ``hold`` makes one of an array."""
