@@ -44,6 +44,15 @@ def test_softmax_cross_entropy_is_one_kernel_of_three_passes():
     assert Level.TOTAL in kernel.part.levels.values()
 
 
-def test_a_column_sum_and_a_row_sum_do_not_share_loops():
-    program = schedule(rewrite(static(lambda x: [x.sum(axis=0), x.sum(axis=1)], np.ones((3, 4)))))
-    assert sorted(kernel.part.axes for kernel in program.kernels) == [(0,), (1,)]
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_column_sums_and_row_sums_share_loops(order):
+    program = schedule(rewrite(static(lambda x: [x.sum(axis=k) for k in order], np.ones((3, 4)))))
+    (kernel,) = program.kernels
+    assert kernel.part.axes == (1,)
+    assert sorted(level.value for level in kernel.part.levels.values()) == ["column", "row"]
+
+
+def test_a_map_of_column_sums_is_not_in_the_loop_that_makes_them():
+    program = schedule(rewrite(static(lambda x: [x / x.sum(axis=0), x.sum(axis=1)], np.ones((3, 4)))))
+    assert verify_program(program) is program
+    assert len(program.kernels) == 2

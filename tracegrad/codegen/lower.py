@@ -7,6 +7,8 @@ out of the same code:
 - nothing reduced: ``for j`` over a chunk, or rows ``o`` with ``j`` inside;
 - rows, the last axis reduced: ``for o`` over kept rows, passes over the reduced axes inside, results in scalars;
 - columns, the last axis kept: passes ``for r … for j``, results accumulated in buffers, so that ``j`` vectorises.
+
+Rows may also be summed down their columns: each chunk has a row of partial results for that.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ import numpy as np
 
 from tracegrad.codegen.text import ABI, ACCUMULATE, MATHLIB, KernelText, Scope, Slot, accumulate_text, combine_text, number_text
 from tracegrad.codegen.values import ValueWriter
-from tracegrad.core.expr import Index, flatten_index
+from tracegrad.core.expr import Index
 from tracegrad.schedule.cost import chunking
 from tracegrad.schedule.program import Kernel, Loop, Program
 
+CHUNK_ROWS = 16
+"""Least rows of a chunk that keeps a row of its own: what is kept is then 6 % of the values that pass through it."""
 UNROLLED = 16
 """Extents of reduced axes up to this one stand in the text."""
 
@@ -53,12 +57,20 @@ class _PartWriter(ValueWriter):
             chunks = -(-count // chunk)
         else:
             chunk, chunks = chunking(count, per_row)
+        if self.part.columns or self.part.spilled:
+            chunk = max(chunk, min(CHUNK_ROWS, -(-count // 8)))
+            chunks = -(-count // chunk)
         if 0 in self.part.shape and not self.part.axes:
             chunks = 0
         single = count == 1 and not self.row_axes and self.vector_axis is None
         partials = {t: self._partial(t, chunks) for t in self.part.totals}
+        widths = {n: self.graph[n].aval.size for n in self.part.columns}
+        columns = {n: (self._partial(n, chunks * width), self.size(width)) for n, width in widths.items()}
+        row = math.prod(self.part.shape[k] for k in self.part.axes)
+        spilled = {n: (self._partial(n, (1 if single else chunks) * row), self.size(row)) for n in sorted(self.part.spilled)}
         if single:
-            self._chunk(partials, None, None)
+            self.declared |= {("buffer", n): name for n, (name, _) in spilled.items()}
+            self._chunk(partials, {}, None, None)
         else:
             n, step = (
                 self._slot(Slot("size", count), "n", "table[{k}]"),
@@ -67,12 +79,16 @@ class _PartWriter(ValueWriter):
             with self.block("for c in range(first, last):", frozenset()) as scope:
                 scope.lines.append((f"start = c * {step}", None))
                 scope.lines.append((f"stop = min(start + {step}, {n})", None))
-                self._chunk(partials, "start", "stop")
+                for k, (name, width) in spilled.items():
+                    self.imports.add((ABI, "buffer_offset"))
+                    self.declared["buffer", k] = self.name("kept")
+                    scope.lines.append((f"{self.declared['buffer', k]} = buffer_offset({name}, c * {width})", k))
+                self._chunk(partials, columns, "start", "stop")
         body = self.scopes[0].lines
         head = [(text, None) for text in self.head]
         lines: list[tuple[str, int | None]] = [("@kernel", None), ("def {name}(first, last, table):", None)]
         lines += [(f"    {text}", node) for text, node in (*head, *body)]
-        finish = bool(self.part.totals or self.part.finish)
+        finish = bool(self.part.totals or self.part.columns or self.part.finish)
         if finish:
             lines += [("", None), ("", None), *self._finish()]
         return KernelText(
@@ -91,9 +107,19 @@ class _PartWriter(ValueWriter):
         slot = Slot("partial", max(chunks, 1), dtype)
         return self._slot(slot, "partial", f"update(table, {{k}}, {self.dtype_word(dtype)})")
 
-    def _chunk(self, partials: dict[int, str], start: str | None, stop: str | None) -> None:
-        """The work of one chunk."""
+    def _chunk(
+        self, partials: dict[int, str], columns: dict[int, tuple[str, str]], start: str | None, stop: str | None
+    ) -> None:
+        """The work of one chunk; ``columns`` are the partial results of sums down columns, with their widths."""
         accumulators = {}
+        for n, (partial, width) in columns.items():
+            self.imports.add((ABI, "buffer_offset"))
+            accumulators[n] = self.name("column")
+            self.scopes[-1].lines += [
+                (f"{accumulators[n]} = buffer_offset({partial}, c * {width})", n),
+                (f"for e in range({width}):", n),
+                (f"    {accumulators[n]}[e] = {self._identity(n)}", n),
+            ]
         for total in partials:
             accumulators[total] = self._accumulator(total, "total")
         if self.row_axes:
@@ -111,7 +137,8 @@ class _PartWriter(ValueWriter):
 
         Where all loops inside are unrolled this loop may become vector instructions, so that its sums are blocked.
         """
-        direct = {t: a for t, a in accumulators.items() if self._is_sum(t)} if self._unrolled_inside() else {}
+        totals = {t: a for t, a in accumulators.items() if t in self.part.totals and self._is_sum(t)}
+        direct = totals if self._unrolled_inside() else {}
         with self._blocks("o", start or "0", str(stop), frozenset(self.row_axes), direct) as inside:
             self._decode(self.scopes[-1])
             yield accumulators | inside
@@ -262,7 +289,7 @@ class _PartWriter(ValueWriter):
 
     def _pass(self, loop: Loop, accumulators: dict[int, str], start: str, stop: str | None) -> None:
         rows: dict[int, str] = {}
-        if not (loop.nodes or loop.reductions or loop.totals):
+        if not (loop.nodes or loop.reductions or loop.columns or loop.totals):
             return
         if self.part.by_columns:
             if loop.reductions:
@@ -274,17 +301,18 @@ class _PartWriter(ValueWriter):
                 rows[n] = self._accumulator(n, "row")
         targets = {t: accumulators[t] for t in loop.totals} | rows
         with self._elements(targets, start, stop) as inside:
-            stored = self.program.stored
+            stored = self.program.stored | self.part.spilled
             for node in loop.nodes:
                 name = self.compute(node)
                 if node in stored and self._stores_in(node, loop):
                     self.store(node, name)
             for n in loop.totals:
                 self._accumulate(n, inside[n])
+            for n in loop.columns:
+                self._accumulate(n, f"{accumulators[n]}[{self._own_text(n)}]")
             for n in loop.reductions:
                 if self.part.by_columns:
-                    at = self.axes.convert(flatten_index(self._own_index(n), self.graph[n].aval.shape))
-                    self._accumulate(n, f"{self.buffer(n)}[{self.index_text(at)}]")
+                    self._accumulate(n, f"{self.buffer(n)}[{self._own_text(n)}]")
                 else:
                     self._accumulate(n, inside[n])
         for n, name in rows.items():
@@ -293,6 +321,10 @@ class _PartWriter(ValueWriter):
             self.scopes[-1].memo[(n, self._own_index(n), ())] = name
             if n in self.program.stored:
                 self.store(n, name)
+
+    def _own_text(self, node: int) -> str:
+        """The text of the index at which a node's own element lies in its buffer."""
+        return self.index_text(self.axes.convert(self.own_offset(node)))
 
     def _stores_in(self, node: int, loop: Loop) -> bool:
         return next(k for k in self.part.loops if node in k.nodes) is loop
@@ -326,15 +358,15 @@ class _PartWriter(ValueWriter):
     # -- after the loops -------------------------------------------------------------------------------------------
 
     def _finish(self) -> list[tuple[str, int | None]]:
-        """The function that combines partial results pairwise, in an order that depends on their number alone."""
+        """The function that combines partial results, in an order that depends on their number alone: totals pairwise."""
         scope = Scope(frozenset())
         self.scopes = [scope]
         self.declared = {}
         self.head = []
         loops = list(self.slots)
-        partial_slots = {
-            t: k for k, t in zip((k for k, s in enumerate(loops) if s.kind == "partial"), self.part.totals, strict=True)
-        }
+        made = (*self.part.totals, *self.part.columns)
+        places = [k for k, s in enumerate(loops) if s.kind == "partial"]
+        partial_slots = dict(zip(made, places[: len(made)], strict=True))
         for total in self.part.totals:
             n = self.graph[total]
             word = self.dtype_word(n.aval.dtype)
@@ -358,9 +390,26 @@ class _PartWriter(ValueWriter):
             self.homes[result] = scope
             if total in self.program.stored:
                 scope.lines.append((f"{self.buffer(total)}[0] = {result}", total))
+        for node in self.part.columns:
+            scope.lines += self._finish_columns(node, partial_slots[node])
         for node in self.part.finish:
             name = self.compute(node)
             if node in self.program.stored:
                 self.store(node, name)
         lines: list[tuple[str, int | None]] = [("@kernel", None), ("def {name}_finish(first, last, table):", None)]
         return lines + [(f"    {text}", node) for text, node in [(t, None) for t in self.head] + scope.lines]
+
+    def _finish_columns(self, node: int, slot: int) -> list[tuple[str, int | None]]:
+        """The lines that add the chunks' rows of partial results, chunk by chunk."""
+        n = self.graph[node]
+        self.head.append(f"part{slot} = update(table, {slot + 2}, {self.dtype_word(n.aval.dtype)})")
+        width, out, column = self.size(n.aval.size), self.buffer(node), self.name("column")
+        both = combine_text(self._combine(node), f"{out}[e]", f"{column}[e]", self.imports)
+        return [
+            (f"for e in range({width}):", None),
+            (f"    {out}[e] = {self._identity(node)}", node),
+            ("for c in range(table[0]):", None),
+            (f"    {column} = buffer_offset(part{slot}, c * {width})", None),
+            (f"    for e in range({width}):", None),
+            (f"        {out}[e] = {both}", node),
+        ]

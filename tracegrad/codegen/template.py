@@ -13,7 +13,7 @@ from tracegrad.core.graph import Node
 from tracegrad.core.op import Kind
 from tracegrad.errors import CompileError
 from tracegrad.schedule.cost import CHUNK, PARALLEL_NS, chunking
-from tracegrad.schedule.domain import is_affine, offset_in, single_place
+from tracegrad.schedule.domain import in_order, is_affine, offset_in, single_place
 from tracegrad.schedule.program import Kernel, Program
 
 TEMPLATE_GFLOPS = 10.0
@@ -132,7 +132,7 @@ def _indexing(program: Program, node: Node) -> KernelText:
     """Gather, scatter-add or put along one axis; positions out of range set a status word that the call checks."""
     graph = program.graph
     axis = node.params["axis"]
-    operands = [_layout(program, i)[0] for i in node.inputs]
+    operands = [in_order(graph, i) for i in node.inputs]
     data, index = graph[node.inputs[0]].aval, graph[node.inputs[1]].aval
     bodies = {"indexed_read": _READ, "indexed_add": _ADD, "indexed_write": _WRITE}
     kind = node.op.lower

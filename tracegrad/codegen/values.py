@@ -26,6 +26,7 @@ from tracegrad.core.expr import Axis, Floor, Guard, Index, Operand, flatten_inde
 from tracegrad.core.graph import Node
 from tracegrad.core.op import Kind
 from tracegrad.schedule.domain import Axes, Place, Vector, merge_axes, offset_in, own_index, places, squeeze
+from tracegrad.schedule.fuse import SHORT_STRIDE
 from tracegrad.schedule.program import Kernel, Level, Part, Program
 
 LETTERS = "ijklmnpqrs"
@@ -47,6 +48,7 @@ class ValueWriter:
         self.head: list[str] = []
         self.counts: dict[str, int] = {}
         self._expanded: dict[tuple[int, Vector], tuple[Place, ...]] = {}
+        self.held = frozenset(n for n in kernel.reads if self.graph[n].op.kind is Kind.VIEW and self._held(n))
         self.loaded_back = self._loaded_back()
         self.axes = self._merged_axes()
         self.row_axes, self.vector_axis = self._roles()
@@ -59,21 +61,29 @@ class ValueWriter:
     def _loaded_back(self) -> frozenset[int]:
         """Nodes of the part that one of its own passes loads from their buffers."""
         part = self.part
-        back: set[int] = set()
+        back: set[int] = set(part.columns)
         if part.by_columns:
             back |= {n for n, level in part.levels.items() if level is Level.ROW}
         seen: set[int] = set()
         for loop in part.loops:
             for n in loop.nodes:
                 back |= {p.node for p in self._reads(n) if p.node in seen and p.node not in loop.nodes}
-            for n in (*loop.reductions, *loop.totals):
+            for n in (*loop.reductions, *loop.columns, *loop.totals):
                 back |= {p.node for p in self._reads(n) if p.node in seen and p.node not in loop.nodes}
             seen |= set(loop.nodes)
         return frozenset(back)
 
     def _own_index(self, node: int) -> Vector:
-        dropped = self.part.axes if self.part.levels[node] is Level.ROW else ()
+        level = self.part.levels[node]
+        dropped = self.part.axes if level is Level.ROW else self.part.kept if level is Level.COLUMN else ()
         return own_index(self.graph[node].aval.shape, self.part.shape, dropped)
+
+    def own_offset(self, node: int) -> Index:
+        """The offset of a node's own element in its buffer; what is spilled has one row."""
+        if node not in self.part.spilled:
+            return flatten_index(self._own_index(node), self.graph[node].aval.shape)
+        row = tuple(self.part.shape[k] for k in self.part.axes)
+        return flatten_index(own_index(row, self.part.shape, self.part.kept), row)
 
     def _operand_index(self, node: int) -> Vector:
         """The index at which a node of the part reads its operands."""
@@ -98,7 +108,7 @@ class ValueWriter:
         known = self._expanded.get((node, index))
         if known is None:
             found: list[Place] = []
-            for place in places(self.graph, node, index):
+            for place in places(self.graph, node, index, held=self.held):
                 found.append(place)
                 if self._recomputed(place.node):
                     for i in self.graph[place.node].inputs:
@@ -113,9 +123,8 @@ class ValueWriter:
         for node in part.levels:
             if part.levels[node] is Level.FINISH:
                 continue
-            own = self._own_index(node)
-            if node in self.program.stored and part.levels[node] is not Level.TOTAL:
-                offsets.add(flatten_index(own, self.graph[node].aval.shape))
+            if node in self.program.stored | part.spilled and part.levels[node] is not Level.TOTAL:
+                offsets.add(self.own_offset(node))
             for place in self._reads(node):
                 for guard in place.guards:
                     fixed |= guard.index.axes()
@@ -275,7 +284,9 @@ class ValueWriter:
             elif coefficient == 1:
                 pieces.append(f"+ {text}")
             else:
-                pieces.append(f"+ {text} * {self.size(coefficient)}")
+                # a known short stride is a few vector loads and shuffles, an unknown one a load for each element
+                short = 2 <= coefficient <= SHORT_STRIDE
+                pieces.append(f"+ {text} * {coefficient if short else self.size(coefficient)}")
         if index.constant or not pieces:
             pieces.append(f"+ {self.size(index.constant)}")
         joined = " ".join(pieces)
@@ -367,7 +378,7 @@ class ValueWriter:
         return node in self.program.stored and node not in self.part.levels and node in self.kernel.reads
 
     def _load(self, n: Node, index: Vector, guards: tuple[Guard, ...], key: Any) -> str:
-        at = self.axes.convert(flatten_index(index, n.aval.shape))
+        at = self.axes.convert(self.own_offset(n.id) if n.id in self.part.spilled else flatten_index(index, n.aval.shape))
         condition = self.condition(guards)
         axes = at.axes().union(*self._guard_axes(guards))
         scope = self.scope_for(axes)
@@ -436,6 +447,6 @@ class ValueWriter:
     def store(self, node: int, name: str) -> None:
         """Write a value to its buffer in the innermost open block."""
         n = self.graph[node]
-        at = self.axes.convert(flatten_index(self._own_index(node), n.aval.shape))
+        at = self.axes.convert(self.own_offset(node))
         buffer = self.output_copy(node) if n.op.kind in GIVEN else self.buffer(node)
         self.scopes[-1].lines.append((f"{buffer}[{self.index_text(at)}] = {name}", node))

@@ -141,7 +141,7 @@ def _kernel(program: Program, number: int, kernel: Kernel) -> Iterator[str]:
     yield f"  estimated: {estimate}"
     for n in part.nodes:
         level = part.levels[n]
-        kept = " (stored)" if n in program.stored else ""
+        kept = " (stored)" if n in program.stored else " (a row kept)" if n in part.spilled else ""
         note = "" if level is Level.FULL else f" [{level.value}]"
         yield f"  {graph[n]!r}{note}{kept}"
 

@@ -3,7 +3,7 @@
 One walk emits the nodes that the outputs need, in order, through the hash-consing constructor, and tries the rules at
 each emission; what a rule answers is emitted the same way. So simplification, merging of equal nodes and removal of
 dead ones are one walk. Walks repeat until one fires no rule; the result of that walk is the graph returned, so
-rewriting it again changes nothing.
+rewriting it again changes nothing. Values with short last axes are taken apart in between.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tracegrad.errors import Frame
 from tracegrad.ops.broadcasting import broadcast
 from tracegrad.rewrite.pattern import Applied, Rule, Stage, captured
 from tracegrad.rewrite.rules import STAGES
+from tracegrad.rewrite.rules.apart import take_apart
 from tracegrad.symbolic import Recorder, Sym
 
 WALKS = 50
@@ -73,7 +74,11 @@ def rewriting(graph: Graph, stages: Sequence[Stage] = STAGES) -> Rewritten:
         walk = Walk(graph, index, counted=number > 0)
         graph = walk.run()
         if number > 0 and not walk.log:
-            return Rewritten(graph, tuple(log))
+            apart = take_apart(graph)
+            if apart is None:
+                return Rewritten(graph, tuple(log))
+            log.append(Fired("take apart", "short-last-axes", None, f"{len(graph)} nodes", f"{len(apart)} nodes"))
+            graph = apart
         log.extend(walk.log)
         number += not walk.postponed
     # every walk's answer is right, so a graph on which rules still fire is merely not the smallest

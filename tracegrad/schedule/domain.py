@@ -22,15 +22,17 @@ class Place:
     guards: tuple[Guard, ...]
 
 
-def places(graph: Graph, node: int, index: Vector, guards: tuple[Guard, ...] = ()) -> Iterator[Place]:
-    """All places from which the element of ``node`` at ``index`` can come, through any views."""
+def places(
+    graph: Graph, node: int, index: Vector, guards: tuple[Guard, ...] = (), held: frozenset[int] = frozenset()
+) -> Iterator[Place]:
+    """All places from which the element of ``node`` at ``index`` can come, through any views but those ``held`` in buffers."""
     n = graph[node]
-    if n.op.kind is not Kind.VIEW:
+    if n.op.kind is not Kind.VIEW or node in held:
         yield Place(node, index, guards)
         return
     for read in n.op.lower(index, *(graph[i].aval for i in n.inputs), **n.params):
         if not any(g.never for g in read.guards):
-            yield from places(graph, n.inputs[read.operand], read.index, guards + read.guards)
+            yield from places(graph, n.inputs[read.operand], read.index, guards + read.guards, held)
 
 
 def single_place(graph: Graph, node: int) -> Place:
@@ -44,6 +46,15 @@ def single_place(graph: Graph, node: int) -> Place:
             break
         node, index = n.inputs[0], reads[0].index
     return Place(node, index, guards)
+
+
+def in_order(graph: Graph, node: int) -> int:
+    """The node whose elements a chain of reshapes lists in the order they have; the node itself where it is none."""
+    place = single_place(graph, node)
+    shape, source = graph[node].aval.shape, graph[place.node].aval
+    if source.ndim == 0 or source.size != graph[node].aval.size or place.guards:
+        return node
+    return place.node if offset_in(graph, place) == flatten_index(axes_of(shape), shape) else node
 
 
 def squeeze(shape: Shape) -> Shape:

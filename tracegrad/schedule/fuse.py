@@ -6,7 +6,7 @@ the backward pass reads into the backward kernel, instead of storing it in the f
 
 A group may hold a node only if
 
-- its iteration domain fits: full-level, row-level (the reduced axes dropped) or a total;
+- its iteration domain fits: full-level, row-level (the reduced axes dropped), a column (the other axes dropped) or a total;
 - every reader within the group reads it at the very element being computed;
 - no value inside the loops needs a total of the same loops;
 - no path leaves the group and comes back (groups are convex);
@@ -25,13 +25,26 @@ from tracegrad.core.expr import axes_of
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
 from tracegrad.schedule.cost import RECOMPUTE_LIMIT, RECOMPUTE_NS, SCALAR_LIMIT, node_ns
-from tracegrad.schedule.domain import Place, Vector, is_affine, own_index, places, single_place, squeeze, squeezed_axes
+from tracegrad.schedule.domain import (
+    Place,
+    Vector,
+    in_order,
+    is_affine,
+    offset_in,
+    own_index,
+    places,
+    single_place,
+    squeeze,
+    squeezed_axes,
+)
 from tracegrad.schedule.program import Level, Unfused
 
 COMPUTED = (Kind.MAP, Kind.REDUCE)
 TEMPLATES = (Kind.CONTRACT, Kind.INDEX, Kind.OPAQUE)
 LEAVES = (Kind.INPUT, Kind.CONSTANT, Kind.IOTA, *TEMPLATES)
 """Kinds that are in a buffer, or need none, whatever is fused."""
+SHORT_STRIDE = 4
+"""Strides up to this one are those of coordinates; they stand in the text of kernels."""
 GROUP_LIMIT = 300
 """Nodes of one group: Numba's compile time grows faster than the kernel beyond it."""
 NEAREST = 128
@@ -54,6 +67,8 @@ class Group:
     """Bit set of the groups that must run after it."""
     preceded: bool = False
     """Whether a group must run before it."""
+    above: int = 0
+    """Bit set of the nodes it computes and of all that they are made of."""
     before: int = 0
     """Bit set of the groups that must run before it, known when all groups are formed."""
 
@@ -71,10 +86,16 @@ class Fusion:
         self.group_of: dict[int, Group] = {}
         self.readers: dict[int, list[tuple[Group, int, Place]]] = defaultdict(list)
         self.unfused: list[Unfused] = []
-        self.direct_outputs = set(results)
+        self.copied = copied_views(graph) & self.needed
+        self.direct_outputs = set(results) | self.copied
         self.above = self._ancestor_bits()
         self.edges: list[tuple[Group, Group]] = []
-        self._expanded: dict[tuple[int, Vector], tuple[Place, ...]] = {}
+        self._expanded: dict[tuple[int, Vector, frozenset[int]], tuple[Place, ...]] = {}
+        self.computed_over: dict[Shape, int] = defaultdict(int)
+        """Bit sets of the computed nodes by domain."""
+        for node in graph:
+            if node.op.kind in COMPUTED:
+                self.computed_over[self._domain(node)] |= 1 << node.id
 
     def _ancestor_bits(self) -> list[int]:
         bits: list[int] = []
@@ -113,21 +134,22 @@ class Fusion:
             return list(self._expand(node.inputs[0], own_index(operand, group.shape, dropped)))
         if node.op.kind is Kind.MAP:
             return [p for i in node.inputs for p in self._expand(i, own)]
-        return list(self._expand(node.id, own)) if node.op.kind is Kind.VIEW else []
+        return list(self._expand(node.id, own, self.copied - {node.id})) if node.op.kind is Kind.VIEW else []
 
-    def _expand(self, node: int, index: Vector) -> tuple[Place, ...]:
-        known = self._expanded.get((node, index))
+    def _expand(self, node: int, index: Vector, held: frozenset[int] | None = None) -> tuple[Place, ...]:
+        held = self.copied if held is None else held
+        known = self._expanded.get((node, index, held))
         if known is not None:  # without it, recomputed maps that read each other twice double the work at every step
             return known
         found: list[Place] = []
-        for place in places(self.graph, node, index):
+        for place in places(self.graph, node, index, held=held):
             base = self.graph[place.node]
             if place.node in self.floating:
                 for i in base.inputs:
                     found.extend(Place(p.node, p.index, p.guards + place.guards) for p in self._expand(i, place.index))
             elif base.op.kind is not Kind.IOTA and (base.op.kind is not Kind.CONSTANT or base.aval.ndim):
                 found.append(place)
-        result = self._expanded[(node, index)] = tuple(dict.fromkeys(found))
+        result = self._expanded[(node, index, held)] = tuple(dict.fromkeys(found))
         return result
 
     # -- placing ---------------------------------------------------------------------------------------------------
@@ -139,6 +161,7 @@ class Fusion:
         for i in node.inputs:
             base = single_place(self.graph, i)
             if node.op.kind is not Kind.CONTRACT or not is_affine(base) or self.graph[base.node].aval.ndim == 0:
+                i = in_order(self.graph, i) if node.op.kind is Kind.INDEX else i
                 base = Place(i, axes_of(self.graph[i].aval.shape), ())
             held = (*COMPUTED, *TEMPLATES, Kind.INPUT, Kind.CONSTANT)
             if base.node in self.floating or self.graph[base.node].op.kind not in held:
@@ -171,22 +194,26 @@ class Fusion:
 
     def _dropped(self, node: Node, level: Level, group: Group) -> tuple[int, ...]:
         """The group's reduced axes once the node has joined it."""
-        if level is not Level.ROW or group.axes:
+        if level is not Level.ROW:
             return group.axes
         if node.op.kind is Kind.REDUCE:
             return squeezed_axes(self.graph[node.inputs[0]].aval.shape, node.params["axes"])
+        if group.axes:
+            return group.axes
         return self._row_axes(node, group)
 
     def _candidates(self, node: Node, readers: list[tuple[Group, int, Place]]) -> list[Group]:
         near = list(dict.fromkeys(g for g, _, _ in reversed(readers)))
         domain = self._domain(node)
         mine = self.above[node.id] & ~(1 << node.id)
+        shared = mine & self.computed_over[domain]
         far = []
         for group in self.groups[: -1 - NEAREST : -1]:
             if group.template is not None or group in near:
                 continue
             kept = tuple(n for k, n in enumerate(group.shape) if k not in group.axes)
-            if domain == group.shape == () or (domain in (group.shape, kept) and mine & group.touched):
+            related = mine & group.touched or shared & group.above
+            if domain == group.shape == () or (domain in (group.shape, kept) and related):
                 far.append(group)
         return near + far
 
@@ -209,14 +236,17 @@ class Fusion:
             if len(axes) == len(domain):
                 if domain == group.shape or (group.axes and domain == kept):
                     return Level.TOTAL
-            elif domain == group.shape and group.axes in ((), axes):
+            elif domain == group.shape and (group.axes in ((), axes) or self._turns(group, axes)):
                 return Level.ROW
+            elif domain == group.shape and _crosses(group.shape, group.axes, axes):
+                return Level.COLUMN
             elif domain == group.shape:
                 return f"it reduces axes {axes}, the kernel axes {group.axes}"
             return f"it reduces over {domain}, the kernel iterates over {group.shape}"
         if shape == group.shape:
             for domain, axes in sorted(self.rows_above[node.id]):
-                if group.axes and domain == shape and 0 < len(axes) < len(domain) and axes != group.axes:
+                fits = axes == group.axes or not group.axes or self._turns(group, axes)
+                if domain == shape and 0 < len(axes) < len(domain) and not fits:
                     return f"it is made of reductions over axes {axes}, the kernel reduces axes {group.axes}"
             return Level.FULL
         if group.axes and shape == kept:
@@ -224,6 +254,18 @@ class Fusion:
         if not group.axes and self._row_axes(node, group):
             return Level.ROW
         return f"it iterates over {shape}, the kernel over {group.shape}"
+
+    def _turns(self, group: Group, axes: tuple[int, ...]) -> bool:
+        """Whether a group that only sums columns may reduce these axes, the rows', instead: its sums are columns then."""
+        if not _crosses(group.shape, axes, group.axes):
+            return False
+        for n, level in group.levels.items():
+            whole = self.graph[n].op.kind is Kind.REDUCE and self._domain(self.graph[n]) == group.shape
+            if level is not Level.FULL and not whole:
+                return False
+            if level is Level.ROW and any(reader is group for reader, _, _ in self.readers[n]):
+                return False
+        return True
 
     def _row_axes(self, node: Node, group: Group) -> tuple[int, ...]:
         """The axes that a group without reductions would drop for this node, a map of reductions over the group's domain."""
@@ -242,19 +284,22 @@ class Fusion:
             if reader_group is not group:
                 if reader_group.after >> group.number & 1:
                     return f"a kernel between them needs it first (kernel of %{reader})"
-            elif level is Level.TOTAL:
+            elif level in (Level.TOTAL, Level.COLUMN):
                 return "it is a total that must be complete before the loop that reads it"
             elif place.guards or place.index != own:
                 return "it is read at other elements than the one being computed"
-        if level is not Level.TOTAL:
+        if level not in (Level.TOTAL, Level.COLUMN):
             for place in self.reads_of(node, level, Group(-1, group.shape, axes)):
                 other = self.group_of.get(place.node)
-                if other is group and group.levels[place.node] is Level.TOTAL:
+                if other is group and group.levels[place.node] in (Level.TOTAL, Level.COLUMN):
                     return "it needs a total of the kernel's own loop"
         return None
 
     def _join(self, node: Node, level: Level, group: Group) -> None:
-        group.axes = self._dropped(node, level, group)
+        axes = self._dropped(node, level, group)
+        if group.axes and axes != group.axes:
+            group.levels = {n: Level.COLUMN if lv is Level.ROW else lv for n, lv in group.levels.items()}
+        group.axes = axes
         group.levels[node.id] = level
         self._enter(node, group)
         for place in self.reads_of(node, level, group):
@@ -263,6 +308,7 @@ class Fusion:
     def _enter(self, node: Node, group: Group) -> None:
         self.group_of[node.id] = group
         group.touched |= 1 << node.id
+        group.above |= self.above[node.id]
         for reader_group, _, _ in self.readers[node.id]:
             if reader_group is not group:
                 self._order(group, reader_group)
@@ -332,6 +378,7 @@ class Fusion:
             host.levels[n] = Level.FINISH
             self.group_of[n] = host
         host.touched |= scalars.touched
+        host.above |= scalars.above
         scalars.levels = {}
         gained = scalars.before & ~(1 << host.number)
         for group in self.groups:
@@ -352,6 +399,11 @@ class Fusion:
             done |= 1 << ready.number
             result.append(ready)
         return result
+
+
+def _crosses(shape: Shape, axes: tuple[int, ...], others: tuple[int, ...]) -> bool:
+    """Whether rows run along the last axis, and ``others`` are all the axes that rows do not reduce."""
+    return bool(axes) and len(shape) - 1 in axes and sorted((*axes, *others)) == list(range(len(shape)))
 
 
 def floating_maps(graph: Graph) -> frozenset[int]:
@@ -377,6 +429,27 @@ def floating_maps(graph: Graph) -> frozenset[int]:
         if cheap and len(closure) <= (SCALAR_LIMIT if node.aval.ndim == 0 else RECOMPUTE_LIMIT):
             below[node.id] = frozenset(closure)
     return frozenset(below)
+
+
+def copied_views(graph: Graph) -> frozenset[int]:
+    """Views with a short stride that are stretched over another axis: a copy of the few elements is loaded as vectors.
+
+    Pairs of 500 points take 700 µs where each row of pairs picks one coordinate in three, 400 with the coordinates apart.
+    """
+    copied: set[int] = set()
+    for node in graph:
+        if node.op.kind is not Kind.VIEW or len(node.inputs) != 1 or graph[node.inputs[0]].op.kind is not Kind.VIEW:
+            continue
+        view = graph[node.inputs[0]]
+        shape = view.aval.shape
+        stretched = shape and shape[-1] != 1 and len(squeeze(node.aval.shape)) > len(squeeze(shape))
+        base = single_place(graph, view.id)
+        source = graph[base.node]
+        if not stretched or not is_affine(base) or source.op.kind is Kind.VIEW or not source.aval.ndim:
+            continue
+        if 2 <= offset_in(graph, base).coefficient(len(shape) - 1) <= SHORT_STRIDE:
+            copied.add(view.id)
+    return frozenset(copied)
 
 
 def reductions_above(graph: Graph) -> list[frozenset[tuple[Shape, tuple[int, ...]]]]:

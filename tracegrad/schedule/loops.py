@@ -32,7 +32,8 @@ def stage_loops(graph: Graph, fusion: Fusion, group: Group, stored: frozenset[in
     ready = _ready(graph, group, operands)
     full_totals = {n for n in levels if levels[n] is Level.TOTAL and _reads_full(graph, group, n)}
     reductions = {n for n in levels if levels[n] is Level.ROW and graph[n].op.kind is Kind.REDUCE}
-    pass_of = {n: max((ready[i] for i in operands[n]), default=0) for n in full_totals | reductions}
+    columns = {n for n in levels if levels[n] is Level.COLUMN}
+    pass_of = {n: max((ready[i] for i in operands[n]), default=0) for n in full_totals | reductions | columns}
     kept = {n for n in levels if levels[n] is Level.FULL and n in stored}
     count = 1 + max([ready[n] for n in kept] + list(pass_of.values()), default=0)
     rows = [n for n in levels if levels[n] is Level.ROW and n not in reductions]
@@ -60,6 +61,7 @@ def stage_loops(graph: Graph, fusion: Fusion, group: Group, stored: frozenset[in
                 rows=tuple(sorted(n for n in rows if ready[n] == k)),
                 nodes=tuple(sorted(nodes)),
                 reductions=tuple(sorted(here & reductions)),
+                columns=tuple(sorted(here & columns)),
                 totals=tuple(sorted(here & full_totals)),
             )
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tracegrad.core.expr import axes_of, flatten_index
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
@@ -36,8 +38,12 @@ def schedule(graph: Graph, phases: tuple[int, ...] = ()) -> Program:
             kernels.append(Kernel(None, group.template, False, read))
         else:
             staged = stage_loops(graph, fusion, group, stored)
-            spilled |= staged.spilled
-            kernels.append(Kernel(staged.part, None, _work_ns(graph, staged.part) > PARALLEL_NS, read))
+            part = staged.part
+            if part.by_columns:
+                spilled |= staged.spilled
+            else:
+                part = replace(part, spilled=staged.spilled)
+            kernels.append(Kernel(part, None, _work_ns(graph, part) > PARALLEL_NS, read))
     return Program(graph, tuple(kernels), stored | frozenset(spilled), fusion.floating, results, tuple(fusion.unfused))
 
 
@@ -74,7 +80,8 @@ def _stored(graph: Graph, fusion: Fusion, groups: list[Group], results: tuple[in
             stored.add(node)
     for group in groups:
         by_columns = bool(group.axes) and (len(group.shape) - 1) not in group.axes
-        stored |= {n for n, lv in group.levels.items() if lv is Level.TOTAL or (lv is Level.ROW and by_columns)}
+        combined = (Level.TOTAL, Level.COLUMN)
+        stored |= {n for n, lv in group.levels.items() if lv in combined or (lv is Level.ROW and by_columns)}
     return frozenset(stored)
 
 

@@ -18,6 +18,8 @@ class Level(enum.Enum):
     """One value per point of the domain."""
     ROW = "row"
     """One value per point of the kept axes: results of the part's reductions, and maps of them."""
+    COLUMN = "column"
+    """A reduction over the kept axes, beside reductions over the others: partial results per chunk, combined afterwards."""
     TOTAL = "total"
     """A reduction over everything: partial results per chunk, combined after the loops."""
     FINISH = "finish"
@@ -29,12 +31,13 @@ class Loop:
     """One pass over the reduced axes (or over all axes where nothing is reduced).
 
     ``rows`` are the row-level maps computed before it, ``nodes`` the full-level nodes computed in it, in id order;
-    ``reductions`` the row-level reductions and ``totals`` the totals it accumulates.
+    ``reductions`` the row-level reductions, ``columns`` those over the kept axes and ``totals`` the totals it accumulates.
     """
 
     rows: tuple[int, ...]
     nodes: tuple[int, ...]
     reductions: tuple[int, ...]
+    columns: tuple[int, ...]
     totals: tuple[int, ...]
 
 
@@ -51,6 +54,7 @@ class Part:
     last_rows: row-level maps after the last pass.
     row_totals: totals over row-level values.
     finish: 0-d maps of totals, in id order.
+    spilled: full-level nodes that a pass keeps for a later one, a row at a time; nothing else reads them.
     """
 
     shape: Shape
@@ -60,6 +64,7 @@ class Part:
     last_rows: tuple[int, ...]
     row_totals: tuple[int, ...]
     finish: tuple[int, ...]
+    spilled: frozenset[int] = frozenset()
 
     @property
     def nodes(self) -> tuple[int, ...]:
@@ -75,6 +80,11 @@ class Part:
     def totals(self) -> tuple[int, ...]:
         """All totals in id order."""
         return tuple(n for n in self.nodes if self.levels[n] is Level.TOTAL)
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """All reductions over the kept axes, in id order."""
+        return tuple(n for n in self.nodes if self.levels[n] is Level.COLUMN)
 
     @property
     def by_columns(self) -> bool:

@@ -5,37 +5,45 @@ from tracegrad.runtime.abi import buffer_offset, entry, float64, kernel, launch,
 @kernel
 def k0_HASH_(first, last, table):
     partial0 = update(table, 2, float64)
-    n0 = table[3]
-    n1 = table[4]
-    n2 = table[5]
-    x0 = read(table, 6, float64)
-    n3 = table[7]
-    c0 = scalar(table, 8, float64)
+    partial1 = update(table, 3, float64)
+    n0 = table[4]
+    partial2 = update(table, 5, float64)
+    n1 = table[6]
+    n2 = table[7]
+    n3 = table[8]
     n4 = table[9]
-    c1 = scalar(table, 10, float64)
-    c2 = scalar(table, 11, float64)
-    n5 = table[12]
-    x1 = read(table, 13, float64)
-    x2 = read(table, 14, float64)
-    c3 = scalar(table, 15, float64)
-    kept0 = update(table, 16, float64)
-    out0 = write(table, 17, float64)
-    c4 = scalar(table, 18, float64)
-    n6 = table[19]
-    n7 = table[20]
-    out1 = write(table, 21, float64)
+    x0 = read(table, 10, float64)
+    n5 = table[11]
+    c0 = scalar(table, 12, float64)
+    n6 = table[13]
+    c1 = scalar(table, 14, float64)
+    c2 = scalar(table, 15, float64)
+    n7 = table[16]
+    x1 = read(table, 17, float64)
+    x2 = read(table, 18, float64)
+    c3 = scalar(table, 19, float64)
+    c4 = scalar(table, 20, float64)
+    n8 = table[21]
+    n9 = table[22]
+    out0 = write(table, 23, float64)
     for c in range(first, last):
-        start = c * n1
-        stop = min(start + n1, n0)
+        start = c * n3
+        stop = min(start + n3, n2)
+        column0 = buffer_offset(partial1, c * n0)
+        for e in range(n0):
+            column0[e] = 0.0
+        column1 = buffer_offset(partial2, c * n1)
+        for e in range(n1):
+            column1[e] = 0.0
         total0 = 0.0
         lost0 = 0.0
         for o in range(start, stop):
             row0 = 0.0
             lost1 = 0.0
             block0 = 0
-            at0 = o * n3
-            while block0 < n2:
-                end0 = block_end(block0, n2)
+            at0 = o * n5
+            while block0 < n4:
+                end0 = block_end(block0, n4)
                 some0 = 0.0
                 for j in range(block0, end0):
                     at1 = at0 + j
@@ -49,8 +57,8 @@ def k0_HASH_(first, last, table):
             row1 = 0.0
             lost2 = 0.0
             block1 = 0
-            while block1 < n4:
-                end1 = block_end(block1, n4)
+            while block1 < n6:
+                end1 = block_end(block1, n6)
                 some1 = 0.0
                 for j in range(block1, end1):
                     at2 = at0 + j
@@ -71,8 +79,8 @@ def k0_HASH_(first, last, table):
             row2 = 0.0
             lost3 = 0.0
             block2 = 0
-            while block2 < n5:
-                end2 = block_end(block2, n5)
+            while block2 < n7:
+                end2 = block_end(block2, n7)
                 some2 = 0.0
                 some3 = 0.0
                 for j in range(block2, end2):
@@ -86,12 +94,12 @@ def k0_HASH_(first, last, table):
                     t17 = t15 + t16
                     t18 = t17 * t17
                     t19 = t17 * c3
-                    kept0[at3] = t19
                     t20 = absorbing_multiply(t19, t14)
                     t21 = absorbing_multiply(t19, t13)
-                    out0[at3] = t21
                     t22 = absorbing_multiply(t20, t12)
                     some2 = accumulate(some2, t18)
+                    column0[j] = accumulate(column0[j], t19)
+                    column1[j] = accumulate(column1[j], t21)
                     some3 = accumulate(some3, t22)
                 lost0 = lost0 + rounding_error(total0, some2)
                 total0 = total0 + some2
@@ -106,47 +114,61 @@ def k0_HASH_(first, last, table):
             row3 = 0.0
             lost4 = 0.0
             block3 = 0
-            while block3 < n6:
-                end3 = block_end(block3, n6)
+            while block3 < n8:
+                end3 = block_end(block3, n8)
                 some4 = 0.0
                 for j in range(block3, end3):
                     at4 = at0 + j
                     t27 = x0[at4]
                     t28 = t27 - t1
-                    t29 = kept0[at4]
+                    t29 = t28 * t8
                     t30 = x1[j]
-                    t31 = absorbing_multiply(t29, t30)
-                    t32 = absorbing_multiply(t31, t8)
-                    t33 = absorbing_multiply(t26, t28)
-                    t34 = t32 + t33
-                    t35 = t33 + t34
-                    t36 = -t35
-                    some4 = accumulate(some4, t36)
+                    t31 = t29 * t30
+                    t32 = x2[j]
+                    t33 = t31 + t32
+                    t34 = t33 * c3
+                    t35 = absorbing_multiply(t34, t30)
+                    t36 = absorbing_multiply(t35, t8)
+                    t37 = absorbing_multiply(t26, t28)
+                    t38 = t36 + t37
+                    t39 = t37 + t38
+                    t40 = -t39
+                    some4 = accumulate(some4, t40)
                 lost4 = lost4 + rounding_error(row3, some4)
                 row3 = row3 + some4
                 block3 = end3
             row3 = row3 + lost4
-            t37 = row3 * c4
-            for j in range(n7):
+            t41 = row3 * c4
+            for j in range(n9):
                 at5 = at0 + j
-                t38 = x0[at5]
-                t39 = t38 - t1
-                t40 = kept0[at5]
-                t41 = x1[j]
-                t42 = absorbing_multiply(t40, t41)
-                t43 = absorbing_multiply(t42, t8)
-                t44 = absorbing_multiply(t26, t39)
-                t45 = t43 + t44
-                t46 = t44 + t45
-                t47 = t46 + t37
-                out1[at5] = t47
+                t42 = x0[at5]
+                t43 = t42 - t1
+                t44 = t43 * t8
+                t45 = x1[j]
+                t46 = t44 * t45
+                t47 = x2[j]
+                t48 = t46 + t47
+                t49 = t48 * c3
+                t50 = absorbing_multiply(t49, t45)
+                t51 = absorbing_multiply(t50, t8)
+                t52 = absorbing_multiply(t26, t43)
+                t53 = t51 + t52
+                t54 = t52 + t53
+                t55 = t54 + t41
+                out0[at5] = t55
         partial0[c] = total0 + lost0
 
 
 @kernel
 def k0_finish_HASH_(first, last, table):
     part0 = update(table, 2, float64)
-    out2 = write(table, 22, float64)
+    out1 = write(table, 24, float64)
+    part1 = update(table, 3, float64)
+    n10 = table[25]
+    kept0 = update(table, 26, float64)
+    part3 = update(table, 5, float64)
+    n11 = table[27]
+    kept1 = update(table, 28, float64)
     count = table[0]
     while count > 1:
         half = count // 2
@@ -156,55 +178,33 @@ def k0_finish_HASH_(first, last, table):
             part0[half] = part0[count - 1]
         count = half + count % 2
     whole0 = part0[0] if table[0] > 0 else 0.0
-    out2[0] = whole0
-
-
-@kernel
-def k1_HASH_(first, last, table):
-    n0 = table[2]
-    n1 = table[3]
-    kept0 = update(table, 4, float64)
-    n2 = table[5]
-    x0 = read(table, 6, float64)
-    n3 = table[7]
-    for c in range(first, last):
-        start = c * n1
-        stop = min(start + n1, n0)
-        for i in range(start, stop):
-            kept0[i] = 0.0
-        for j in range(n2):
-            at0 = j * n3
-            for i in range(start, stop):
-                at1 = at0 + i
-                t0 = x0[at1]
-                kept0[i] = accumulate(kept0[i], t0)
-
-
-@kernel
-def k1_parts_HASH_(first, last, table):
-    for part in range(table[2]):
-        start = table[3 + 2 * part]
-        begin = max(first, start)
-        end = min(last, table[5 + 2 * part])
-        if begin < end:
-            k1_HASH_(begin - start, end - start, buffer_offset(table, table[4 + 2 * part]))
+    out1[0] = whole0
+    for e in range(n10):
+        kept0[e] = 0.0
+    for c in range(table[0]):
+        column2 = buffer_offset(part1, c * n10)
+        for e in range(n10):
+            kept0[e] = kept0[e] + column2[e]
+    for e in range(n11):
+        kept1[e] = 0.0
+    for c in range(table[0]):
+        column3 = buffer_offset(part3, c * n11)
+        for e in range(n11):
+            kept1[e] = kept1[e] + column3[e]
 
 
 @entry("float64[:, ::1]", "float64[::1]", "float64[::1]", "float64[::1]", "float64[:, ::1]", "float64[::1]", "float64[::1]", "uint8[::1]", "int64[::1]")
 def run_HASH_(a0, a1, a2, out0, out1, out2, out3, arena, plan):
-    table = stack_table(plan, 47)
+    table = stack_table(plan, 29)
     shift(table, 2, arena)
-    place(table, 6, a0)
-    place(table, 13, a1)
-    place(table, 14, a2)
-    shift(table, 16, arena)
-    shift(table, 17, arena)
-    place(table, 21, out1)
-    place(table, 22, out0)
+    shift(table, 3, arena)
+    shift(table, 5, arena)
+    place(table, 10, a0)
+    place(table, 17, a1)
+    place(table, 18, a2)
+    place(table, 23, out1)
+    place(table, 24, out0)
+    place(table, 26, out3)
+    place(table, 28, out2)
     launch(k0_HASH_, table, 0)
     launch(k0_finish_HASH_, table, 0, 1)
-    place(table, 27, out3)
-    shift(table, 29, arena)
-    place(table, 35, out2)
-    shift(table, 37, arena)
-    launch(k1_parts_HASH_, table, 39)

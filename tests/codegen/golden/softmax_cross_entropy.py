@@ -1,25 +1,27 @@
 from math import inf
 from tracegrad.codegen.mathlib import absorbing_multiply, accumulate, accumulate_maximum, block_end, divide, exp, isfinite, log, rounding_error, where
-from tracegrad.runtime.abi import entry, float64, int64, kernel, launch, place, read, scalar, shift, stack_table, update, write
+from tracegrad.runtime.abi import buffer_offset, entry, float64, int64, kernel, launch, place, read, scalar, shift, stack_table, update, write
 
 
 @kernel
 def k0_HASH_(first, last, table):
     partial0 = update(table, 2, float64)
-    n0 = table[3]
-    n1 = table[4]
-    x0 = read(table, 5, float64)
+    partial1 = update(table, 3, float64)
+    n0 = table[4]
+    n1 = table[5]
     n2 = table[6]
-    x1 = read(table, 7, int64)
-    kept0 = update(table, 8, float64)
-    c0 = scalar(table, 9, int64)
-    c1 = scalar(table, 10, float64)
-    c2 = scalar(table, 11, float64)
-    c3 = scalar(table, 12, float64)
-    out0 = write(table, 13, float64)
+    x0 = read(table, 7, float64)
+    n3 = table[8]
+    x1 = read(table, 9, int64)
+    c0 = scalar(table, 10, int64)
+    c1 = scalar(table, 11, float64)
+    c2 = scalar(table, 12, float64)
+    c3 = scalar(table, 13, float64)
+    out0 = write(table, 14, float64)
     for c in range(first, last):
-        start = c * n1
-        stop = min(start + n1, n0)
+        start = c * n2
+        stop = min(start + n2, n1)
+        kept0 = buffer_offset(partial1, c * n0)
         total0 = 0.0
         lost0 = 0.0
         block0 = start
@@ -28,7 +30,7 @@ def k0_HASH_(first, last, table):
             some0 = 0.0
             for o in range(block0, end0):
                 row0 = -inf
-                at0 = o * n2
+                at0 = o * n3
                 for j in range(10):
                     at1 = at0 + j
                     t0 = x0[at1]
@@ -46,7 +48,7 @@ def k0_HASH_(first, last, table):
                     t6 = at3 == t5
                     t7 = where(t6, t4, 0.0)
                     t8 = exp(t4)
-                    kept0[at2] = t8
+                    kept0[j] = t8
                     row1 = accumulate(row1, t7)
                     row2 = accumulate(row2, t8)
                 t9 = t5 >= 0
@@ -59,14 +61,14 @@ def k0_HASH_(first, last, table):
                 t16 = t15 * c2
                 t20 = where(t11, c3, 0.0)
                 for j in range(10):
-                    at4 = at0 + j
-                    t17 = kept0[at4]
+                    t17 = kept0[j]
                     t18 = absorbing_multiply(t16, t17)
-                    at5 = j
-                    t19 = at5 == t5
+                    at4 = j
+                    t19 = at4 == t5
                     t21 = where(t19, t20, 0.0)
                     t22 = t18 + t21
-                    out0[at4] = t22
+                    at5 = at0 + j
+                    out0[at5] = t22
                 some0 = accumulate(some0, t14)
             lost0 = lost0 + rounding_error(total0, some0)
             total0 = total0 + some0
@@ -77,9 +79,9 @@ def k0_HASH_(first, last, table):
 @kernel
 def k0_finish_HASH_(first, last, table):
     part0 = update(table, 2, float64)
-    out1 = write(table, 14, float64)
-    c4 = scalar(table, 15, float64)
-    out2 = write(table, 16, float64)
+    out1 = write(table, 15, float64)
+    c4 = scalar(table, 16, float64)
+    out2 = write(table, 17, float64)
     count = table[0]
     while count > 1:
         half = count // 2
@@ -96,13 +98,13 @@ def k0_finish_HASH_(first, last, table):
 
 @entry("float64[:, ::1]", "int64[::1]", "float64[::1]", "float64[:, ::1]", "uint8[::1]", "int64[::1]")
 def run_HASH_(a0, a1, out0, out1, arena, plan):
-    table = stack_table(plan, 17)
+    table = stack_table(plan, 18)
     shift(table, 2, arena)
-    place(table, 5, a0)
-    place(table, 7, a1)
-    shift(table, 8, arena)
-    place(table, 13, out1)
-    shift(table, 14, arena)
-    place(table, 16, out0)
+    shift(table, 3, arena)
+    place(table, 7, a0)
+    place(table, 9, a1)
+    place(table, 14, out1)
+    shift(table, 15, arena)
+    place(table, 17, out0)
     launch(k0_HASH_, table, 0)
     launch(k0_finish_HASH_, table, 0, 1)
