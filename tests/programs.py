@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import tracegrad as tg
 
 MOST_ELEMENTS = 200
+SIDES = (1, 2, 3, 4, 5, 6, 17)
 
 SMOOTH = {
     "sin": np.sin,
@@ -263,10 +264,9 @@ def _step(draw, values, kinds):
 
 
 @st.composite
-def programs(draw, longest=7, dtypes=("float64", "float32"), kinds=KINDS):
+def programs(draw, longest=7, dtypes=("float64", "float32"), kinds=KINDS, sides=SIDES):
     """Programs of up to ``longest`` steps of some kinds on one or two small inputs."""
-    sides = st.sampled_from([1, 2, 3, 4, 5, 6, 17])
-    shapes = tuple(tuple(draw(st.lists(sides, max_size=3))) for _ in range(draw(st.integers(1, 2))))
+    shapes = tuple(tuple(draw(st.lists(st.sampled_from(sides), max_size=3))) for _ in range(draw(st.integers(1, 2))))
     shapes = tuple(s if np.prod(s) <= MOST_ELEMENTS else s[:1] for s in shapes)
     dtype = draw(st.sampled_from(dtypes))
     values = [_Value(s, True) for s in shapes]

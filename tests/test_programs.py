@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.programs import KINDS, check, programs, run_python
+from tests.programs import KINDS, SIDES, check, programs, run_python
 
 TWINS = """
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +12,7 @@ from tests.programs import KINDS, check, programs
 @settings(
     max_examples={examples}, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
-@given(programs(kinds=[kind for kind in KINDS if kind != "contract"], longest={longest}))
+@given(programs(kinds=[kind for kind in KINDS if kind != "contract"], longest={longest}, sides={sides}))
 def agree(program):
     check(program, "native")
 
@@ -82,7 +82,12 @@ def test_generated_files_as_python():
 
     Matrix products are left out: their files call microkernels, which have no Python meaning.
     """
-    run_python(TWINS.format(examples=200, longest=7), NUMBA_DISABLE_JIT="1")
+    run_python(TWINS.format(examples=200, longest=7, sides=SIDES), NUMBA_DISABLE_JIT="1")
+
+
+def test_batches_of_one_as_python():
+    """Axes of one element that the compiler treats as long ones give the results of short ones."""
+    run_python(TWINS.format(examples=80, longest=6, sides=(1, 1, 1, 2, 17)), NUMBA_DISABLE_JIT="1")
 
 
 def test_programs_that_were_wrong_once():
@@ -91,7 +96,7 @@ def test_programs_that_were_wrong_once():
 
 @pytest.mark.nightly
 def test_many_generated_files_as_python():
-    run_python(TWINS.format(examples=5000, longest=12), NUMBA_DISABLE_JIT="1")
+    run_python(TWINS.format(examples=5000, longest=12, sides=SIDES), NUMBA_DISABLE_JIT="1")
 
 
 @pytest.mark.nightly

@@ -1,11 +1,12 @@
 """One compile serves all sizes and all numbers, by Numba's own count of its compilations."""
 
 import numpy as np
+import pytest
 from numba.core import event
 
 import tracegrad as tg
 
-SIZES = (2, 3, 7, 8, 16, 17, 33, 100, 1000, 1023, 1024, 1025, 4097, 10**4, 10**5, 10**6)
+SIZES = (3, 1, 2, 7, 8, 16, 17, 33, 100, 1000, 1023, 1024, 1025, 4097, 10**4, 10**5, 10**6)
 
 
 def compiles(action):
@@ -32,6 +33,41 @@ def test_one_compile_serves_all_sizes(tmp_path):
     assert counts[1:] == [0] * (len(SIZES) - 1)
     assert f.stats.compiles + f.stats.cache_hits == len(SIZES)
     assert f.stats.compiles <= 1
+
+
+def logistic(weights, points):
+    return np.sum(np.logaddexp(0.0, points @ weights))
+
+
+def softmax(weights, points):
+    logits = points @ weights
+    logits = logits - np.max(logits, axis=1, keepdims=True)
+    return np.sum(np.log(np.sum(np.exp(logits), axis=1, keepdims=True)) - logits)
+
+
+def largest(weights, points):
+    return np.sum(np.exp(points - np.max(points, axis=0)) * weights)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "own"),
+    [(logistic, (6,), False), (largest, (6,), False), (softmax, (6, 3), True)],
+)
+def test_a_batch_of_one_is_a_batch(function, shape, own):
+    """It runs the program of the others, but for a row times a matrix, which has a kernel of its own."""
+    rng = np.random.default_rng(1)
+    f, reference = (tg.grad_compile(function, argnums=(0, 1), compile=mode) for mode in ("now", "never"))
+    counts = []
+    for n in (2, 1, 3):
+        arguments = rng.normal(size=shape), rng.normal(size=(n, 6))
+        counts.append(compiles(lambda arguments=arguments: f.value_and_grad(*arguments)))
+        value, gradients = f.value_and_grad(*arguments)
+        assert value == pytest.approx(function(*arguments), rel=1e-12)
+        for gradient, expected in zip(gradients, reference.value_and_grad(*arguments)[1], strict=True):
+            assert gradient.shape == expected.shape
+            np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-13)
+    assert bool(counts[1]) == own
+    assert counts[2] == 0
 
 
 def test_one_compile_and_one_trace_serve_all_numbers():

@@ -23,6 +23,7 @@ from tracegrad.core.interpret import interpret
 from tracegrad.core.op import Kind
 from tracegrad.core.verify import verify
 from tracegrad.errors import CompileError
+from tracegrad.ops.unit_axes import many_of_one, plain_sizes
 from tracegrad.rewrite.engine import Fired, rewriting
 from tracegrad.runtime.executable import Executable
 from tracegrad.runtime.load import LoadedProgram, load_program
@@ -39,8 +40,9 @@ class Compilation:
 
     ``wrt`` are the input nodes to differentiate with respect to, None for a forward program; ``keep_value`` says whether
     the value is a result of a differentiated program; ``memory_budget`` is as in ``grad_compile``; ``threads`` bounds the
-    threads of a kernel. ``phases`` are the ids that divide a graph in which values are computed again, ``recomputed`` the
-    number of those values. ``seconds`` is the time of each stage.
+    threads of a kernel. ``graph`` is what runs on arrays and is shown; ``general``, of the same nodes, is what kernels are
+    made of, and there batches of one are axes like any other. ``phases`` are the ids that divide a graph in which values are
+    computed again, ``recomputed`` the number of those values. ``seconds`` is the time of each stage.
     """
 
     forward: Graph
@@ -50,6 +52,7 @@ class Compilation:
     threads: int | None = None
     joint: Graph | None = None
     graph: Graph | None = None
+    general: Graph | None = None
     fired: tuple[Fired, ...] = ()
     phases: tuple[int, ...] = ()
     recomputed: int = 0
@@ -63,9 +66,10 @@ class Compilation:
 
 
 def _differentiate(c: Compilation) -> Compilation:
+    forward, new = many_of_one(c.forward)
     if c.wrt is None:
-        return replace(c, joint=c.forward)
-    joint = differentiate(c.forward, c.wrt)
+        return replace(c, joint=forward)
+    joint = differentiate(forward, tuple(new[i] for i in c.wrt))
     if not c.keep_value:
         kept = Graph(joint)
         joint = kept.freeze(joint.outputs[joint.primal_outputs :], primal_outputs=0)
@@ -75,7 +79,7 @@ def _differentiate(c: Compilation) -> Compilation:
 def _rewrite(c: Compilation) -> Compilation:
     assert c.joint is not None
     result = rewriting(c.joint)
-    return replace(c, graph=result.graph, fired=result.log)
+    return replace(c, graph=plain_sizes(result.graph), general=result.graph, fired=result.log)
 
 
 def _recompute(c: Compilation) -> Compilation:
@@ -90,7 +94,7 @@ def _recompute(c: Compilation) -> Compilation:
     for choice in choices(cut) if cut is not None else ():
         assert cut is not None
         graph, phases = computed_again(cut, choice)
-        tried = replace(c, graph=graph, phases=phases, recomputed=len(choice.again))
+        tried = replace(c, graph=plain_sizes(graph), general=graph, phases=phases, recomputed=len(choice.again))
         arena = _arena(_planned(tried))
         if arena < least:
             least, best = arena, tried
@@ -115,8 +119,9 @@ def _arena(c: Compilation) -> int:
 
 def _schedule(c: Compilation) -> Compilation:
     assert c.graph is not None
+    assert c.general is not None
     require_native(c.graph)
-    program = schedule(c.graph, c.phases)
+    program = schedule(c.general, c.phases)
     return replace(c, program=verify_program(program) if config.verify else program)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tracegrad.core.extent import Extent
 from tracegrad.errors import DtypeError, ShapeError
 
 Shape = tuple[int, ...]
@@ -112,13 +113,19 @@ def supported(dtype: np.dtype[Any], among: frozenset[np.dtype[Any]] = SUPPORTED)
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """The NumPy broadcast of shapes; ShapeError names them when there is none."""
     try:
-        return np.broadcast_shapes(*shapes)
+        result = np.broadcast_shapes(*shapes)
     except ValueError:
         listed = " and ".join(str(shape) for shape in shapes)
         raise ShapeError(
             f"shapes {listed} do not broadcast",
             fix="align them from the last axis: each pair of sizes must be equal or one of them 1 (x[:, None] adds an axis)",
         ) from None
+    for shape in shapes:
+        if any(isinstance(n, Extent) for n in shape):
+            lead = len(result) - len(shape)
+            own = (None,) * lead + tuple(shape)
+            result = tuple(mine if isinstance(mine, Extent) else n for mine, n in zip(own, result, strict=True))
+    return result
 
 
 def one_int(value: Any) -> int | None:

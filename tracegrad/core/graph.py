@@ -57,6 +57,11 @@ class Node:
         return f"%{self.id}: {self.aval} = {self.op.name}({operands})"
 
 
+def _key(op: Op, inputs: tuple[int, ...], params: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What equal nodes have in common."""
+    return (op.name, inputs, tuple(sorted(params.items()))) if params else (op.name, inputs)
+
+
 class Graph:
     """A directed acyclic graph of nodes whose ids are a topological order.
 
@@ -101,7 +106,7 @@ class Graph:
         Raises what ``op.infer`` raises, and RuntimeError on a frozen graph.
         """
         params = params or {}
-        key = (op.name, inputs, tuple(sorted(params.items()))) if params else (op.name, inputs)
+        key = _key(op, inputs, params)
         known = self._known.get(key)
         if known is not None:
             return known
@@ -114,6 +119,15 @@ class Graph:
         self.nx.add_node(node.id, node=node)
         self.nx.add_edges_from((i, node.id) for i in inputs)
         return node.id
+
+    def with_nodes(self, nodes: Sequence[Node]) -> Graph:
+        """A frozen graph of other nodes with the same ids, operands and outputs."""
+        result = Graph()
+        result._nodes = list(nodes)
+        result._known = {_key(n.op, n.inputs, n.params): n.id for n in nodes}
+        result.nx.add_nodes_from((n.id, {"node": n}) for n in nodes)
+        result.nx.add_edges_from((i, n.id) for n in nodes for i in n.inputs)
+        return result.freeze(self.outputs, self.primal_outputs)
 
     def freeze(self, outputs: Sequence[int], primal_outputs: int | None = None) -> Graph:
         """Set the outputs and close the graph; returns it.
