@@ -46,7 +46,7 @@ def test_what_is_compared_and_what_is_used():
     assert list(range(ONE)) == [0]
     assert f"{ONE}" == "1"
     assert 2.5 * ONE == 2.5
-    assert [20 // (ONE - 1)] == [Extent.of(0, 20)]
+    assert [Extent.of(0, 20)] == [20 // (ONE - 1)]
     assert pickle.loads(pickle.dumps(ONE)) == ONE
     assert broadcast_shapes((ONE, 1), (20,)) == (ONE, 20)
 
