@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks import call_overhead
+from benchmarks import call_overhead, sizes
 from benchmarks import static_vs_eager as bench
 from benchmarks.timing import QUICK, Effort, interleave, machine
 from benchmarks.workloads import WORKLOADS
@@ -226,6 +226,24 @@ def test_the_machine_is_described():
     assert facts["cpu"]
     assert facts["threads"] == 2
     assert facts["cores"] >= 1
+
+
+def test_the_benchmark_of_sizes_writes_all_sizes_out(capsys, monkeypatch):
+    monkeypatch.setattr(sizes, "PROGRAMS", sizes.PROGRAMS[-1:])
+    monkeypatch.setattr(sizes, "SIZES", (1000, 2000))
+    assert sizes.main(["--quick"]) == 0
+    printed = capsys.readouterr().out
+    assert "logistic" in printed
+    assert "largest ratio" in printed
+
+
+def test_the_benchmark_of_sizes_refuses_results_that_differ(capsys, monkeypatch):
+    monkeypatch.setattr(sizes, "PROGRAMS", sizes.PROGRAMS[3:4])
+    monkeypatch.setattr(sizes, "SIZES", (1000,))
+    written_out = sizes.written_out
+    monkeypatch.setattr(sizes, "written_out", lambda *given: written_out(*given).replace("1000\n", "999\n"))
+    assert sizes.main(["--quick"]) == 1
+    assert "results differ" in capsys.readouterr().out
 
 
 def test_the_benchmark_of_calls_runs(capsys, monkeypatch):
