@@ -115,6 +115,14 @@ def test_a_chain_of_100_maps_needs_no_arena():
     assert planned(chain, x).plan.arena_bytes == 0
 
 
+def test_the_gradient_of_a_chain_of_100_maps_needs_none_but_its_chunks_sums():
+    chain = chain_namespace()["chain"]
+    x = np.broadcast_to(1.0, 10_000_000)
+    plan = planned(lambda x: np.sum(chain(x)), x, wrt=(0,)).plan
+    assert plan.arena_bytes == 8 * -(-x.size // 4096) // 64 * 64 + 64
+    assert len(plan.blocks) == 1
+
+
 def test_a_call_allocates_its_result_and_the_arena_alone():
     compiled = tg.jit(chain_namespace()["chain"])
     x = np.ones(1_000_000)
@@ -129,6 +137,22 @@ def test_a_call_allocates_its_result_and_the_arena_alone():
     finally:
         tracemalloc.stop()
     assert 8_000_000 <= peak <= 8_000_000 + 100_000
+
+
+@pytest.mark.nightly
+def test_a_gradient_of_100_maps_allocates_its_results_alone():
+    chain = chain_namespace()["chain"]
+    compiled = tg.grad_compile(lambda x: np.sum(chain(x))).value_and_grad
+    x = np.ones(100_000)
+    for _ in range(2):
+        compiled(x)
+    tracemalloc.start()
+    try:
+        compiled(x)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert x.nbytes <= peak <= x.nbytes + 10_000
 
 
 @pytest.mark.nightly

@@ -11,6 +11,7 @@ from tests.support import planned
 from tracegrad.core.interpret import interpret
 from tracegrad.core.verify import verify
 from tracegrad.errors import CompileError, TracegradError
+from tracegrad.schedule import fuse
 from tracegrad.schedule.plan import verify_program
 from tracegrad.schedule.recompute import choices, cut_program
 
@@ -45,7 +46,8 @@ def test_graphs_that_compute_again_mean_the_same(program):
             np.testing.assert_array_equal(a, b)
 
 
-def test_the_gradient_of_a_chain_of_100_maps():
+def test_the_gradient_of_a_chain_of_kernels(monkeypatch):
+    monkeypatch.setattr(fuse, "WHOLE_LIMIT", 300)
     chain = chain_namespace()["chain"]
     x = np.broadcast_to(1.0, 1_000_000)
     kept = arena(lambda x: np.sum(chain(x)), x, budget=None)
