@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import tracegrad as tg
+from tracegrad import eager as torch
 from tracegrad.eager import autograd, nn, optim, random
 from tracegrad.eager.nn import functional as F
-from tracegrad.errors import ConditionError, EscapeError, ShapeError, TapeError, TraceError
+from tracegrad.errors import ConditionError, EscapeError, ShapeError, TapeError, TraceError, TracegradError
 
 MODES = ["now", "never"]
 TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
@@ -439,6 +440,56 @@ def test_a_look_inside():
     y = floats(2, 2, dtype="float32")
     assert len(step.graph(x, y)) > len(compiled.graph(x))
     assert "the step of Linear" in step.explain(x, y)
+    for look in (compiled.memory_plan, step.memory_plan):
+        with pytest.raises(TracegradError, match="plans no memory"):
+            look(*((x,) if look == compiled.memory_plan else (x, y)))
+
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(8, 8) for _ in range(6)])
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = torch.tanh(self.dropout(layer(x)))
+        return (x * x).sum()
+
+
+def test_memory_and_times_of_what_a_call_runs():
+    module, x = Deep(), floats(50, 8, dtype="float32")
+    kept, less = tg.compile(module), tg.compile(module, memory_budget=0.0)
+    before = torch.get_rng_state()
+    forward = kept.memory_plan(x)
+    assert forward.result_bytes > 4  # the scalar and the gradients
+    with torch.no_grad():
+        assert kept.memory_plan(x).result_bytes == 4
+    assert less.memory_plan(x).arena_bytes < forward.arena_bytes
+    assert "measured" in str(kept.explain(x, profile=True))
+    assert bool((torch.get_rng_state() == before).all())
+    values = []
+    for compiled in (kept, less):
+        torch.manual_seed(3)
+        values.append(compiled(x))
+    assert values[0].item() == pytest.approx(values[1].item(), rel=1e-6)
+    values[1].backward()
+    assert all(p.grad is not None for p in module.parameters())
+
+
+def test_memory_and_times_of_a_step():
+    module, x = Deep(), floats(50, 8, dtype="float32")
+    optimizer = optim.Adam(module.parameters())
+    kept = tg.compile_step(module, None, optimizer)
+    less = tg.compile_step(module, None, optimizer, memory_budget=0.0)
+    assert less.memory_plan(x).arena_bytes < kept.memory_plan(x).arena_bytes
+    weight = module.layers[0].weight.detach().clone()
+    assert "measured" in str(kept.explain(x, profile=True))
+    assert bool((module.layers[0].weight == weight).all())
+    assert not optimizer.state
+    assert less(x).item() == pytest.approx(kept(x).item(), rel=0.2)
+    with pytest.raises(TracegradError, match="neither a number of bytes nor a fraction"):
+        tg.compile_step(module, None, optimizer, memory_budget=2.5)
 
 
 # -- what cannot be compiled ------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from tracegrad.core.aval import Aval, supported
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
 from tracegrad.eager import Tensor
-from tracegrad.errors import DtypeError, TraceError
+from tracegrad.errors import DtypeError, TraceError, TracegradError
 from tracegrad.pipeline import Compilation
 from tracegrad.symbolic import Recorder, Sym
 from tracegrad.trace.tracer import Argument, Static, Traced, trace
@@ -53,6 +53,23 @@ class Stats:
     def spent(self, stage: str, seconds: float) -> None:
         """Add to the time of a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+
+def checked_budget(given: Any) -> int | float | None:
+    """A memory budget as the compiler takes it; an int is bytes, a float a fraction.
+
+    Raises TracegradError for anything else.
+    """
+    if given is None:
+        return None
+    if isinstance(given, (int, np.integer)) and not isinstance(given, bool) and given >= 0:
+        return int(given)
+    if isinstance(given, (float, np.floating)) and 0 <= given <= 1:
+        return float(given)
+    raise TracegradError(
+        f"memory_budget={given!r} is neither a number of bytes nor a fraction",
+        fix="give bytes as an int, or a float from 0.0 (as little as possible) to 1.0 (nothing is computed again)",
+    )
 
 
 @dataclass(frozen=True, slots=True)

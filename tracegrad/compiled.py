@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
-import numpy as np
-
 from tracegrad import records
 from tracegrad.background import Pending
 from tracegrad.callers import MISS, Caller, Signature, make_caller
-from tracegrad.calls import Call, Family, Marked, Options, Stats
+from tracegrad.calls import Call, Family, Marked, Options, Stats, checked_budget
 from tracegrad.config import Settings, config
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
@@ -643,21 +641,7 @@ def _options(
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
         raise TracegradError(f"threads={threads!r} is no number of threads", fix="give an int of at least 1, or None for all")
-    return Options(numbers, names, mode, _budget(memory_budget), threads)
-
-
-def _budget(given: Any) -> int | float | None:
-    """A memory budget as the compiler takes it; an int is bytes, a float a fraction."""
-    if given is None:
-        return None
-    if isinstance(given, (int, np.integer)) and not isinstance(given, bool) and given >= 0:
-        return int(given)
-    if isinstance(given, (float, np.floating)) and 0 <= given <= 1:
-        return float(given)
-    raise TracegradError(
-        f"memory_budget={given!r} is neither a number of bytes nor a fraction",
-        fix="give bytes as an int, or a float from 0.0 (as little as possible) to 1.0 (nothing is computed again)",
-    )
+    return Options(numbers, names, mode, checked_budget(memory_budget), threads)
 
 
 def _family(function: Callable[..., Any], options: Options) -> Family:

@@ -41,7 +41,7 @@ class Compilation:
     ``wrt`` are the input nodes to differentiate with respect to, None for a forward program; ``keep_value`` says whether
     the value is a result of a differentiated program; ``memory_budget`` is as in ``grad_compile``; ``threads`` bounds the
     threads of a kernel. ``graph`` is what runs on arrays and is shown; ``general``, of the same nodes, is what kernels are
-    made of, and there batches of one are axes like any other. ``phases`` are the ids that divide a graph in which values are
+    made of: there, batches of one are axes like any other. ``phases`` are the ids that divide a graph in which values are
     computed again, ``recomputed`` the number of those values. ``seconds`` is the time of each stage.
     """
 
@@ -68,17 +68,17 @@ class Compilation:
 def _differentiate(c: Compilation) -> Compilation:
     forward, new = many_of_one(c.forward)
     if c.wrt is None:
-        return replace(c, joint=forward)
+        return replace(c, joint=c.forward, general=forward)
     joint = differentiate(forward, tuple(new[i] for i in c.wrt))
     if not c.keep_value:
         kept = Graph(joint)
         joint = kept.freeze(joint.outputs[joint.primal_outputs :], primal_outputs=0)
-    return replace(c, joint=joint)
+    return replace(c, joint=plain_sizes(joint), general=joint)
 
 
 def _rewrite(c: Compilation) -> Compilation:
-    assert c.joint is not None
-    result = rewriting(c.joint)
+    assert c.general is not None
+    result = rewriting(c.general)
     return replace(c, graph=plain_sizes(result.graph), general=result.graph, fired=result.log)
 
 
@@ -228,7 +228,7 @@ def _staged(done: Compilation, name: str) -> Compilation:
     done = dict(STAGES)[name](done)
     done = replace(done, seconds={**done.seconds, name: time.perf_counter() - began})
     if config.verify:
-        for graph_made in (done.joint, done.graph):
+        for graph_made in (done.joint, done.general, done.graph):
             if graph_made is not None:
                 verify(graph_made, name)
     return done

@@ -138,6 +138,15 @@ class TapedProgram:
         node = CompiledNode(self, pullback, arguments, edges, gradients)
         return [Tensor._wrap(x, node if k in pullback.carriers else None, None, k) for k, x in enumerate(values)]
 
+    def called(self, arguments: Sequence[Any]) -> Compilation:
+        """The program that a call with these arguments runs; the call itself is not made."""
+        wrt: tuple[int, ...] = ()
+        if recording.get():
+            edged = [isinstance(x, Tensor) and x._gradient_edge() is not None for x in arguments]
+            wrt = tuple([k for k, edge in enumerate(edged) if edge])
+        pullback = self._pullback(wrt) if wrt else None
+        return self.compilation if pullback is None or pullback.joint is None else pullback.joint.compilation
+
     def _pullback(self, wrt: tuple[int, ...]) -> Pullback | None:
         """How cotangents go to these inputs; None where none arrive."""
         if wrt not in self._pullbacks:

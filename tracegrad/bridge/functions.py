@@ -6,7 +6,7 @@ import functools
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from tracegrad.bridge.surroundings import Surroundings
 from tracegrad.bridge.tracing import LEAF, TensorTrace, as_array, trace_tensors
-from tracegrad.calls import Stats
+from tracegrad.calls import Stats, checked_budget
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import flatten
@@ -25,6 +25,8 @@ from tracegrad.eager.traced import tracing
 from tracegrad.errors import TapeError, TraceError, TracegradError
 from tracegrad.inspect.annotate import annotate_source
 from tracegrad.inspect.explain import explain_compilation
+from tracegrad.inspect.memory import MemoryPlan, memory_of
+from tracegrad.inspect.profile import measure_launches
 from tracegrad.inspect.text import Text
 from tracegrad.taped import TapedProgram
 
@@ -82,9 +84,9 @@ class CompiledTensors:
 
     stats: Stats
 
-    def __init__(self, target: Callable[..., Any], native: bool) -> None:
+    def __init__(self, target: Callable[..., Any], native: bool, memory_budget: int | float | None = None) -> None:
         own = vars(self)
-        own["target"], own["native"], own["stats"] = target, native, Stats()
+        own["target"], own["native"], own["memory_budget"], own["stats"] = target, native, memory_budget, Stats()
         own["__tracegrad_roots__"] = (target,)
         own["_programs"] = OrderedDict()
         own["_lock"] = threading.RLock()
@@ -129,7 +131,8 @@ class CompiledTensors:
         trace = trace_tensors(self.target, call.args, call.kwargs, call.surroundings, self._name)
         self.stats.traces += 1
         self.stats.spent("trace", time.perf_counter() - began)
-        made = Program(trace, TapedProgram(trace.graph, native=self.native, count=self.stats.count))
+        taped = TapedProgram(trace.graph, native=self.native, count=self.stats.count, memory_budget=self.memory_budget)
+        made = Program(trace, taped)
         # what the trace itself has changed, a counter say, each call has to change
         if Surroundings(self.target).key == call.surroundings.key:
             programs[call.key] = made
@@ -139,9 +142,15 @@ class CompiledTensors:
 
     # -- looking inside -----------------------------------------------------------------------------------------------
 
-    def _looked_up(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TapedProgram:
+    def _taken_apart(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[TapedProgram, list[Any]]:
+        """The program for these arguments, and what it takes of them and of what is around them."""
         with self._lock:
-            return self._program(Call((self.target,), args, kwargs)).taped
+            call = Call((self.target,), args, kwargs)
+            program = self._program(call)
+            return program.taped, program.trace.arguments(call.leaves, call.surroundings, drawing=False)
+
+    def _looked_up(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TapedProgram:
+        return self._taken_apart(args, kwargs)[0]
 
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
         """The graph of the forward program for these arguments, after rewriting."""
@@ -153,10 +162,23 @@ class CompiledTensors:
         """The generated source of the forward program for these arguments."""
         return annotate_source(self._looked_up(args, kwargs).compilation)
 
-    def explain(self, *args: Any, **kwargs: Any) -> Text:
-        """Every stage of the forward program for these arguments."""
-        compilation = self._looked_up(args, kwargs).compilation
-        return explain_compilation(compilation, self._name, self.stats.seconds.get("trace", 0.0))
+    def explain(self, *args: Any, profile: bool = False, **kwargs: Any) -> Text:
+        """Every stage of the forward program for these arguments; with ``profile=True`` it is run on them and timed.
+
+        A keyword argument of the module that is itself called ``profile`` is given by position.
+        """
+        taped, arguments = self._taken_apart(args, kwargs)
+        times = measure_launches(taped.compilation, plain_arrays(arguments)) if profile else ()
+        return explain_compilation(taped.compilation, self._name, self.stats.seconds.get("trace", 0.0), times)
+
+    def memory_plan(self, *args: Any, **kwargs: Any) -> MemoryPlan:
+        """What memory the program takes that a call with these arguments runs; nothing is run.
+
+        Where the result is one scalar that carries a gradient this is the program of value and gradient, else the forward
+        one. TracegradError with ``compile="never"``.
+        """
+        taped, arguments = self._taken_apart(args, kwargs)
+        return memory_of(taped.called(arguments), self._name)
 
 
 def check_written(trace: TensorTrace, targets: list[Any], name: str) -> None:
@@ -181,6 +203,11 @@ def write_back(targets: list[Any], results: list[Any], node: Any, writer: str) -
             x._written(writer)
 
 
+def plain_arrays(arguments: Iterable[Any]) -> list[Any]:
+    """The arrays of tensors, and everything else as it is."""
+    return [x._array if isinstance(x, Tensor) else x for x in arguments]
+
+
 def is_native(mode: str) -> bool:
     """Whether ``compile=`` asks for kernels; TracegradError for a word that is none."""
     if mode not in ("now", "never"):
@@ -189,9 +216,13 @@ def is_native(mode: str) -> bool:
 
 
 @overload
-def compile(target: Callable[..., Any], /, *, compile: str = "now") -> CompiledTensors: ...  # noqa: A001
+def compile(  # noqa: A001
+    target: Callable[..., Any], /, *, compile: str = "now", memory_budget: int | float | None = None
+) -> CompiledTensors: ...
 @overload
-def compile(*, compile: str = "now") -> Callable[[Callable[..., Any]], CompiledTensors]: ...  # noqa: A001
+def compile(  # noqa: A001
+    *, compile: str = "now", memory_budget: int | float | None = None
+) -> Callable[[Callable[..., Any]], CompiledTensors]: ...
 
 
 def compile(  # noqa: A001 - PyTorch's name
@@ -199,6 +230,7 @@ def compile(  # noqa: A001 - PyTorch's name
     /,
     *,
     compile: str = "now",  # noqa: A002 - as jit has it
+    memory_budget: int | float | None = None,
 ) -> CompiledTensors | Callable[[Callable[..., Any]], CompiledTensors]:
     """Run a module, or a function written for Tensors, as one compiled program and one node of the dynamic graph.
 
@@ -206,6 +238,7 @@ def compile(  # noqa: A001 - PyTorch's name
     ----------
     target: a module, or a function of Tensors in PyTorch's style; arguments and result may be any pytrees.
     compile: ``"now"``, or ``"never"`` to run the graph on the interpreter.
+    memory_budget: for the values that each program keeps between its kernels, as ``grad_compile`` takes it.
 
     Parameters of the module get their gradients through ``backward``; buffers that it writes to, as running statistics, are
     written in place after each call; random numbers are drawn anew at each call, in the order in which the eager module
@@ -223,11 +256,11 @@ def compile(  # noqa: A001 - PyTorch's name
     >>> y.grad_fn.name(), bool((y - layer(x)).abs().max() < 1e-6)
     ('CompiledFunctionBackward', True)
     """
-    native = is_native(compile)
+    native, budget = is_native(compile), checked_budget(memory_budget)
     if target is None:
-        return lambda f: CompiledTensors(f, native)
+        return lambda f: CompiledTensors(f, native, budget)
     if not callable(target):
         raise TracegradError(f"an object of type {type(target).__name__} is no function", fix="pass a module or a function")
     if hasattr(target, "__tracegrad_compiled__"):
         raise TracegradError(f"{target!r} is compiled already", fix="call it with tensors as it is")
-    return CompiledTensors(target, native)
+    return CompiledTensors(target, native, budget)

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.bridge.functions import CAPACITY, Call, check_written, is_native, write_back
+from tracegrad.bridge.functions import CAPACITY, Call, check_written, is_native, plain_arrays, write_back
 from tracegrad.bridge.tracing import CAPTURE, LEAF, SLOT, trace_tensors
 from tracegrad.bridge.updates import Forward, Plan, Rule, Trained, joined, marked, reached
-from tracegrad.calls import Stats
+from tracegrad.calls import Stats, checked_budget
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
 from tracegrad.eager import Tensor
@@ -23,6 +23,8 @@ from tracegrad.eager.traced import tracing
 from tracegrad.errors import ShapeError, TapeError, TraceError, TracegradError
 from tracegrad.inspect.annotate import annotate_source
 from tracegrad.inspect.explain import explain_compilation
+from tracegrad.inspect.memory import MemoryPlan, memory_of
+from tracegrad.inspect.profile import measure_launches
 from tracegrad.inspect.text import Text
 from tracegrad.pipeline import Compilation, compile_graph
 
@@ -33,8 +35,17 @@ class CompiledStep:
     ``stats`` counts traces and compiles.
     """
 
-    def __init__(self, module: Any, loss_fn: Any, optimizer: FormulaOptimizer, max_norm: float | None, native: bool) -> None:
+    def __init__(
+        self,
+        module: Any,
+        loss_fn: Any,
+        optimizer: FormulaOptimizer,
+        max_norm: float | None,
+        native: bool,
+        memory_budget: int | float | None = None,
+    ) -> None:
         self.module, self.loss_fn, self.optimizer, self.native = module, loss_fn, optimizer, native
+        self.memory_budget = memory_budget
         self.max_norm = max_norm
         """To what norm gradients are scaled down; it may be changed between steps."""
         self.stats = Stats()
@@ -62,9 +73,8 @@ class CompiledStep:
             targets_written = [trace.target(place, call.leaves, call.surroundings) for place in trace.written]
             check_written(trace, targets_written, self._name)
             slots = list(self._slots(forward, plan))
-            arguments = [x._array if isinstance(x, Tensor) else x for x in trace.arguments(call.leaves, call.surroundings)]
             assert compilation.run is not None
-            results = compilation.run([*arguments, *[x._array for x in slots], *numbers])
+            results = compilation.run(_arguments(call, forward, slots, numbers))
         except Exception:
             for p in fresh:
                 self.optimizer.state.pop(p, None)
@@ -218,7 +228,7 @@ class CompiledStep:
         if found is None:
             with self._lock:
                 graph = joined(forward, plan, self.optimizer.formula)
-                found = self._programs[key] = compile_graph(graph, native=self.native)
+                found = self._programs[key] = compile_graph(graph, native=self.native, memory_budget=self.memory_budget)
                 self.stats.count(found)
                 if len(self._programs) > CAPACITY:
                     self._programs.popitem(last=False)
@@ -238,9 +248,33 @@ class CompiledStep:
         """The generated source of the step for these arguments."""
         return annotate_source(self._looked_up((inputs, *targets)))
 
-    def explain(self, inputs: Any, *targets: Any) -> Text:
-        """Every stage of the step for these arguments."""
-        return explain_compilation(self._looked_up((inputs, *targets)), self._name, self.stats.seconds.get("trace", 0.0))
+    def explain(self, inputs: Any, *targets: Any, profile: bool = False) -> Text:
+        """Every stage of the step for these arguments; with ``profile=True`` its kernels are run on them and timed.
+
+        Nothing is trained by it.
+        """
+        call, forward, plan, numbers = self._taken_apart((inputs, *targets))
+        compilation = self._program(call, forward, plan)
+        times: tuple[float, ...] = ()
+        if profile:
+            fresh = [t.parameter for t in forward.trained if t.parameter not in self.optimizer.state]
+            given = _arguments(call, forward, list(self._slots(forward, plan)), numbers, drawing=False)
+            for p in fresh:
+                self.optimizer.state.pop(p, None)
+            times = measure_launches(compilation, given)
+        return explain_compilation(compilation, self._name, self.stats.seconds.get("trace", 0.0), times)
+
+    def memory_plan(self, inputs: Any, *targets: Any) -> MemoryPlan:
+        """What memory the step takes for these arguments; nothing is run. TracegradError with ``compile="never"``."""
+        return memory_of(self._looked_up((inputs, *targets)), self._name)
+
+
+def _arguments(
+    call: Call, forward: Forward, slots: Sequence[Tensor], numbers: Sequence[float], drawing: bool = True
+) -> list[Any]:
+    """What the program takes: arguments and what is around them, the optimiser's state, its options."""
+    given = forward.trace.arguments(call.leaves, call.surroundings, drawing)
+    return [*plain_arrays(given), *plain_arrays(slots), *numbers]
 
 
 # -- what cannot be compiled ------------------------------------------------------------------------------------------
@@ -290,6 +324,7 @@ def compile_step(
     *,
     max_norm: float | None = None,
     compile: str = "now",  # noqa: A002 - as jit has it
+    memory_budget: int | float | None = None,
 ) -> CompiledStep:
     """Make forward, backward and update one program: ``loss = step(x, y)`` for ``loss_fn(module(x), y)``.
 
@@ -301,6 +336,7 @@ def compile_step(
     max_norm: where it is given, gradients are clipped as ``nn.utils.clip_grad_norm_`` clips those of all trained
         parameters; ``step.max_norm`` may be changed later.
     compile: ``"now"``, or ``"never"`` to run the graph on the interpreter.
+    memory_budget: for the values that the step keeps between its kernels, as ``grad_compile`` takes it.
 
     A call gives what an eager step from the same state gives: parameters, buffers and the optimiser's state are written in
     place, so that one may change between compiled and eager steps. Gradients are not kept: ``grad`` of the parameters is
@@ -319,10 +355,10 @@ def compile_step(
     >>> losses[-1] < losses[0]
     True
     """
-    native = is_native(compile)
+    native, budget = is_native(compile), checked_budget(memory_budget)
     for what, given in (("module", module), ("loss_fn", loss_fn)):
         if given is not None and not callable(given):
             raise TracegradError(f"compile_step: {what} is a {type(given).__name__}, no function", fix="pass a function")
     if max_norm is not None and not max_norm >= 0:
         raise TracegradError(f"compile_step: max_norm={max_norm!r} is no norm", fix="give a positive number, or None")
-    return CompiledStep(module, loss_fn, _check_optimizer(optimizer), max_norm, native)
+    return CompiledStep(module, loss_fn, _check_optimizer(optimizer), max_norm, native, budget)

@@ -56,11 +56,17 @@ class TensorTrace:
     guard: Guard
     kept: tuple[Any, ...]
 
-    def arguments(self, leaves: Sequence[Any], surroundings: Surroundings) -> list[Any]:
-        """What the program's inputs are at a call; random ones are drawn in the order of the function."""
-        drawn = [Tensor._wrap(draw(source(generator))) for draw, generator in self.draws]
+    def arguments(self, leaves: Sequence[Any], surroundings: Surroundings, drawing: bool = True) -> list[Any]:
+        """What the program's inputs are at a call; random ones are drawn in the order of the function.
+
+        Without ``drawing`` zeros stand in the places of random numbers, and no generator moves on.
+        """
+        drawn = [Tensor._wrap(draw(source(generator))) for draw, generator in self.draws] if drawing else []
         found: list[Any] = []
-        for place in self.inputs:
+        for node, place in zip(self.graph.inputs, self.inputs, strict=True):
+            if place.kind not in (LEAF, SLOT, CAPTURE) and not drawing:
+                found.append(np.zeros(node.aval.shape, node.aval.dtype))
+                continue
             if place.kind == LEAF:
                 found.append(leaves[place.number])
             elif place.kind == SLOT:
