@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.timing import QUICK, Effort, interleave, machine
-from tracegrad.codegen import mathlib
+from tracegrad.codegen import mathlib, mathlib_numba  # noqa: F401 - the latter tells Numba of the former
 from tracegrad.codegen.text import scalar_text
 from tracegrad.core.expr import Operand
 from tracegrad.core.op import Op

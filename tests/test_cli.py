@@ -37,11 +37,10 @@ def folder(tmp_path):
 
 
 def put_program(folder, name=PROGRAM):
-    (folder / "__pycache__").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     (folder / f"{name}.py").write_bytes(b"x" * 1000)
-    (folder / f"{name}.json").write_bytes(b"x" * 100)
-    (folder / "__pycache__" / f"{name}.run.nbc").write_bytes(b"x" * 900)
+    (folder / f"{name}.o").write_bytes(b"x" * 1000)
 
 
 # -- cache ------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """NumPy functions in, native gradients out.
 
 A decorated function is traced once into a static graph, its backward graph is derived symbolically from the
-ops' own rules, both are fused and compiled into Numba kernels, and every later call is one native call.
+ops' own rules, both are fused and compiled into native kernels, and every later call is one native call.
 """
 
 from tracegrad import functional, optim

@@ -26,7 +26,7 @@ from tracegrad.trace.tracer import Argument, Static, Traced, trace
 class Stats:
     """What a compiled function has done so far; ``seconds`` sums the time of each stage.
 
-    ``compiles`` counts programs that Numba compiled, ``cache_hits`` those that were loaded from the cache folder or were
+    ``compiles`` counts programs that were compiled, ``cache_hits`` those that were loaded from the cache folder or were
     already loaded, ``recalls`` those that needed no trace either, as an earlier process has kept it; ``kernels`` is the
     number of different kernels of the newest program.
     """

@@ -7,6 +7,7 @@ from typing import Any
 
 from numba import njit
 
+import tracegrad.codegen.mathlib_numba  # noqa: F401 - tells Numba of the functions of mathlib
 from tracegrad.runtime.threads import load_tbb
 
 # Numba finds the pool that survives busy neighbours only once it is loaded; tracegrad's programs use the same one.

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import pytest
 
-from tracegrad.codegen import mathlib
+from tracegrad.codegen import mathlib, mathlib_numba  # noqa: F401 - the latter tells Numba of the former
 
 ULP_LIMIT = 2.0
 POINTS = 120

@@ -23,11 +23,8 @@ def folder(tmp_path):
 
 def fill(folder, name, used=0, size=100):
     folder.put_source(name, "pass\n")
-    folder.compiled_path.mkdir(exist_ok=True)
-    (folder.compiled_path / f"{name}.run-1.py311.nbi").write_bytes(b"i" * 10)
-    (folder.compiled_path / f"{name}.run-1.py311.1.nbc").write_bytes(b"c" * size)
-    folder.seal(name, folder.compiled_path)
-    for path in [*folder.path.glob(f"{name}.*"), *folder.compiled_path.glob(f"{name}.*")]:
+    folder.put_code(name, b"c" * size)
+    for path in folder.path.glob(f"{name}.*"):
         os.utime(path, (used, used))
 
 
@@ -69,30 +66,18 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
         CacheFolder.open(tmp_path / "file" / "cache")
 
 
-def test_a_sealed_program_is_complete_until_a_file_changes(folder):
+def test_object_code_counts_until_it_changes(folder):
     fill(folder, A)
-    assert folder.is_complete(A, folder.compiled_path)
-    [data] = folder.compiled_path.glob("*.nbc")
-    whole = data.read_bytes()
-    for damage in (whole[:-1], b"x" + whole[1:], b""):
-        data.write_bytes(damage)
-        assert not folder.is_complete(A, folder.compiled_path)
-    data.write_bytes(whole)
-    assert folder.is_complete(A, folder.compiled_path)
-    data.unlink()
-    assert not folder.is_complete(A, folder.compiled_path)
-
-
-@pytest.mark.parametrize("manifest", [b"", b"[]", b"{", b"\xff", b'{"format": 1}', b'{"format": 99, "files": {"a": "b"}}'])
-def test_a_damaged_manifest_counts_as_none(folder, manifest):
-    fill(folder, A)
-    (folder.path / f"{A}.json").write_bytes(manifest)
-    assert not folder.is_complete(A, folder.compiled_path)
-
-
-def test_compiled_files_elsewhere_do_not_count(folder, tmp_path):
-    fill(folder, A)
-    assert not folder.is_complete(A, tmp_path / "elsewhere")
+    assert folder.code(A) == b"c" * 100
+    path = folder.code_path(A)
+    whole = path.read_bytes()
+    for damage in (whole[:-1], whole + b"c", b"x" + whole[1:], whole[:-1] + b"d", b"", b"\n", whole[:64]):
+        path.write_bytes(damage)
+        assert folder.code(A) is None
+    path.write_bytes(whole)
+    assert folder.code(A) == b"c" * 100
+    path.unlink()
+    assert folder.code(A) is None
 
 
 def test_a_damaged_source_is_written_again(folder):
@@ -126,7 +111,7 @@ def test_eviction_removes_what_was_not_used_for_longest(folder):
     assert folder.evict(total - 1) == [B]
     assert not list(folder.path.glob(f"**/{B}*"))
     assert folder.evict(0, keep=A) == [C]
-    assert folder.is_complete(A, folder.compiled_path)
+    assert folder.code(A) is not None
 
 
 def test_use_puts_a_program_last(folder):

@@ -58,10 +58,11 @@ def test_private_interfaces_that_moved_cost_the_threads_only(run_python):
 import warnings
 from numba.np.ufunc import parallel
 del parallel._launch_threads
-from tracegrad.runtime.load import load_program
+from tracegrad.runtime.load import load_program, start_threads
+program = load_program(CHAIN, ARGUMENTS, FOLDER)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    program = load_program(CHAIN, ARGUMENTS, FOLDER)
+    start_threads()
 value, out = call_chain(program.entry, np.arange(10_000.0))
 assert value == 1.5 * np.arange(10_000.0).sum()
 print([str(warning.message) for warning in caught])

@@ -1,7 +1,7 @@
 """The text of a program's entry: it completes the table's words by what a call is given, and launches the kernels.
 
 A few launches are written out. Many are a loop over words of the table that say which kernel runs on which words: each
-line of the entry costs Numba 4 ms, and 1,500 launches written out took minutes to compile. One turn of the loop takes 2 ns.
+launch written out costs LLVM as much as a line of a kernel, however often it repeats. One turn of the loop takes 2 ns.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WRITTEN_OUT = 24
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """An argument of the entry: ``role`` is ``input``, ``constant`` or ``output``; ``kind`` its Numba type as text."""
+    """An argument of the entry: ``role`` is ``input``, ``constant`` or ``output``; ``kind`` its type as text."""
 
     role: str
     node: int

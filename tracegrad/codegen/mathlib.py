@@ -1,16 +1,15 @@
 """The scalar functions that generated kernels call: NumPy's results, in a form LLVM vectorises.
 
-Kernels say ``exp(x)``; inside njit the name takes float32 or float64 operands and gives the same type. Each name is
-an ordinary Python function whose body is its *twin*: it runs when jit is disabled, and says in NumPy what the native
-code computes.
+Kernels say ``exp(x)``; there, and inside njit once :mod:`tracegrad.codegen.mathlib_numba` is imported, the name takes
+float32 or float64 operands and gives the same type. Each name is an ordinary Python function whose body is its *twin*: it
+runs when jit is disabled, and says in NumPy what the native code computes.
 
 Why not ``math.exp``: Numba lowers it to a call of the C library, which stops the loop vectoriser (19 ms against 0.95
 for a chain of exp and tanh on 10**6 elements). The formulas are in
 `mathlib_exp`, `mathlib_log`, `mathlib_trig` and `mathlib_erf`, written over `mathlib_lane`.
 
 No function here raises or allocates, so a kernel that uses them needs no error path. Only sin, cos and tan beyond 2**40
-and the power of integers branch; only floor_divide and remainder of floats call the C library, for fmod. Numba-side:
-imports numba, compiles nothing.
+and the power of integers branch; only floor_divide and remainder of floats call the C library, for fmod.
 """
 
 from __future__ import annotations
@@ -18,67 +17,64 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.special
-from numba import types
-from numba.extending import lower_builtin, type_callable
 
 from tracegrad.codegen import mathlib_basic as basic
 from tracegrad.codegen import mathlib_erf
 from tracegrad.codegen import mathlib_exp as exponential
 from tracegrad.codegen import mathlib_log as logarithm
 from tracegrad.codegen import mathlib_trig as trigonometric
+from tracegrad.codegen.kinds import BOOLEAN, FLOAT64, INT64, Scalar, common, convert
 from tracegrad.codegen.mathlib_lane import Lane, copy_sign
+from tracegrad.codegen.writer import TranslationError, Typed, Writer
 
 Formula = Callable[..., Lane]
+Marking = Callable[[Callable[..., Any]], Any]
 
 
-def _unify(context: Any, operands: tuple[Any, ...], integers: bool) -> Any:
-    """The one operand type of a call: float32 stays, integers become float64 unless the function takes them."""
-    kind = context.unify_types(*operands)
-    if isinstance(kind, types.Float):
-        return kind
-    if isinstance(kind, (types.Integer, types.Boolean)):
-        return kind if integers else types.float64
-    return None
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """The native form of a function.
+
+    Parameters
+    ----------
+    formula: from lanes to a lane, for floats.
+    arity: number of operands.
+    integer: the formula for integers and truth values, which is also told whether they are signed; None where these
+        become float64.
+    boolean_result: whether the result is a truth value.
+    """
+
+    formula: Formula
+    arity: int = 1
+    integer: Formula | None = None
+    boolean_result: bool = False
+
+    def emit(self, writer: Writer, arguments: list[Any]) -> Typed:
+        """Write a call in a kernel; float32 stays, other operands become float64 unless the function takes integers."""
+        if len(arguments) != self.arity or not all(isinstance(value.kind, Scalar) for value in arguments):
+            raise TranslationError(f"the function takes {self.arity} numbers")
+        kind = reduce(common, [value.kind for value in arguments])
+        kind = kind if kind.kind == "f" or self.integer is not None else FLOAT64
+        lanes = [Lane(writer.builder, convert(writer.builder, value.value, value.kind, kind)) for value in arguments]
+        if kind.kind == "f" or self.integer is None:
+            result = self.formula(*lanes)
+        else:
+            result = self.integer(*lanes, signed=kind.signed)
+        return Typed(BOOLEAN if self.boolean_result else kind, result.value)
 
 
-def _typer(arity: int, integers: bool, boolean_result: bool) -> Callable[[Any], Any]:
-    def typing(context: Any) -> Any:
-        def resolve(operands: tuple[Any, ...]) -> Any:
-            kind = _unify(context, tuple(types.unliteral(operand) for operand in operands), integers)
-            if kind is None:
-                return None
-            return (types.boolean if boolean_result else kind)(*[kind] * arity)
-
-        # Numba reads the arity off the signature.
-        return (lambda a: resolve((a,))) if arity == 1 else (lambda a, b: resolve((a, b)))
-
-    return typing
-
-
-def _lower(formula: Formula, signed_argument: bool) -> Any:
-    def lowering(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        lanes = [Lane(builder, value) for value in values]
-        if signed_argument:
-            return formula(*lanes, signed=getattr(signature.args[0], "signed", False)).value
-        return formula(*lanes).value
-
-    return lowering
-
-
-def native(formula: Formula, arity: int = 1, integer: Formula | None = None, boolean_result: bool = False) -> Any:
-    """Give a twin its native form: a formula for floats and, where it has one, another for integers and bools."""
+def native(formula: Formula, arity: int = 1, integer: Formula | None = None, boolean_result: bool = False) -> Marking:
+    """Give a twin its native form."""
 
     def register(function: Any) -> Any:
         twin = _quiet(function)
-        type_callable(twin)(_typer(arity, integer is not None, boolean_result))
-        lower_builtin(twin, *[types.Float] * arity)(_lower(formula, signed_argument=False))
-        if integer is not None:
-            for kind in (types.Integer, types.Boolean):
-                lower_builtin(twin, *[kind] * arity)(_lower(integer, signed_argument=True))
+        twin.helper = Helper(formula, arity, integer, boolean_result)
         return twin
 
     return register
@@ -342,6 +338,35 @@ def accumulate(total: Any, term: Any) -> Any:
     return total + term
 
 
+class Special(NamedTuple):
+    """A function whose operands are not all of one type; it writes itself."""
+
+    emit: Callable[[Any, list[Any]], Typed]
+
+
+def declared(emit: Callable[[Writer, list[Any]], Typed]) -> Marking:
+    """Give a twin a native form that writes itself."""
+
+    def register(function: Any) -> Any:
+        function.helper = Special(emit)
+        return function
+
+    return register
+
+
+def _emit_block_end(writer: Writer, arguments: list[Any]) -> Typed:
+    start, stop = (Lane(writer.builder, value.value) for value in arguments)
+    return Typed(INT64, basic.block_end(start, stop, BLOCK, GROUP).value)
+
+
+def _emit_where(writer: Writer, arguments: list[Any]) -> Typed:
+    condition, a, b = arguments
+    kind = common(a.kind, b.kind)
+    chosen = convert(writer.builder, condition.value, condition.kind, BOOLEAN)
+    sides = [convert(writer.builder, value.value, value.kind, kind) for value in (a, b)]
+    return Typed(kind, writer.builder.select(chosen, *sides))
+
+
 BLOCK = 512
 """Elements that a floating-point sum adds in vector registers before it is folded into the compensated total: 8 to 32 in
 each of their 16 to 64 elements, where NumPy's pairwise sum has 16. Without it a float32 sum of 10⁸ equal terms is off by
@@ -351,21 +376,11 @@ GROUP = 64
 """Elements that a vectorised loop takes at once, at most; what is left over is added one by one, as a block of its own."""
 
 
+@declared(_emit_block_end)
 def block_end(start: int, stop: int) -> int:
     """Where the block of a sum ends that begins at start: after BLOCK elements, or whole groups, or less than one."""
     left = stop - start
     return start + min(BLOCK, max(left & -GROUP, min(left, GROUP - 1)))
-
-
-@type_callable(block_end)
-def _type_block_end(context: Any) -> Any:
-    return lambda start, stop: types.int64(types.int64, types.int64)
-
-
-@lower_builtin(block_end, types.Integer, types.Integer)
-def _lower_block_end(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-    start, stop = (Lane(builder, value) for value in values)
-    return basic.block_end(start, stop, BLOCK, GROUP).value
 
 
 @native(basic.rounding_error, arity=2)
@@ -395,20 +410,7 @@ def accumulate_minimum(least: Any, term: Any) -> Any:
     return np.minimum(least, term)
 
 
+@declared(_emit_where)
 def where(condition: Any, a: Any, b: Any) -> Any:
     """a if condition else b, as a select: both are computed already, nothing branches."""
     return a if condition else b
-
-
-@type_callable(where)
-def _type_where(context: Any) -> Any:
-    def typing(condition: Any, a: Any, b: Any) -> Any:
-        kind = context.unify_types(types.unliteral(a), types.unliteral(b))
-        return None if kind is None else kind(types.boolean, kind, kind)
-
-    return typing
-
-
-@lower_builtin(where, types.Boolean, types.Any, types.Any)
-def _lower_where(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-    return builder.select(*values)

@@ -2,13 +2,12 @@
 
 The formulas of `mathlib` are straight-line code: no branch, no call, no table. Each is a Python function from lanes
 to a lane that *emits* its instructions into the kernel being built. That has three uses: LLVM's loop vectoriser sees
-nothing but arithmetic it can widen; Numba infers no types inside a formula, so a kernel with ten of them compiles no
+nothing but arithmetic it can widen; no types are inferred inside a formula, so a kernel with ten of them compiles no
 slower than one with ten additions; and every rounding step is exactly the one written.
 
-On the last point: Numba adds the caller's fast-math flags to every instruction *that has none*. A kernel compiled
-with ``contract`` would thereby fuse products into sums of an error-free transformation and break it. Products and
-sums emitted here carry ``arcp`` instead, a flag that only means something on a division: it changes nothing and keeps
-others out.
+On the last point: kernels allow products to be fused into sums, by a flag that every instruction gets *that has no
+flags of its own*. Error-free transformations would thereby be broken. Products and sums emitted here carry ``arcp``
+instead, a flag that only means something on a division: it changes nothing and keeps others out.
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ Imported by generated programs only.
 
 from __future__ import annotations
 
+from tracegrad.codegen.kinds import WORD
 from tracegrad.codegen.microkernels import product_tile
 from tracegrad.codegen.microkernels_ir import (
     DOT_COLUMNS,
     DOT_ROWS,
     ROWS,
-    WORD,
     Code,
     Pointer,
     Vectors,

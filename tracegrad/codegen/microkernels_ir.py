@@ -1,63 +1,51 @@
-"""A small language for loops in LLVM's IR, for kernels that are too large for Numba's front end.
+"""A small language for loops in LLVM's IR, for what the language of kernels has no words for: vectors and their tiles.
 
-Numba's type inference and lowering took most of a template's compile time, and each library that links another one
-optimises it again. A routine is written into the kernel's own module instead, once for each element type: it reads like
-the loops it stands for, with words and pointers in place of numbers and arrays.
-
-Imported by generated programs only.
+A routine is written into the program's own module, once for each element type: it reads like the loops it stands for,
+with words and pointers in place of numbers and arrays.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
-import llvmlite.binding as ll
-import numba
 from llvmlite import ir
-from numba import extending
-from numba.core import cgutils, types
 
-# Numba's own annotations know neither all options nor what an intrinsic takes.
-intrinsic: Any = extending.intrinsic
-settings: Any = numba.config
-
-WORD = ir.IntType(64)
+from tracegrad.codegen.kinds import INT64, SCALARS, WORD, Buffer, Plain, Scalar, Table, convert
+from tracegrad.codegen.processor import features
+from tracegrad.codegen.writer import TranslationError, Typed, Writer
 
 # ---------------------------------------------------------------- what the processor offers
 
 
-def _features() -> dict[str, bool]:
-    """Return the processor's features that Numba compiles for."""
-    if settings.CPU_FEATURES is not None:
-        return {name[1:]: name[0] == "+" for name in settings.CPU_FEATURES.split(",") if name}
-    return dict(ll.get_host_cpu_features())
-
-
 def _shape() -> tuple[int, int, bool]:
     """Return (bytes of a vector, rows of a tile, whether products and sums fuse)."""
-    features = _features()
-    if features.get("avx512f"):
+    offered = features()
+    if offered.get("avx512f"):
         return 64, 12, True
-    if features.get("avx"):
-        return 32, 6, bool(features.get("fma"))
-    return (16, 8, True) if features.get("neon") else (16, 6, False)
+    if offered.get("avx"):
+        return 32, 6, bool(offered.get("fma"))
+    return (16, 8, True) if offered.get("neon") else (16, 6, False)
 
 
 VECTOR_BYTES, ROWS, FUSED = _shape()
 DOT_ROWS, DOT_COLUMNS = (4, 4) if VECTOR_BYTES == 64 else (3, 3)
 
 
-@intrinsic
-def offset(typing_context: Any, pointer: Any, elements: Any) -> Any:
-    """The pointer moved by a number of elements."""
+class _Offset(NamedTuple):
+    """``offset(pointer, elements)`` is the pointer moved by a number of elements."""
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.gep(args[0], [args[1]], inbounds=True)
+    def emit(self, writer: Writer, arguments: list[Any]) -> Typed:
+        """Write a call."""
+        pointer, elements = arguments
+        if not isinstance(pointer.kind, (Plain, Buffer, Table)):
+            raise TranslationError("a pointer is moved")
+        number = convert(writer.builder, elements.value, elements.kind, INT64)
+        return Typed(pointer.kind, writer.builder.gep(pointer.value, [number], inbounds=True))
 
-    return pointer(pointer, types.intp), codegen
+
+offset = _Offset()
 
 
 # ---------------------------------------------------------------- words, pointers, loops
@@ -150,16 +138,15 @@ class Code:
 
     Parameters
     ----------
-    context, builder: Numba's target context, and the IR builder inside the routine.
-    dtype: Numba's type of the elements.
+    builder: the IR builder inside the routine.
+    dtype: the type of the elements.
     """
 
-    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
-        self.context = context
+    def __init__(self, builder: Any, dtype: Scalar) -> None:
         self.builder = builder
         self.dtype = dtype
-        self.element = context.get_value_type(dtype)
-        self.lanes = VECTOR_BYTES * 8 // int(dtype.bitwidth)
+        self.element = dtype.memory
+        self.lanes = VECTOR_BYTES // dtype.itemsize
         self.zero = ir.Constant(self.element, 0.0)
 
     def word(self, value: int) -> Word:
@@ -184,7 +171,8 @@ class Code:
 
     def variable(self, value: Any) -> Pointer:
         """Memory for one value, which LLVM makes a register; ``v[0]`` reads and sets it."""
-        place = cgutils.alloca_once(self.builder, _raw(value).type)
+        with self.builder.goto_entry_block():  # once, also where this stands in a loop
+            place = self.builder.alloca(_raw(value).type)
         self.builder.store(_raw(value), place)
         return Pointer(self.builder, place)
 
@@ -223,47 +211,74 @@ class Code:
     def prefetch(self, pointer: Pointer) -> None:
         """Ask for the line of memory at a place, which may lie outside of any array."""
         kinds = [pointer.value.type, *[ir.IntType(32)] * 3]
-        function = cgutils.get_or_insert_function(
-            self.builder.module, ir.FunctionType(ir.VoidType(), kinds), "llvm.prefetch.p0"
-        )
+        function = declared(self.builder.module, ir.FunctionType(ir.VoidType(), kinds), "llvm.prefetch.p0")
         self.builder.call(function, [pointer.value, *(ir.IntType(32)(word) for word in (0, 3, 1))])
 
     def call(self, emit: Callable[..., None], *arguments: Word | Pointer | int, attributes: Any = ("optsize",)) -> None:
         """Call the module's function that ``emit(code, *arguments)`` writes once."""
         values = [Word(self.builder, a).value if isinstance(a, int) else a.value for a in arguments]
-        name = f"{emit.__module__}.{emit.__qualname__}.{self.dtype}"
+        name = f"{emit.__module__}.{emit.__qualname__}.{self.dtype.name}"
         module = self.builder.module
         function = module.globals.get(name)
         if function is None:
             function = ir.Function(module, ir.FunctionType(ir.VoidType(), [v.type for v in values]), name)
-            # One copy is left when kernels are linked; it is not optimised anew for each of its callers.
-            function.linkage = "linkonce_odr"
+            function.linkage = "internal"  # and one copy, which is not optimised anew for each of its callers
             for attribute in ("noinline", "nounwind", *attributes):
                 function.attributes.add(attribute)
-            inside = Code(self.context, ir.IRBuilder(function.append_basic_block("entry")), self.dtype)
+            inside = Code(ir.IRBuilder(function.append_basic_block("entry")), self.dtype)
             emit(inside, *(inside.wrapped(arg) for arg in function.args))
             inside.builder.ret_void()
         self.builder.call(function, values)
 
 
-def routine(emit: Callable[..., None]) -> Any:
-    """Make ``emit(code, *words and pointers)`` a function that kernels call; the first pointer has the elements."""
+class Routine(NamedTuple):
+    """A function that kernels call: ``body(code, *words and pointers)``; the first pointer has the elements."""
 
-    def typed(typing_context: Any, *arguments: Any) -> Any:
-        kinds = [kind if isinstance(kind, types.CPointer) else types.intp for kind in arguments]
+    body: Callable[..., None]
 
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            dtype = next(kind.dtype for kind in signature.args if isinstance(kind, types.CPointer))
-            code = Code(context, builder, dtype)
-            code.call(emit, *(code.wrapped(arg) for arg in args))
-            return context.get_dummy_value()
+    def emit(self, writer: Writer, arguments: list[Any]) -> None:
+        """Write a call, and the function where the module has not got it."""
+        element = next((a.kind.element for a in arguments if isinstance(a.kind, (Plain, Buffer))), None)
+        if element is None:
+            raise TranslationError("a routine takes a pointer")
+        values = [convert(writer.builder, a.value, a.kind, INT64) if isinstance(a.kind, Scalar) else a.value for a in arguments]
+        if not writer.translation.apart:
+            code = Code(writer.builder, element)
+            code.call(self.body, *(code.wrapped(value) for value in values))
+            return
+        kinds = "".join("n" if v.type == WORD else "w" if v.type.pointee == WORD else "e" for v in values)
+        name = f"{self.body.__module__}.{self.body.__qualname__}.{element.name}.{kinds}"
+        function = declared(writer.module, ir.FunctionType(ir.VoidType(), [v.type for v in values]), name)
+        writer.translation.routines.add(name)
+        writer.builder.call(function, values)
 
-        return types.none(*kinds), codegen
+    def module(self, name: str) -> Any:
+        """Return an IR module that defines the routine under a name that programs call it by.
 
-    # Numba asks a function for its parameters, and these are the routine's.
-    typed.__signature__ = inspect.signature(emit)  # type: ignore[attr-defined]
-    typed.__name__ = typed.__qualname__ = emit.__name__
-    return intrinsic(typed)
+        The name is that of the function, then that of the elements' type, then for each argument n for a number, w for a
+        pointer to words, e for one to elements.
+        """
+        *_, element, letters = name.split(".")
+        scalar = SCALARS[element]
+        types = {"n": WORD, "w": WORD.as_pointer(), "e": scalar.memory.as_pointer()}
+        module = ir.Module(name)
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [types[letter] for letter in letters]), name)
+        function.attributes.add("nounwind")
+        code = Code(ir.IRBuilder(function.append_basic_block("entry")), scalar)
+        self.body(code, *(code.wrapped(argument) for argument in function.args))
+        code.builder.ret_void()
+        return module
+
+
+def routine(body: Callable[..., None]) -> Routine:
+    """Make a function of the code that writes it and of words and pointers one that kernels call."""
+    return Routine(body)
+
+
+def declared(module: Any, kind: Any, name: str) -> Any:
+    """The declaration of a function of LLVM's in a module."""
+    known = module.globals.get(name)
+    return ir.Function(module, kind, name) if known is None else known
 
 
 # ---------------------------------------------------------------- vectors
@@ -277,7 +292,7 @@ class Vectors:
         self.element = code.element
         self.lanes = code.lanes
         self.vector = ir.VectorType(self.element, self.lanes)
-        self.bytes = code.dtype.bitwidth // 8
+        self.bytes = code.dtype.itemsize
         self.zero = ir.Constant(self.vector, [0.0] * self.lanes)
 
     def _place(self, pointer: Pointer, index: Word | int) -> Any:
@@ -343,7 +358,7 @@ class Vectors:
 
     def _function(self, name: str, result: Any, arguments: list[Any], suffix: str = "") -> Any:
         full = f"{name}.v{self.lanes}f{self.bytes * 8}{suffix}"
-        return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, arguments), full)
+        return declared(self.builder.module, ir.FunctionType(result, arguments), full)
 
     def loop(self, steps: Word, stride: int, count: int, step: Callable[[Word, list[Any]], list[Any]]) -> list[Any]:
         """Run ``step(index, sums) -> sums`` for the indices below ``steps``; returns ``count`` sums that began as 0."""

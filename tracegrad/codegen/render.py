@@ -57,7 +57,7 @@ class Generated:
 
     @property
     def entry_arguments(self) -> tuple[str, ...]:
-        """Numba types of all arguments of the entry."""
+        """The types of all arguments of the entry, as text."""
         return (*(p.kind for p in self.parameters), "uint8[::1]", "int64[::1]")
 
 

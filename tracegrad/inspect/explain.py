@@ -195,5 +195,5 @@ def _plan_memory(c: Compilation) -> Iterator[str]:
 
 def _compile(c: Compilation) -> Iterator[str]:
     assert c.loaded is not None
-    yield ("loaded from the cache" if c.loaded.from_cache else "compiled by Numba") + f" in {c.loaded.seconds * 1e3:.0f} ms"
+    yield ("loaded from the cache" if c.loaded.from_cache else "compiled") + f" in {c.loaded.seconds * 1e3:.0f} ms"
     yield f"file {c.loaded.path or 'in memory only'}"

@@ -3,10 +3,9 @@
 A trace ``t_<16 hex digits of its key>`` is one file ``.json`` with a checksum of its own: which program runs for which
 arguments, as plain data (:mod:`tracegrad.records`).
 
-A program ``p_<16 hex digits of its hash>`` is a generated file ``.py``, what Numba compiled of it (``.nbi`` and
-``.nbc``, which Numba unpickles, and which make it raise from inside when damaged), and a manifest ``.json`` with
-checksums of these. The manifest is written last: files without a matching manifest do not count. Loading compiled
-code is running it, so the folder must belong to the user alone.
+A program ``p_<16 hex digits of its hash>`` is a generated file ``.py``, for reading, and its object code ``.o`` with a checksum
+in front: what does not match does not count. A routine ``r_<16 hex digits>`` is the object code of a function that programs
+share. Loading compiled code is running it, so the folder must belong to the user alone.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
-import json
 import os
 import re
 import stat
@@ -28,9 +26,8 @@ from typing import Any
 
 __all__ = ["CacheFolder", "CachedProgram", "UnusableFolderError", "canonical", "content_hash", "program_name"]
 
-_PROGRAM_FILE = re.compile(r"[pt]_[0-9a-f]{16}\.")
+_PROGRAM_FILE = re.compile(r"[prt]_[0-9a-f]{16}\.")
 _PLACEHOLDER = "_HASH_"
-_FORMAT = 1
 
 
 class UnusableFolderError(OSError):
@@ -123,16 +120,11 @@ class CacheFolder:
                 raise UnusableFolderError("other users can write to it, and loading compiled code is running it")
         return cls(path)
 
-    @property
-    def compiled_path(self) -> Path:
-        """Where Numba puts compiled code, unless its own settings name another folder."""
-        return self.path / "__pycache__"
-
     def source_path(self, name: str) -> Path:
         """Return where a program's generated source stands."""
         return self.path / f"{name}.py"
 
-    def _manifest_path(self, name: str) -> Path:
+    def _trace_path(self, name: str) -> Path:
         return self.path / f"{name}.json"
 
     def put_source(self, name: str, text: str) -> None:
@@ -151,44 +143,28 @@ class CacheFolder:
             pass
         write_atomically(path, text.encode())
 
-    def is_complete(self, name: str, compiled: Path) -> bool:
-        """Say whether the compiled files of a program are all there and unharmed.
+    def code_path(self, name: str) -> Path:
+        """Return where a program's object code stands."""
+        return self.path / f"{name}.o"
 
-        Parameters
-        ----------
-        name
-            The program.
-        compiled
-            The folder where Numba will look for them.
-        """
-        try:
-            manifest = json.loads(self._manifest_path(name).read_bytes())
-            expected = manifest["files"] if manifest["format"] == _FORMAT else None
-            return bool(expected) and expected == _checksums(compiled, name)
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
+    def code(self, name: str) -> bytes | None:
+        """Return the object code of a program, None where there is none or it is damaged."""
+        return _checked(self.code_path(name))
 
-    def seal(self, name: str, compiled: Path) -> None:
-        """Write the manifest of a program whose compiled files are all written.
+    def put_code(self, name: str, code: bytes) -> None:
+        """Write the object code of a program.
 
         Raises
         ------
         OSError
-            The manifest cannot be written.
+            The file cannot be written.
         """
-        files = _checksums(compiled, name)
-        if files:
-            write_atomically(self._manifest_path(name), json.dumps({"format": _FORMAT, "files": files}).encode())
+        write_atomically(self.code_path(name), _with_checksum(code))
 
     def touch(self, name: str) -> None:
         """Note that a program was used now, so that it is among the last to be evicted."""
         with contextlib.suppress(OSError):
-            os.utime(self._manifest_path(name))
-
-    def discard(self, name: str, compiled: Path) -> None:
-        """Remove what was compiled of a program, whole or partial; its source and lock stay."""
-        self._manifest_path(name).unlink(missing_ok=True)
-        _remove(_files_of(compiled, name))
+            os.utime(self.code_path(name))
 
     def programs(self) -> list[CachedProgram]:
         """Return the programs and traces in the folder, the one not used for longest first."""
@@ -232,10 +208,8 @@ class CacheFolder:
         return removed
 
     def remove(self, name: str) -> None:
-        """Remove a program, the manifest first."""
-        self._manifest_path(name).unlink(missing_ok=True)
-        _remove(_files_of(self.compiled_path, name))
-        _remove(_files_of(self.path, name))
+        """Remove a program or a trace."""
+        _remove(sorted(self.path.glob(f"{name}.*")))
 
     def clear(self) -> None:
         """Remove all programs; no other file of the folder is touched."""
@@ -250,16 +224,13 @@ class CacheFolder:
         name
             The trace.
         """
-        path = self._manifest_path(name)
-        try:
-            checksum, _, text = path.read_bytes().partition(b"\n")
-            if hashlib.sha256(text).hexdigest().encode() != checksum:
-                return None
-            with contextlib.suppress(OSError):
-                os.utime(path)
-            return text.decode()
-        except (OSError, UnicodeDecodeError):
+        path = self._trace_path(name)
+        text = _checked(path)
+        if text is None:
             return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return text.decode()
 
     def put_trace(self, name: str, text: str) -> None:
         """Write a trace, with the checksum that tells later whether it is unharmed.
@@ -269,13 +240,11 @@ class CacheFolder:
         OSError
             The file cannot be written.
         """
-        data = text.encode()
-        write_atomically(self._manifest_path(name), hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+        write_atomically(self._trace_path(name), _with_checksum(text.encode()))
 
     def _all_files(self) -> Iterator[Path]:
-        for folder in (self.path, self.compiled_path):
-            if folder.is_dir():
-                yield from (path for path in folder.iterdir() if _PROGRAM_FILE.match(path.name))
+        if self.path.is_dir():
+            yield from (path for path in self.path.iterdir() if _PROGRAM_FILE.match(path.name))
 
     @contextlib.contextmanager
     def building(self, name: str, patience: float = 60.0) -> Iterator[None]:
@@ -325,16 +294,17 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _files_of(folder: Path, name: str) -> list[Path]:
-    return sorted(folder.glob(f"{name}.*"))
+def _with_checksum(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode() + b"\n" + data
 
 
-def _checksums(folder: Path, name: str) -> dict[str, str]:
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in _files_of(folder, name)
-        if path.suffix in (".nbi", ".nbc")  # not another process's temporary files
-    }
+def _checked(path: Path) -> bytes | None:
+    """Return what a file with a checksum holds, None where it is missing or damaged."""
+    try:
+        checksum, _, data = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return data if hashlib.sha256(data).hexdigest().encode() == checksum else None
 
 
 def _remove(paths: Iterable[Path]) -> None:

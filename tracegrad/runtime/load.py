@@ -1,11 +1,15 @@
 """Loads generated programs: from the cache folder, or compiled now.
 
-The only importer of the modules that import Numba, and only when the first program is loaded: ``import tracegrad``
-stays at the cost of NumPy.
+A program's text is never run: it is translated to LLVM IR, and what the cache folder keeps is the object code of that. Under
+``NUMBA_DISABLE_JIT=1`` it runs as the Python it is.
+
+The only importer of the modules that import llvmlite or Numba, the former when the first program is loaded, the latter when
+threads start or njit code asks for a program: ``import tracegrad`` stays at the cost of NumPy.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import importlib.metadata
@@ -21,7 +25,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any, Final
 
 from tracegrad.errors import CacheWarning, CompileError
@@ -30,6 +34,8 @@ from tracegrad.runtime.kernelcache import CacheFolder, UnusableFolderError, cano
 
 __all__ = ["LoadedProgram", "ProgramRegistry", "cache_folder", "inspect_asm", "inspect_llvm", "load_program", "start_threads"]
 
+ABI_VERSION: Final = 2
+"""Part of every content hash: raise it when a word changes its meaning without the sources changing."""
 DEFAULT_LIMIT: Final = 2 << 30
 """Bytes of compiled programs to keep, unless the caller says otherwise."""
 
@@ -41,7 +47,7 @@ class LoadedProgram:
     Attributes
     ----------
     entry
-        The compiled entry: takes the arguments the source declares, returns None, releases the GIL.
+        The compiled entry, a built-in function: takes the arguments the source declares, returns None, releases the GIL.
     digest
         The content hash, 64 hex digits.
     source
@@ -62,11 +68,12 @@ class LoadedProgram:
     seconds: float
 
     def assembly(self) -> str:
-        """Return the machine code of the whole program, compiled anew in memory.
-
-        Programs from the cache come as object code that Numba does not disassemble, so both kinds are treated alike.
-        """
+        """Return the machine code of the whole program, compiled anew in memory."""
         return inspect_asm(self.source)
+
+    def dispatcher(self) -> Any:
+        """Return the program as a function for njit code, with the arguments of the entry."""
+        return numba_side().dispatcher(self.source, program_name(self.digest), declared_arguments(self.source))
 
 
 # ---------------------------------------------------------------- what compiled code depends on
@@ -74,86 +81,105 @@ class LoadedProgram:
 
 @dataclass(frozen=True)
 class Toolchain:
-    """The modules that import Numba, and the hash of all that compiled code depends on besides its source."""
+    """The module that compiles, and the hash of all that compiled code depends on besides its source."""
 
-    abi: Any
-    native: Any
+    machine: Any
     fingerprint: str
 
 
 def _library_texts() -> tuple[str, ...]:
-    """Return the sources of all code that is compiled into programs."""
+    """Return the sources of all code that decides what programs become."""
     package = Path(__file__).parent.parent
-    own = [package / "runtime" / f"{name}.py" for name in ("abi", "native", "threads")]
-    helpers = [path for stem in ("mathlib", "microkernels") for path in sorted((package / "codegen").glob(f"**/{stem}*.py"))]
-    parts = [path for stem in ("mathlib", "microkernels") for path in sorted((package / "codegen" / stem).glob("*.py"))]
-    return tuple(path.read_text("utf-8") for path in dict.fromkeys((*own, *helpers, *parts)))
+    own = [package / "runtime" / f"{name}.py" for name in ("boundary", "launching", "machine", "threads", "words")]
+    stems = ("kinds", "translate", "writer", "processor", "mathlib*", "microkernels*")
+    helpers = [path for stem in stems for path in sorted((package / "codegen").glob(f"{stem}.py"))]
+    return tuple(path.read_text("utf-8") for path in (*own, *helpers))
 
 
 @cache
 def _toolchain() -> Toolchain:
-    """Import Numba and our modules on top of it; 0.2 s, so only when a program is loaded."""
-    abi = importlib.import_module("tracegrad.runtime.abi")
-    native = importlib.import_module("tracegrad.runtime.native")
-    support = native.parallel_support()
-    if not support.available:
-        warnings.warn(support.reason, RuntimeWarning, stacklevel=4)
-    versions = tuple(f"{name} {importlib.metadata.version(name)}" for name in ("numba", "llvmlite", "numpy"))
+    """Import llvmlite and our modules on top of it; 0.05 s, so only when a program is loaded."""
+    machine = importlib.import_module("tracegrad.runtime.machine")
+    versions = tuple(f"{name} {importlib.metadata.version(name)}" for name in ("llvmlite", "numpy"))
     python = f"{sys.implementation.cache_tag} {platform.python_version()}"
-    ingredients = (str(abi.ABI_VERSION), *versions, python, *native.host(), *_library_texts())
-    return Toolchain(abi, native, content_hash("", ingredients))
+    ingredients = (str(ABI_VERSION), *versions, python, *machine.settings(), *_library_texts())
+    return Toolchain(machine, content_hash("", ingredients))
+
+
+def numba_side() -> Any:
+    """Import the module that imports Numba; 0.3 s and more, so only when there is need."""
+    return importlib.import_module("tracegrad.runtime.native")
+
+
+def jit_disabled() -> bool:
+    """Say whether ``NUMBA_DISABLE_JIT`` asks for programs that run as Python."""
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
 @cache
 def start_threads() -> None:
     """Start the thread pool, once; where it does not start, programs run on one thread and a warning says why."""
-    native = _toolchain().native
-    if native.jit_disabled() or not native.parallel_support().available:
+    if jit_disabled():
         return
-    support = native.start_threads()
+    support = numba_side().start_threads()
     if not support.available:
         warnings.warn(support.reason, RuntimeWarning, stacklevel=3)
 
 
-# ---------------------------------------------------------------- modules of programs
+# ---------------------------------------------------------------- compiling
 
 
-def _execute(name: str, text: str, filename: str) -> ModuleType:
-    """Return the program's module, run from the text and known to the import system."""
-    full = f"{generated.__name__}.{name}"
-    module = ModuleType(full)
-    module.__file__ = filename
-    module.__package__ = generated.__name__
-    sys.modules[full] = module
+def declared_arguments(source: str) -> tuple[str, ...]:
+    """Return the types that the entry of a program declares for its arguments.
+
+    Raises
+    ------
+    CompileError
+        For a text that is no program.
+    """
     try:
-        exec(compile(text, filename, "exec"), module.__dict__)
-    except BaseException:
-        sys.modules.pop(full, None)
-        raise
-    return module
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef):
+                for mark in node.decorator_list:
+                    if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "entry":
+                        return tuple(ast.literal_eval(argument) for argument in mark.args)
+    except SyntaxError as error:
+        raise CompileError(f"the generated program is not Python: {error}", fix=REPORT) from error
+    raise CompileError("the generated program has no entry", fix=REPORT)
 
 
-def _in_memory(name: str, text: str) -> ModuleType:
-    """Return the program's module without a file; tracebacks and Numba's messages still show its lines."""
+REPORT: Final = "report this as a fault of tracegrad, with the text above"
+
+
+def _compile(tools: Toolchain, text: str, name: str, arguments: tuple[str, ...]) -> Any:
+    """Return a program's object code."""
+    with _counted(f"run{name[1:]}"):
+        try:
+            return tools.machine.compiled(text, name, arguments)
+        except tools.machine.TranslationError as error:
+            raise CompileError(f"the generated program {name} did not compile: {error}", fix=REPORT) from error
+
+
+@contextlib.contextmanager
+def _counted(name: str) -> Iterator[None]:
+    """Tell those who count what Numba compiles, where Numba is loaded, that a program is compiled now."""
+    event = sys.modules.get("numba.core.event")
+    if event is None:
+        yield
+        return
+    function = SimpleNamespace(__name__=name)
+    with event.trigger_event("numba:compile", data={"dispatcher": SimpleNamespace(py_func=function, __name__=name)}):
+        yield
+
+
+def _as_python(name: str, text: str) -> Callable[..., None]:
+    """Return the entry of a program that runs as Python; tracebacks show its lines."""
     filename = f"<tracegrad {name}>"
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    return _execute(name, text, filename)
-
-
-def _entry_of(module: ModuleType, name: str) -> Any:
-    entry = getattr(module, f"run{name[1:]}", None)
-    if entry is None:
-        raise CompileError(f"the generated program {name} has no entry run_HASH_")
+    namespace: dict[str, Any] = {"__name__": f"{generated.__name__}.{name}"}
+    exec(compile(text, filename, "exec"), namespace)
+    entry: Callable[..., None] = namespace[f"run{name[1:]}"]
     return entry
-
-
-def _compile(entry: Any, tools: Toolchain) -> bool:
-    """Compile the entry for its declared arguments, or have Numba load it; return whether it was loaded."""
-    if not hasattr(entry, "compile"):
-        return False  # Numba is switched off: the entry is a Python function
-    entry.compile(tools.abi.entry_types(entry.arguments))
-    entry.disable_compile()  # other argument types are a mistake, not a reason for another overload
-    return any(entry.stats.cache_hits.values())
 
 
 # ---------------------------------------------------------------- loading
@@ -203,16 +229,17 @@ class ProgramRegistry:
 
     def _build(self, build: _Build, cache_dir: Path, limit: int) -> LoadedProgram:
         """Load or compile with the folder where it can be used, else in memory."""
-        folder = None if build.tools.native.jit_disabled() else self._folder(cache_dir)
-        with build.faults():
-            if folder is not None:
-                try:
-                    return build.with_folder(folder, limit)
-                except OSError as error:  # a full disk, a folder made read-only meanwhile
-                    with self._guard:
-                        self._folders[cache_dir] = None
-                    _warn_unusable(cache_dir, f"writing to it failed ({error.strerror or error})")
-            return build.in_memory()
+        if jit_disabled():
+            return build.as_python()
+        folder = self._folder(cache_dir)
+        if folder is not None:
+            try:
+                return build.with_folder(folder, limit)
+            except OSError as error:  # a full disk, a folder made read-only meanwhile
+                with self._guard:
+                    self._folders[cache_dir] = None
+                _warn_unusable(cache_dir, f"writing to it failed ({error.strerror or error})")
+        return build.in_memory()
 
     def _folder(self, cache_dir: Path) -> CacheFolder | None:
         """Return the checked folder, None where it cannot be used; the user is told once."""
@@ -247,23 +274,30 @@ class _Build:
     arguments: tuple[str, ...]
     began: float
 
-    @contextlib.contextmanager
-    def faults(self) -> Iterator[None]:
-        """Report a source that does not compile as what it is, a fault of the code generator."""
-        try:
-            yield
-        except (SyntaxError, self.tools.native.NumbaError) as error:
+    def __post_init__(self) -> None:
+        declared = declared_arguments(self.source)
+        if declared != self.arguments:
             raise CompileError(
-                f"the generated program {program_name(self.digest)} did not compile: {error}",
-                fix="report this as a fault of tracegrad, with the text above",
-            ) from error
+                f"the entry of the generated program {self.name} takes {declared}, its caller passes {self.arguments}"
+            )
+
+    @property
+    def name(self) -> str:
+        """The program's name."""
+        return program_name(self.digest)
+
+    @property
+    def text(self) -> str:
+        """The program's file."""
+        return named(self.source, self.digest)
+
+    def as_python(self) -> LoadedProgram:
+        """Compile nothing."""
+        return self._loaded(_as_python(self.name, self.text), None, from_cache=False)
 
     def in_memory(self) -> LoadedProgram:
         """Compile without leaving files."""
-        name, text = program_name(self.digest), named(self.source, self.digest)
-        entry = self._entry(_in_memory(name, text), name)
-        _compile(entry, self.tools)
-        return self._loaded(entry, text, None, from_cache=False)
+        return self._linked(_compile(self.tools, self.text, self.name, self.arguments), None, from_cache=False)
 
     def with_folder(self, folder: CacheFolder, limit: int) -> LoadedProgram:
         """Load from the folder, or compile into it.
@@ -273,49 +307,40 @@ class _Build:
         OSError
             The folder cannot be written to after all.
         """
-        name, text = program_name(self.digest), named(self.source, self.digest)
-        path = folder.source_path(name)
-        folder.put_source(name, text)
-        entry = self._entry(_execute(name, text, str(path)), name)
-        compiled = Path(entry.stats.cache_path)
-        sealed = folder.is_complete(name, compiled)
-        if sealed:
-            with contextlib.suppress(Exception):  # of any kind: it comes from unpickling
-                if _compile(entry, self.tools):
-                    folder.touch(name)
-                    return self._loaded(entry, text, path, from_cache=True)
-        with folder.building(name):
-            # Files that were sealed and did not load are made anew; files sealed meanwhile are another process's.
-            fresh = sealed or not folder.is_complete(name, compiled)
-            entry, from_cache = self._compiled(folder, name, text, compiled, fresh)
-        folder.evict(limit, keep=name)
-        return self._loaded(entry, text, path, from_cache)
+        folder.put_source(self.name, self.text)
+        data = folder.code(self.name)
+        from_cache = data is not None
+        if data is None:
+            with folder.building(self.name):
+                data = folder.code(self.name)  # another process may have made it meanwhile
+                from_cache = data is not None
+                if data is None:
+                    data = _compile(self.tools, self.text, self.name, self.arguments).packed()
+                    folder.put_code(self.name, data)
+            folder.evict(limit, keep=self.name)
+        else:
+            folder.touch(self.name)
+        return self._linked(self.tools.machine.Code.unpacked(data), folder, from_cache)
 
-    def _compiled(self, folder: CacheFolder, name: str, text: str, compiled: Path, fresh: bool) -> tuple[Any, bool]:
-        """Compile into the folder, or load what another process has put there while this one waited."""
-        try:
-            if fresh:
-                folder.discard(name, compiled)
-            folder.put_source(name, text)
-            entry = self._entry(_execute(name, text, str(folder.source_path(name))), name)
-            from_cache = _compile(entry, self.tools)
-            folder.seal(name, compiled)
-        except BaseException:  # an interrupt too: nothing half-written stays
-            folder.discard(name, compiled)
-            sys.modules.pop(f"{generated.__name__}.{name}", None)
-            raise
-        return entry, from_cache
+    def _linked(self, code: Any, folder: CacheFolder | None, from_cache: bool) -> LoadedProgram:
+        routines = [self._routine(name, folder) for name in sorted(code.routines)]
+        entry = self.tools.machine.linked(code.program, *routines)
+        return self._loaded(entry, folder.source_path(self.name) if folder is not None else None, from_cache)
 
-    def _entry(self, module: ModuleType, name: str) -> Any:
-        entry = _entry_of(module, name)
-        if entry.arguments != self.arguments:
-            raise CompileError(
-                f"the entry of the generated program {name} takes {entry.arguments}, its caller passes {self.arguments}"
-            )
-        return entry
+    def _routine(self, routine: str, folder: CacheFolder | None) -> bytes:
+        """Return the object code of a routine, which all programs share that call it."""
+        name = f"r_{content_hash(routine, (self.tools.fingerprint,))[:16]}"
+        code = folder.code(name) if folder is not None else None
+        if code is None:
+            code = bytes(self.tools.machine.compiled_routine(routine))
+            if folder is not None:
+                folder.put_code(name, code)
+        elif folder is not None:
+            folder.touch(name)
+        return code
 
-    def _loaded(self, entry: Any, text: str, path: Path | None, from_cache: bool) -> LoadedProgram:
-        return LoadedProgram(entry, self.digest, text, path, from_cache, time.perf_counter() - self.began)
+    def _loaded(self, entry: Any, path: Path | None, from_cache: bool) -> LoadedProgram:
+        return LoadedProgram(entry, self.digest, self.text, path, from_cache, time.perf_counter() - self.began)
 
 
 PROGRAMS: Final = ProgramRegistry()
@@ -359,22 +384,9 @@ def cache_folder(cache_dir: Path) -> CacheFolder | None:
     return PROGRAMS._folder(cache_dir)
 
 
-def _fresh(source: str) -> Any:
-    tools = _toolchain()
-    digest = content_hash(canonical(source), (tools.fingerprint,))
-    text = named(canonical(source), digest)
-    name = next((word for word in _run_names(text)), "run")
-    filename = f"<tracegrad inspection of {name}>"
-    namespace: dict[str, Any] = {"__name__": f"{generated.__name__}.p{name[3:]}"}
-    exec(compile(text, filename, "exec"), namespace)
-    entry = namespace[name]
-    _compile(entry, tools)
-    return entry
-
-
-def _run_names(text: str) -> list[str]:
-    lines = text.splitlines()
-    return [line[4 : line.index("(")] for line in lines if line.startswith("def run_")]
+def _inspected(source: str) -> tuple[str, str, tuple[str, ...]]:
+    digest = content_hash(canonical(source), (_toolchain().fingerprint,))
+    return named(canonical(source), digest), program_name(digest), declared_arguments(source)
 
 
 def inspect_asm(source: str) -> str:
@@ -385,7 +397,7 @@ def inspect_asm(source: str) -> str:
     source
         A program file, before or after its ``_HASH_`` was replaced.
     """
-    return "\n".join(_fresh(source).inspect_asm().values())
+    return str(_toolchain().machine.assembly(*_inspected(source)))
 
 
 def inspect_llvm(source: str) -> str:
@@ -396,4 +408,4 @@ def inspect_llvm(source: str) -> str:
     source
         A program file, before or after its ``_HASH_`` was replaced.
     """
-    return "\n".join(_fresh(source).inspect_llvm().values())
+    return str(_toolchain().machine.llvm_text(*_inspected(source)))

@@ -1,8 +1,8 @@
 """What the names of a generated program mean in plain Python.
 
-The functions here are the ones generated files import (through :mod:`tracegrad.runtime.abi`). Numba never compiles
-their bodies: ``abi`` registers native code for each of them. Under ``NUMBA_DISABLE_JIT=1`` the bodies run instead, so
-the same file can be stepped through. This module imports no Numba.
+The functions here are the ones generated files import (through :mod:`tracegrad.runtime.abi`). Their bodies are never
+compiled: :mod:`tracegrad.runtime.words` has native code for each of them. Under ``NUMBA_DISABLE_JIT=1`` the bodies run
+instead, so the same file can be stepped through.
 """
 
 from __future__ import annotations
@@ -90,29 +90,24 @@ class PointerTwin:
         self._element(index)[0] = value
 
 
-def _numpy_dtype(dtype: Any) -> np.dtype[Any]:
-    """Return the NumPy dtype of a Numba scalar type, which names itself as NumPy does."""
-    return np.dtype(str(dtype))
-
-
 def read(table: TableTwin, slot: int, dtype: Any) -> PointerTwin:
     """Return the buffer at a slot, which the kernel only loads from."""
-    return PointerTwin(table[slot], _numpy_dtype(dtype), storable=False)
+    return PointerTwin(table[slot], np.dtype(dtype), storable=False)
 
 
 def write(table: TableTwin, slot: int, dtype: Any) -> PointerTwin:
     """Return the buffer at a slot, which the kernel only stores to; no other buffer may overlap it."""
-    return PointerTwin(table[slot], _numpy_dtype(dtype), loadable=False)
+    return PointerTwin(table[slot], np.dtype(dtype), loadable=False)
 
 
 def update(table: TableTwin, slot: int, dtype: Any) -> PointerTwin:
     """Return the buffer at a slot, which the kernel loads from and stores to; no other buffer may overlap it."""
-    return PointerTwin(table[slot], _numpy_dtype(dtype))
+    return PointerTwin(table[slot], np.dtype(dtype))
 
 
 def pointer(table: TableTwin, slot: int, dtype: Any) -> PointerTwin:
     """Return a plain C pointer, about which the compiler assumes nothing: for hand-written templates."""
-    return PointerTwin(table[slot], _numpy_dtype(dtype))
+    return PointerTwin(table[slot], np.dtype(dtype))
 
 
 def buffer_offset(buffer: Any, elements: int) -> Any:
@@ -135,7 +130,7 @@ def remainder(index: int, extent: int) -> int:
 
 def scalar(table: TableTwin, slot: int, dtype: Any) -> Any:
     """Return the bits of a word as a scalar; a narrow type takes the low bits."""
-    kind = _numpy_dtype(dtype)
+    kind = np.dtype(dtype)
     word = np.array([table[slot]], np.int64)
     if kind == np.bool_:
         return np.bool_(word[0] & 1)

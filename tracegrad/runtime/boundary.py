@@ -1,0 +1,303 @@
+"""Between Python and a program: a built-in function that looks at its arguments and calls the entry without the GIL.
+
+It is a function of CPython's fast calling convention, written in IR into the program's own module. An array costs it a
+handful of loads from the array's C structure, whose layout NumPy keeps as part of its ABI (``PyArrayObject_fields`` and the
+head of ``PyArray_Descr`` in ``ndarraytypes.h``); Numba's dispatcher took 0.27 µs and 0.03 more for each array.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Final
+
+import llvmlite.binding as ll
+import numpy as np
+from llvmlite import ir
+
+from tracegrad.codegen.kinds import BYTE, SCALARS, WORD, Scalar
+from tracegrad.codegen.translate import entry_name
+
+__all__ = ["Argument", "add_symbols", "built_in", "parse_arguments", "write_boundary"]
+
+BOUNDARY_NAME: Final = "tracegrad_call"
+OBJECT = BYTE.as_pointer()
+INT = ir.IntType(32)
+BIT = ir.IntType(1)
+DATA, DIMENSIONS, DESCR, FLAGS = 16, 24, 56, 64
+"""Bytes from the start of an array: the address of its elements, number of axes (int), dtype, flags (int)."""
+BYTEORDER, TYPE_NUMBER = 26, 28
+"""Bytes from the start of a dtype: its byte order (char), its number (int)."""
+C_ORDER, F_ORDER, ALIGNED = 0x1, 0x2, 0x100
+_ARGUMENT = re.compile(r"(?P<dtype>\w+?)(?P<dims>\[[:1, ]*\])?")
+_FAST_CALL = 0x0080
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of an entry: its element type, number of axes (None for a scalar), and the flags an array must have."""
+
+    text: str
+    scalar: Scalar
+    axes: int | None
+    flags: int
+
+
+def parse_arguments(arguments: tuple[str, ...]) -> tuple[Argument, ...]:
+    """Return what the texts say that declare the arguments of an entry.
+
+    Parameters
+    ----------
+    arguments
+        ``"float64"`` for a scalar, ``"float64[:, ::1]"`` for a C-contiguous array of two dimensions, ``[::1, :]`` for
+        Fortran order, ``[:, :]`` for any layout, ``[]`` for no dimension.
+
+    Raises
+    ------
+    ValueError
+        For a text that is none of these.
+
+    Examples
+    --------
+    >>> parse_arguments(("float64[:, ::1]",))[0].axes
+    2
+    """
+    return tuple(_argument(text) for text in arguments)
+
+
+def _argument(text: str) -> Argument:
+    match = _ARGUMENT.fullmatch(text)
+    if match is None or match["dtype"] not in SCALARS:
+        raise ValueError(f"{text!r} is not the type of an entry argument")
+    scalar = SCALARS[match["dtype"]]
+    if match["dims"] is None:
+        return Argument(text, scalar, None, 0)
+    dims = [dim.strip() for dim in match["dims"][1:-1].split(",")]
+    if dims == [""]:
+        return Argument(text, scalar, 0, ALIGNED)
+    if any(dim not in (":", "::1") for dim in dims) or dims[1:-1].count("::1") or dims.count("::1") > 1:
+        raise ValueError(f"{text!r} is not the type of an entry argument")
+    order = C_ORDER if dims[-1] == "::1" else F_ORDER if dims[0] == "::1" else 0
+    return Argument(text, scalar, len(dims), order | ALIGNED)
+
+
+def _dtype(scalar: Scalar) -> np.dtype[Any]:
+    return np.dtype("bool" if scalar.kind == "b" else scalar.name)
+
+
+# ---------------------------------------------------------------- in IR
+
+
+def _external(module: Any, name: str, result: Any, *arguments: Any) -> Any:
+    known = module.globals.get(name)
+    return ir.Function(module, ir.FunctionType(result, arguments), name) if known is None else known
+
+
+def _object(module: Any, name: str) -> Any:
+    """An object whose address is a symbol."""
+    known = module.globals.get(name)
+    return ir.GlobalVariable(module, BYTE, name) if known is None else known
+
+
+def _field(builder: Any, source: Any, offset: int, kind: Any) -> Any:
+    place = builder.gep(source, [ir.Constant(WORD, offset)], inbounds=True)
+    return builder.load(builder.bitcast(place, kind.as_pointer()))
+
+
+def _array_check(module: Any) -> Any:
+    """The module's function (object, axes, flags, dtype's number, other number of it) -> whether it is such an array."""
+    known = module.globals.get("is_array")
+    if known is not None:
+        return known
+    function = ir.Function(module, ir.FunctionType(BIT, [OBJECT, INT, INT, INT, INT]), "is_array")
+    function.linkage = "internal"
+    for attribute in ("noinline", "nounwind"):
+        function.attributes.add(attribute)
+    value, axes, flags, number, other = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    kind, ndarray = _field(b, value, 8, OBJECT), _object(module, "tracegrad_ndarray")
+    with b.if_then(b.icmp_unsigned("!=", kind, ndarray), likely=False):
+        derived = b.call(_external(module, "PyType_IsSubtype", INT, OBJECT, OBJECT), [kind, ndarray])
+        with b.if_then(b.icmp_signed("==", derived, ir.Constant(INT, 0))):
+            b.ret(ir.Constant(BIT, 0))
+    dtype = _field(b, value, DESCR, OBJECT)
+    found = _field(b, dtype, TYPE_NUMBER, INT)
+    foreign = ir.Constant(BYTE, ord(">" if np.little_endian else "<"))
+    tests = [
+        b.icmp_signed("==", b.and_(_field(b, value, FLAGS, INT), flags), flags),
+        b.icmp_signed("==", _field(b, value, DIMENSIONS, INT), axes),
+        b.or_(b.icmp_signed("==", found, number), b.icmp_signed("==", found, other)),
+        b.icmp_signed("!=", _field(b, dtype, BYTEORDER, BYTE), foreign),
+    ]
+    b.ret(reduce(b.and_, tests))
+    return function
+
+
+class _Boundary:
+    """Writes the function ``(self, arguments, count) -> None or an error``."""
+
+    def __init__(self, module: Any, count: int) -> None:
+        self.module = module
+        kind = ir.FunctionType(OBJECT, [OBJECT, OBJECT.as_pointer(), WORD])
+        self.function = ir.Function(module, kind, BOUNDARY_NAME)
+        self.function.attributes.add("nounwind")
+        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.words = self.builder.alloca(WORD, max(count, 1))
+        self.failed = self.function.append_basic_block("failed")
+        self.raised = self.function.append_basic_block("raised")
+        self.messages: list[tuple[Any, Any]] = []
+
+    def require(self, condition: Any, message: str) -> None:
+        """Raise TypeError unless the condition holds."""
+        name = f"message.{message}"
+        text = self.module.globals.get(name)
+        if text is None:
+            data = bytearray(message.encode() + b"\0")
+            text = ir.GlobalVariable(self.module, ir.ArrayType(BYTE, len(data)), name)
+            text.linkage, text.global_constant = "internal", True
+            text.initializer = ir.Constant(text.value_type, data)
+        self.messages.append((self.builder.block, self.builder.bitcast(text, OBJECT)))
+        self.go_on(condition, self.failed)
+
+    def go_on(self, condition: Any, otherwise: Any) -> None:
+        following = self.function.append_basic_block()
+        self.builder.cbranch(condition, following, otherwise)
+        self.builder.position_at_end(following)
+
+    def put(self, place: int, word: Any) -> None:
+        self.builder.store(word, self.builder.gep(self.words, [ir.Constant(WORD, place)], inbounds=True))
+
+    # -- arguments -------------------------------------------------------------------------------------------------
+
+    def array(self, place: int, value: Any, argument: Argument) -> None:
+        b = self.builder
+        numbers = _numbers(argument.scalar)
+        wanted = (argument.axes, argument.flags, numbers[0], numbers[-1])
+        right = b.call(_array_check(self.module), [value, *(ir.Constant(INT, number) for number in wanted)])
+        self.require(right, f"argument {place} must be an aligned array {argument.text} of the machine's byte order")
+        self.put(place, _field(b, value, DATA, WORD))
+
+    def number(self, place: int, value: Any, scalar: Scalar) -> None:
+        b = self.builder
+        errors = _external(self.module, "PyErr_Occurred", OBJECT)
+        if scalar.kind == "f":
+            double = b.call(_external(self.module, "PyFloat_AsDouble", ir.DoubleType(), OBJECT), [value])
+            odd = b.fcmp_ordered("==", double, ir.Constant(double.type, -1.0))
+            bits = b.bitcast(double, WORD)
+            if scalar.bits == 32:
+                bits = b.zext(b.bitcast(b.fptrunc(double, ir.FloatType()), INT), WORD)
+        elif scalar.kind == "b":
+            truth = b.call(_external(self.module, "PyObject_IsTrue", INT, OBJECT), [value])
+            odd, bits = b.icmp_signed("<", truth, ir.Constant(INT, 0)), b.zext(truth, WORD)
+        else:
+            null = ir.Constant(OBJECT, None)
+            index = b.call(_external(self.module, "PyNumber_Index", OBJECT, OBJECT), [value])
+            self.go_on(b.icmp_unsigned("!=", index, null), self.raised)
+            bits = b.call(_external(self.module, "PyLong_AsUnsignedLongLongMask", WORD, OBJECT), [index])
+            b.call(_external(self.module, "Py_DecRef", ir.VoidType(), OBJECT), [index])
+            odd = b.icmp_signed("==", bits, ir.Constant(WORD, -1))
+        self.put(place, bits)
+        failed = b.icmp_unsigned("!=", b.call(errors, []), ir.Constant(OBJECT, None))
+        self.go_on(b.not_(b.and_(odd, failed)), self.raised)
+
+    # -- the call --------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        b = self.builder
+        state = b.call(_external(self.module, "PyEval_SaveThread", OBJECT), [])
+        b.call(self.module.globals[entry_name(self.module.name)], [self.words])
+        b.call(_external(self.module, "PyEval_RestoreThread", ir.VoidType(), OBJECT), [state])
+        nothing = _object(self.module, "tracegrad_none")
+        b.call(_external(self.module, "Py_IncRef", ir.VoidType(), OBJECT), [nothing])
+        b.ret(nothing)
+        b.position_at_end(self.failed)
+        message = b.phi(OBJECT)
+        for block, text in self.messages:
+            message.add_incoming(text, block)
+        b.call(
+            _external(self.module, "PyErr_SetString", ir.VoidType(), OBJECT, OBJECT),
+            [_object(self.module, "tracegrad_type_error"), message],
+        )
+        b.branch(self.raised)
+        b.position_at_end(self.raised)
+        b.ret(ir.Constant(OBJECT, None))
+
+
+def _numbers(scalar: Scalar) -> list[int]:
+    """NumPy's numbers of a dtype: long and long long are one type here."""
+    wanted = _dtype(scalar)
+    return sorted({np.dtype(code).num for code in "?bBhHiIlLqQfd" if np.dtype(code) == wanted})
+
+
+def write_boundary(module: Any, arguments: tuple[Argument, ...]) -> None:
+    """Add the function that Python calls to a program's module.
+
+    Parameters
+    ----------
+    module: the IR module, which has the entry.
+    arguments: what the entry takes.
+    """
+    boundary = _Boundary(module, len(arguments))
+    _, values, count = boundary.function.args
+    b = boundary.builder
+    right = b.icmp_signed("==", count, ir.Constant(WORD, len(arguments)))
+    boundary.require(right, f"the program takes {len(arguments)} arguments")
+    for place, argument in enumerate(arguments):
+        value = b.load(b.gep(values, [ir.Constant(WORD, place)], inbounds=True))
+        if argument.axes is None:
+            boundary.number(place, value, argument.scalar)
+        else:
+            boundary.array(place, value, argument)
+    boundary.run()
+    module.globals[entry_name(module.name)].linkage = "internal"
+
+
+# ---------------------------------------------------------------- in Python
+
+_FUNCTIONS: Final = (
+    "PyErr_Occurred",
+    "PyErr_SetString",
+    "PyEval_RestoreThread",
+    "PyEval_SaveThread",
+    "PyFloat_AsDouble",
+    "PyLong_AsUnsignedLongLongMask",
+    "PyNumber_Index",
+    "PyObject_IsTrue",
+    "PyType_IsSubtype",
+    "Py_DecRef",
+    "Py_IncRef",
+)
+
+
+def add_symbols() -> None:
+    """Tell LLVM the addresses of what boundaries call and compare with."""
+    for name in _FUNCTIONS:
+        ll.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
+    for name, value in (("ndarray", np.ndarray), ("none", None), ("type_error", TypeError)):
+        ll.add_symbol(f"tracegrad_{name}", id(value))
+
+
+class _MethodDef(ctypes.Structure):
+    """``PyMethodDef`` of the C API."""
+
+    _fields_ = (("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p))
+
+
+def built_in(address: int, owner: Any) -> Callable[..., None]:
+    """Return the function at an address as a Python object.
+
+    Parameters
+    ----------
+    address: of a boundary.
+    owner: an object with attributes, which lives as long as the function does and keeps the code alive.
+    """
+    definition = _MethodDef(b"run", address, _FAST_CALL, None)
+    owner.definition = definition
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
+        ("PyCFunction_NewEx", ctypes.pythonapi)
+    )
+    made: Callable[..., None] = make(ctypes.addressof(definition), owner, None)
+    return made

@@ -1,0 +1,186 @@
+"""From LLVM IR to machine code, and from machine code to a function in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import llvmlite.binding as ll
+
+from tracegrad.codegen.processor import cpu_features, cpu_name
+from tracegrad.codegen.translate import contract, entry_name, translate
+from tracegrad.codegen.writer import TranslationError
+from tracegrad.runtime.boundary import BOUNDARY_NAME, add_symbols, built_in, parse_arguments, write_boundary
+from tracegrad.runtime.launching import GATE_SYMBOL
+from tracegrad.runtime.threads import GATE
+from tracegrad.runtime.words import LIBRARIES, argument_kinds, resolve
+
+__all__ = [
+    "Code",
+    "TranslationError",
+    "assembly",
+    "compiled",
+    "compiled_routine",
+    "entry_name",
+    "linked",
+    "llvm_text",
+    "settings",
+    "whole",
+]
+
+LEVEL = 3
+
+
+@cache
+def _prepare() -> None:
+    """Make LLVM ready for this machine, and tell it the symbols that programs refer to."""
+    ll.initialize_native_target()
+    ll.initialize_native_asmprinter()
+    add_symbols()
+    ll.add_symbol(GATE_SYMBOL, GATE.address)
+
+
+def _new_target() -> Any:
+    """LLVM's view of this machine; 0.2 ms. An engine takes the one it is given for its own."""
+    _prepare()
+    target = ll.Target.from_triple(ll.get_process_triple())
+    return target.create_target_machine(
+        cpu=cpu_name(),
+        features=cpu_features(),
+        opt=LEVEL,
+        reloc="static" if target.name.startswith("x86") else "default",
+        codemodel="jitdefault",
+        jit=True,
+    )
+
+
+@cache
+def _target() -> Any:
+    """The target that programs are compiled for."""
+    return _new_target()
+
+
+def settings() -> tuple[str, ...]:
+    """Return everything about processor and compiler that machine code depends on."""
+    version = ".".join(map(str, ll.llvm_version_info))
+    return (ll.get_process_triple(), cpu_name(), cpu_features(), f"llvm {version}", f"O{LEVEL}")
+
+
+class Code(NamedTuple):
+    """Object code of a program: its own, and the names of the routines that it is linked to."""
+
+    program: bytes
+    routines: frozenset[str]
+
+    def packed(self) -> bytes:
+        """Both as they are kept in a file."""
+        return " ".join(sorted(self.routines)).encode() + b"\n" + self.program
+
+    @staticmethod
+    def unpacked(data: bytes) -> Code:
+        """The object code that a file holds."""
+        names, _, program = data.partition(b"\n")
+        return Code(program, frozenset(names.decode().split()))
+
+
+def compiled(text: str, name: str, arguments: tuple[str, ...]) -> Code:
+    """Return the object code of a program.
+
+    Parameters
+    ----------
+    text: the program file.
+    name: of the program.
+    arguments: the types of the entry's arguments, as text.
+
+    Raises
+    ------
+    TranslationError
+        For a text that is not in the language of kernels.
+    ValueError
+        For a text that is not the type of an argument.
+    """
+    declared = parse_arguments(arguments)
+    module, routines = translate(text, name, argument_kinds(arguments), resolve, apart=True)
+    write_boundary(module, declared)
+    return Code(bytes(_target().emit_object(_optimised(module, _options()))), routines)
+
+
+def compiled_routine(name: str) -> bytes:
+    """Return the object code of a routine.
+
+    It is written in vectors: LLVM's vectorising and unrolling would double the code, and the time of compilation.
+
+    Parameters
+    ----------
+    name: as in :attr:`Code.routines`.
+    """
+    library, function, _, _ = name.rsplit(".", 3)
+    module = vars(LIBRARIES[library])[function].module(name)
+    contract(module)
+    options = ll.create_pipeline_tuning_options(speed_level=1)
+    options.loop_vectorization = options.loop_unrolling = False
+    return bytes(_target().emit_object(_optimised(module, options)))
+
+
+def _options() -> Any:
+    options = ll.create_pipeline_tuning_options(speed_level=LEVEL)
+    options.loop_vectorization = True  # not of straight code: it took a third of the time and gained nothing
+    return options
+
+
+def whole(text: str, name: str, arguments: tuple[str, ...]) -> Any:
+    """Return a program with its routines as an IR module that njit code can link, without the function that Python calls."""
+    module, _ = translate(text, name, argument_kinds(arguments), resolve, apart=False)
+    _prepare()
+    module.triple = ll.get_process_triple()
+    return module
+
+
+def _optimised(module: Any, options: Any) -> Any:
+    target = _target()
+    module.triple, module.data_layout = ll.get_process_triple(), str(target.target_data)
+    parsed = ll.parse_assembly(str(module))
+    builder = ll.create_pass_builder(target, options)
+    builder.getModulePassManager().run(parsed, builder)
+    return parsed
+
+
+def assembly(text: str, name: str, arguments: tuple[str, ...]) -> str:
+    """Return the machine code of a program as text."""
+    return str(_target().emit_assembly(_optimised(whole(text, name, arguments), _options())))
+
+
+def llvm_text(text: str, name: str, arguments: tuple[str, ...]) -> str:
+    """Return a program's IR as LLVM leaves it."""
+    return str(_optimised(whole(text, name, arguments), _options()))
+
+
+class _Code:
+    """Machine code in memory; it stays as long as the function that Python calls."""
+
+    def __init__(self, objects: Sequence[bytes]) -> None:
+        self.definition: Any = None
+        self._engine = ll.create_mcjit_compiler(ll.parse_assembly(""), _new_target())
+        for data in objects:
+            self._engine.add_object_file(ll.ObjectFileRef.from_data(data))
+        self._engine.finalize_object()
+
+    def address(self) -> int:
+        """Where the function stands that Python calls."""
+        return int(self._engine.get_function_address(BOUNDARY_NAME))
+
+
+def linked(*objects: bytes) -> Callable[..., None]:
+    """Return a program and its routines as a function of Python's: it takes the entry's arguments, and returns None.
+
+    Raises
+    ------
+    RuntimeError
+        For what is not object code of a program.
+    """
+    owner = _Code(objects)
+    address = owner.address()
+    if not address:
+        raise RuntimeError(f"the object code has no {BOUNDARY_NAME}")
+    return built_in(address, owner)

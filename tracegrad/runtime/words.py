@@ -1,0 +1,204 @@
+"""The native meaning of the words of the kernel ABI, whose Python meaning is in :mod:`tracegrad.runtime.twins`.
+
+A program is compiled without running its file: names it imports from ``tracegrad.runtime.abi`` are the words here, those
+from the libraries of kernels are found there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from llvmlite import ir
+
+from tracegrad.codegen import mathlib, microkernels, microkernels_conv, microkernels_vector
+from tracegrad.codegen.kinds import INT64, SCALARS, TABLE, WORD, Buffer, Plain, Scalar, Table, convert
+from tracegrad.codegen.writer import READS, Address, KernelName, TranslationError, Typed, Writer
+from tracegrad.runtime.launching import launch_chunks
+
+__all__ = ["argument_kinds", "resolve"]
+
+ABI: Final = "tracegrad.runtime.abi"
+LIBRARIES: Final = {
+    library.__name__: library for library in (math, mathlib, microkernels, microkernels_conv, microkernels_vector)
+}
+
+
+class Word(NamedTuple):
+    """A word of the vocabulary that emits its calls."""
+
+    emit: Callable[[Writer, list[Any]], Typed | None]
+
+
+def resolve(module: str, name: str) -> Any:
+    """What a name means that a program imports.
+
+    Parameters
+    ----------
+    module, name: as in the import statement.
+
+    Raises
+    ------
+    TranslationError
+        For a name that programs do not have.
+    """
+    if module == ABI:
+        if name in SCALARS:
+            return SCALARS[name]
+        found: Any = WORDS.get(name, "a decorator" if name in ("kernel", "entry") else None)
+    else:
+        found = getattr(LIBRARIES.get(module), name, None)
+        found = getattr(found, "helper", found)
+    if found is None:
+        raise TranslationError(f"{module} has no {name}")
+    return found
+
+
+def argument_kinds(arguments: tuple[str, ...]) -> tuple[Any, ...]:
+    """The types of an entry's arguments, declared as text: ``float64``, or an array as ``float64[:, ::1]``."""
+    kinds = [(SCALARS[text.partition("[")[0]], "[" in text) for text in arguments]
+    return tuple(Address(scalar) if is_array else scalar for scalar, is_array in kinds)
+
+
+# ---------------------------------------------------------------- reading a table
+
+
+def _slot(value: Any) -> int:
+    if not (isinstance(value, Typed) and isinstance(value.value, ir.Constant)):
+        raise TranslationError("the word of a table is written as a number")
+    return int(value.value.constant)
+
+
+def _table_and_element(arguments: list[Any]) -> tuple[Typed, Any, Scalar]:
+    table, slot, element = arguments
+    if not isinstance(table.kind, Table) or not isinstance(element, Scalar):
+        raise TranslationError("it takes the table, a word's number and a type")
+    return table, slot, element
+
+
+def _buffer(loadable: bool, storable: bool) -> Callable[[Writer, list[Any]], Typed]:
+    def emit(writer: Writer, arguments: list[Any]) -> Typed:
+        table, slot, element = _table_and_element(arguments)
+        kind = Buffer(element, f"slot {_slot(slot)}" if storable else READS, loadable, storable)
+        if storable:
+            writer.declare_scope(kind.scope)
+        word = writer.word(table, _slot(slot))
+        return Typed(kind, writer.builder.inttoptr(word, element.memory.as_pointer()))
+
+    return emit
+
+
+def _position(writer: Writer, value: Typed) -> Any:
+    if not isinstance(value.kind, Scalar) or value.kind.kind not in "iu":
+        raise TranslationError("a position is an integer")
+    return convert(writer.builder, value.value, value.kind, INT64)
+
+
+def _pointer(writer: Writer, arguments: list[Any]) -> Typed:
+    table, slot, element = _table_and_element(arguments)
+    word = writer.word(table, _position(writer, slot))
+    return Typed(Plain(element), writer.builder.inttoptr(word, element.memory.as_pointer()))
+
+
+def _scalar(writer: Writer, arguments: list[Any]) -> Typed:
+    table, slot, element = _table_and_element(arguments)
+    return writer.from_word(writer.word(table, _position(writer, slot)), element)
+
+
+def _buffer_offset(writer: Writer, arguments: list[Any]) -> Typed:
+    pointer, elements = arguments
+    if not isinstance(pointer.kind, (Buffer, Table)):
+        raise TranslationError("it takes a buffer or the table")
+    return Typed(pointer.kind, writer.builder.gep(pointer.value, [_position(writer, elements)], inbounds=True))
+
+
+# ---------------------------------------------------------------- positions
+
+# The // and % of Python branch on the signs and on 0. In a loop nest LLVM makes one copy of the nest for each outcome of such
+# a branch on a size: three levels of them took 9 s to compile. These are the same numbers without a branch.
+
+
+def _quotient(writer: Writer, arguments: list[Any]) -> Typed:
+    b, (index, extent) = writer.builder, (_position(writer, value) for value in arguments)
+    below = b.ashr(b.srem(index, extent), ir.Constant(WORD, 63))
+    return Typed(INT64, b.add(b.sdiv(index, extent), below))
+
+
+def _remainder(writer: Writer, arguments: list[Any]) -> Typed:
+    b, (index, extent) = writer.builder, (_position(writer, value) for value in arguments)
+    rest = b.srem(index, extent)
+    return Typed(INT64, b.add(rest, b.and_(extent, b.ashr(rest, ir.Constant(WORD, 63)))))
+
+
+# ---------------------------------------------------------------- the entry's table
+
+
+def _stack_table(writer: Writer, arguments: list[Any]) -> Typed:
+    plan, size = arguments
+    if not isinstance(plan.kind, Address):
+        raise TranslationError("it takes the plan, and how many words the table has")
+    count = _slot(size)
+    table = writer.reserve(WORD, count)
+    kind = ir.FunctionType(ir.VoidType(), [WORD.as_pointer(), WORD.as_pointer(), WORD, ir.IntType(1)])
+    name = "llvm.memcpy.p0.p0.i64"
+    copy = writer.module.globals.get(name) or ir.Function(writer.module, kind, name)
+    source = writer.builder.inttoptr(plan.value, WORD.as_pointer())
+    writer.builder.call(copy, [table, source, ir.Constant(WORD, 8 * count), ir.Constant(ir.IntType(1), 0)])
+    return Typed(TABLE, table)
+
+
+def _set_word(writer: Writer, arguments: list[Any], value: Any) -> None:
+    table, slot, _ = arguments
+    if not isinstance(table.kind, Table):
+        raise TranslationError("it takes the table, a word's number and an argument of the entry")
+    writer.builder.store(value, writer.builder.gep(table.value, [_position(writer, slot)], inbounds=True))
+
+
+def _address(value: Any) -> Any:
+    if not isinstance(value, Typed) or not isinstance(value.kind, Address):
+        raise TranslationError("this is not an array")
+    return value.value
+
+
+def _place(writer: Writer, arguments: list[Any]) -> None:
+    _set_word(writer, arguments, _address(arguments[2]))
+
+
+def _shift(writer: Writer, arguments: list[Any]) -> None:
+    table, slot, arena = arguments
+    _set_word(writer, arguments, writer.builder.add(writer.word(table, _position(writer, slot)), _address(arena)))
+
+
+def _place_scalar(writer: Writer, arguments: list[Any]) -> None:
+    value = arguments[2]
+    if not isinstance(value, Typed) or not isinstance(value.kind, Scalar):
+        raise TranslationError("this is not a number")
+    bits = writer.builder.bitcast(value.value, ir.IntType(value.kind.bits))
+    _set_word(writer, arguments, bits if value.kind.bits == 64 else writer.builder.zext(bits, WORD))
+
+
+def _launch(writer: Writer, arguments: list[Any]) -> None:
+    name, table, offset, *chunks = arguments
+    if not isinstance(name, KernelName) or not isinstance(table.kind, Table):
+        raise TranslationError("it takes a kernel, the table, where the kernel's words start, and a number of chunks")
+    words = writer.builder.gep(table.value, [_position(writer, offset)], inbounds=True)
+    count = _position(writer, chunks[0]) if chunks else None
+    launch_chunks(writer.builder, writer.translation.kernel(name.name), words, count)
+
+
+WORDS: Final = {
+    "read": Word(_buffer(loadable=True, storable=False)),
+    "write": Word(_buffer(loadable=False, storable=True)),
+    "update": Word(_buffer(loadable=True, storable=True)),
+    "pointer": Word(_pointer),
+    "scalar": Word(_scalar),
+    "buffer_offset": Word(_buffer_offset),
+    "quotient": Word(_quotient),
+    "remainder": Word(_remainder),
+    "stack_table": Word(_stack_table),
+    "place": Word(_place),
+    "place_scalar": Word(_place_scalar),
+    "shift": Word(_shift),
+    "launch": Word(_launch),
+}
