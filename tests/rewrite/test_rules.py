@@ -232,6 +232,15 @@ def test_the_logarithm_of_a_softmax_does_not_underflow(rule, build, shapes, dtyp
             np.testing.assert_allclose(answers, [float(float(v) - total) for v in row], rtol=4 * np.finfo(x.dtype).eps)
 
 
+@pytest.mark.parametrize(("rule", "build", "shapes", "dtypes"), [c for c in CASES if c.values[0].kind == "rearrange"])
+def test_rearranged_sums_agree_on_ordinary_numbers(rule, build, shapes, dtypes):
+    result, *_ = both_sides(rule, build, shapes, dtypes)
+    rng = np.random.default_rng(3)
+    arguments = [rng.uniform(0.1, 3.0, shape).astype(dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
+    left, right = (interpret(graph, arguments)[0] for graph in (traced(build, shapes, dtypes), result.graph))
+    np.testing.assert_allclose(right, left, rtol=20 * np.finfo(left.dtype).eps)
+
+
 def test_every_stabilise_rule_is_checked():
     checked = {c.values[0].name for c in POINTWISE + MOVING} | {"log-of-exp-ratio"}
     assert checked == {rule.name for rule in RULES if rule.kind == "stabilise"}

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from tracegrad.schedule.program import Kernel, Loop, Program
 CHUNK_ROWS = 16
 """Least rows of a chunk that keeps a row of its own: what is kept is then 6 % of the values that pass through it."""
 UNROLLED = 16
-"""Extents of reduced axes up to this one stand in the text."""
+"""Extents of the innermost axes up to this one stand in the text."""
 
 
 def lower_part(program: Program, kernel: Kernel) -> KernelText:
@@ -40,12 +41,15 @@ def lower_part(program: Program, kernel: Kernel) -> KernelText:
 class _PartWriter(ValueWriter):
     lost: dict[str, str]
     """What a sum has lost to rounding, by the name of its accumulator."""
+    row_extents: dict[int, str]
+    """The names of the extents of the row axes."""
 
     # -- loops -----------------------------------------------------------------------------------------------------
 
     def write(self) -> KernelText:
         """The whole kernel."""
         self.lost = {}
+        self.row_extents = {}
         rows = math.prod(self.axes.extents[a] for a in self.row_axes)
         rest = math.prod(self.part.shape) // max(rows, 1) if rows else 0
         over_rows = bool(self.row_axes) or self.vector_axis is None
@@ -139,31 +143,50 @@ class _PartWriter(ValueWriter):
         """
         totals = {t: a for t, a in accumulators.items() if t in self.part.totals and self._is_sum(t)}
         direct = totals if self._unrolled_inside() else {}
+        self._first_row(start or "0")
         with self._blocks("o", start or "0", str(stop), frozenset(self.row_axes), direct) as inside:
-            self._decode(self.scopes[-1])
             yield accumulators | inside
+            self._next_row()
 
     def _unrolled_inside(self) -> bool:
         """Whether a row has no loop but such as are written with their extent."""
         reduced = range(self.axes.kept, len(self.axes.extents))
-        return self.vector_axis is None and all(self._is_literal(self.axes.extents[a]) for a in reduced)
+        short = self.vector_axis is None or self._is_short(self.vector_axis)
+        return short and all(self._is_literal(self.axes.extents[a]) for a in reduced)
 
     def _is_literal(self, extent: int) -> bool:
         """A window of a few elements is unrolled; axis 0 is left alone, since it usually counts a batch."""
         return extent <= UNROLLED and 0 not in self.part.axes
 
-    def _decode(self, scope: Scope) -> None:
-        """Row number to the indices of the row axes."""
+    def _first_row(self, start: str) -> None:
+        """The indices of the row axes at a chunk's first row.
+
+        They are counted on from row to row: two divisions in each took longer than ten products.
+        """
         if len(self.row_axes) == 1:
             return
-        rest = "o"
+        scope = self.scopes[-1]
+        rest = start
         self.imports |= {(ABI, "quotient"), (ABI, "remainder")}
         for a in reversed(self.row_axes[1:]):
-            extent = self.size(self.axes.extents[a])
-            scope.lines.append((f"{self.axis_name(a)} = remainder({rest}, {extent})", None))
-            scope.lines.append((f"{self.name('rest')} = quotient({rest}, {extent})", None))
+            self.row_extents[a] = self.size(self.axes.extents[a])
+            scope.lines.append((f"{self.axis_name(a)} = remainder({rest}, {self.row_extents[a]})", None))
+            scope.lines.append((f"{self.name('rest')} = quotient({rest}, {self.row_extents[a]})", None))
             rest = f"rest{self.counts['rest'] - 1}"
         scope.lines.append((f"{self.axis_name(self.row_axes[0])} = {rest}", None))
+
+    def _next_row(self) -> None:
+        """The indices of the next row."""
+        depth = ""
+        for before, a in reversed(list(pairwise(self.row_axes))):
+            outer, name = self.axis_name(before), self.axis_name(a)
+            self.scopes[-1].lines += [
+                *([(f"{depth}{name} = {name} + 1", None)] if not depth else []),
+                (f"{depth}if {name} == {self.row_extents[a]}:", None),
+                (f"{depth}    {name} = 0", None),
+                (f"{depth}    {outer} = {outer} + 1", None),
+            ]
+            depth += "    "
 
     def _passes(self, accumulators: dict[int, str], start: str, stop: str | None) -> None:
         for loop in self.part.loops:
@@ -175,7 +198,7 @@ class _PartWriter(ValueWriter):
 
     def _row_totals(self, totals: dict[int, str], start: str, stop: str | None) -> None:
         if self.part.by_columns and self.vector_axis is not None:
-            sums = {t: name for t, name in totals.items() if self._is_sum(t)}
+            sums = {t: name for t, name in totals.items() if name in self.lost}
             axes = frozenset({self.vector_axis})
             with self._blocks(self.axis_name(self.vector_axis), start, self._vector_end(stop), axes, sums) as inside:
                 for total, name in (totals | inside).items():
@@ -200,7 +223,14 @@ class _PartWriter(ValueWriter):
 
     def _vector_end(self, stop: str | None) -> str:
         assert self.vector_axis is not None
-        return stop if not self.row_axes and stop else self.size(self.axes.extents[self.vector_axis])
+        if not self.row_axes and stop:
+            return stop
+        extent = self.axes.extents[self.vector_axis]
+        return str(extent) if self._is_short(self.vector_axis) else self.size(extent)
+
+    def _is_short(self, axis: int) -> bool:
+        """Whether the innermost kept axis is unrolled, inside rows."""
+        return bool(self.row_axes) and self.axes.extents[axis] <= UNROLLED
 
     @contextmanager
     def _elements(self, targets: dict[int, str], start: str, stop: str | None) -> Iterator[dict[int, str]]:

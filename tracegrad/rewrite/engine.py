@@ -3,7 +3,8 @@
 One walk emits the nodes that the outputs need, in order, through the hash-consing constructor, and tries the rules at
 each emission; what a rule answers is emitted the same way. So simplification, merging of equal nodes and removal of
 dead ones are one walk. Walks repeat until one fires no rule; the result of that walk is the graph returned, so
-rewriting it again changes nothing. Values with short last axes are taken apart in between.
+rewriting it again changes nothing. In between, what no local rule sees is done to whole graphs: values with short last
+axes are taken apart, those only read transposed are turned, and one element added to each row is a comparison.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from tracegrad.ops.broadcasting import broadcast
 from tracegrad.rewrite.pattern import Applied, Rule, Stage, captured
 from tracegrad.rewrite.rules import STAGES
 from tracegrad.rewrite.rules.apart import take_apart
+from tracegrad.rewrite.rules.chosen import compare_columns
+from tracegrad.rewrite.rules.turned import turn
 from tracegrad.symbolic import Recorder, Sym
 
 WALKS = 50
@@ -74,15 +77,25 @@ def rewriting(graph: Graph, stages: Sequence[Stage] = STAGES) -> Rewritten:
         walk = Walk(graph, index, counted=number > 0)
         graph = walk.run()
         if number > 0 and not walk.log:
-            apart = take_apart(graph)
-            if apart is None:
+            changed = _changed(graph)
+            if changed is None:
                 return Rewritten(graph, tuple(log))
-            log.append(Fired("take apart", "short-last-axes", None, f"{len(graph)} nodes", f"{len(apart)} nodes"))
-            graph = apart
+            name, following = changed
+            log.append(Fired("whole graphs", name, None, f"{len(graph)} nodes", f"{len(following)} nodes"))
+            graph = following
         log.extend(walk.log)
         number += not walk.postponed
     # every walk's answer is right, so a graph on which rules still fire is merely not the smallest
     return Rewritten(graph, tuple(log))
+
+
+def _changed(graph: Graph) -> tuple[str, Graph] | None:
+    """What is done to whole graphs on which no rule fires: its name and the new graph, None where nothing applies."""
+    for name, change in (("short-last-axes", take_apart), ("turned", turn), ("chosen-columns", compare_columns)):
+        following = change(graph)
+        if following is not None:
+            return name, following
+    return None
 
 
 class RuleIndex:

@@ -254,6 +254,7 @@ class Rule:
     name: what ``explain`` prints when it fires.
     kind: ``exact`` rules keep every bit, on NaN (payload aside), infinities and signed zeros too. ``stabilise`` rules
         are equal up to rounding where both sides are finite; elsewhere the right side is the mathematical value.
+        ``rearrange`` rules add and multiply in another order, as long as no partial result leaves the range of floats.
     pattern: the left side.
     replacement: the right side, called with what the pattern captured that its parameters name: traced values for
         variables, ``Application`` for families, NumPy scalars for numbers. A number returned stands for a constant of
@@ -263,7 +264,7 @@ class Rule:
     """
 
     name: str
-    kind: Literal["exact", "stabilise"]
+    kind: Literal["exact", "stabilise", "rearrange"]
     pattern: Applied | Family
     replacement: Callable[..., Any]
     when: Callable[..., bool]
@@ -293,7 +294,7 @@ class Rule:
 
 def rule(
     name: str,
-    kind: Literal["exact", "stabilise"],
+    kind: Literal["exact", "stabilise", "rearrange"],
     pattern: Callable[..., Any],
     replacement: Callable[..., Any],
     when: Callable[..., bool] = lambda: True,

@@ -96,6 +96,7 @@ class Fusion:
         self.copied = copied_views(graph) & self.needed
         self.direct_outputs = set(results) | self.copied
         self.above = self._ancestor_bits()
+        self.behind = self._behind_templates()
         self.edges: list[tuple[Group, Group]] = []
         self._expanded: dict[tuple[int, Vector, frozenset[int]], tuple[Place, ...]] = {}
         self.computed_over: dict[Shape, int] = defaultdict(int)
@@ -112,6 +113,16 @@ class Fusion:
                 own |= bits[i]
             bits.append(own)
         return bits
+
+    def _behind_templates(self) -> list[int]:
+        """For each node, bit sets of what a template among its ancestors is made of."""
+        behind: list[int] = []
+        for node in self.graph:
+            found = 0
+            for i in node.inputs:
+                found |= self.above[i] if self.graph[i].op.kind in TEMPLATES else behind[i]
+            behind.append(found)
+        return behind
 
     def run(self) -> list[Group]:
         """Form all groups, scalar ones absorbed, in an order in which they can run."""
@@ -220,6 +231,8 @@ class Fusion:
                 continue
             kept = tuple(n for k, n in enumerate(group.shape) if k not in group.axes)
             related = mine & group.touched or shared & group.above
+            if self.behind[node.id] & group.touched & self.computed_over[group.shape]:
+                continue  # what the group reads could then not be computed in it: a template would need it earlier
             if domain == group.shape == () or (domain in (group.shape, kept) and related):
                 far.append(group)
         return near + far

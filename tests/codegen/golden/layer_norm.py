@@ -132,13 +132,13 @@ def k0_HASH_(first, last, table):
                     t37 = absorbing_multiply(t26, t28)
                     t38 = t36 + t37
                     t39 = t37 + t38
-                    t40 = -t39
-                    some4 = accumulate(some4, t40)
+                    some4 = accumulate(some4, t39)
                 lost4 = lost4 + rounding_error(row3, some4)
                 row3 = row3 + some4
                 block3 = end3
             row3 = row3 + lost4
-            t41 = row3 * c4
+            t40 = -row3
+            t41 = t40 * c4
             for j in range(n9):
                 at5 = at0 + j
                 t42 = x0[at5]

@@ -4,6 +4,7 @@ from tracegrad.rewrite.pattern import Stage
 from tracegrad.rewrite.rules.algebra import RULES as ALGEBRA
 from tracegrad.rewrite.rules.canonicalise import RULES as CANONICALISE
 from tracegrad.rewrite.rules.fold import RULES as FOLD
+from tracegrad.rewrite.rules.products import RULES as PRODUCTS
 from tracegrad.rewrite.rules.sink import RULES as SINK
 from tracegrad.rewrite.rules.stabilise import RULES as STABILISE
 
@@ -12,6 +13,7 @@ STAGES = (
     Stage("fold", FOLD),
     Stage("algebra", ALGEBRA),
     Stage("stabilise", STABILISE),
+    Stage("products", PRODUCTS),
     Stage("sink views", SINK),
 )
 """All rules; ``explain`` prints these names."""

@@ -12,6 +12,7 @@ from tracegrad.ops.maps import absolute, exp, expm1, log, log1p, minimum, power,
 from tracegrad.ops.views import permute, reverse
 from tracegrad.rewrite.pattern import Rule, example, number, parameter, rule
 from tracegrad.rewrite.rules.algebra import repeats, unrepeated
+from tracegrad.rewrite.rules.facts import made_by
 from tracegrad.symbolic import Sym
 
 
@@ -54,7 +55,14 @@ LOGARITHMS: tuple[Rule, ...] = (
     ),
     rule("log-of-sigmoid", "stabilise", lambda x: log(sigmoid(x)), _log_sigmoid),
     rule("log-of-one-minus-sigmoid", "stabilise", lambda x: log(1 - sigmoid(x)), lambda x: _log_sigmoid(-x)),
-    rule("sigmoid-written-out", "stabilise", lambda x: 1 / (exp(-x) + 1), lambda x: sigmoid(x)),
+    # e⁻ˣ of an x that is seen not to be negative cannot overflow, and is often there anyway
+    rule(
+        "sigmoid-written-out",
+        "stabilise",
+        lambda x: 1 / (exp(-x) + 1),
+        lambda x: sigmoid(x),
+        when=lambda x: made_by(x).op is not absolute,
+    ),
 )
 
 POWERS: tuple[Rule, ...] = (
