@@ -10,7 +10,7 @@ in float32.
 
 from __future__ import annotations
 
-from tracegrad.codegen.mathlib_lane import Lane, Operand, copy_sign, fast_two_sum, fma, polynomial, select
+from tracegrad.codegen.mathlib_lane import Lane, Operand, balanced, copy_sign, fast_two_sum, fma, polynomial, select
 
 LOG2_E = 1.4426950408889634
 # ln 2 in two parts of full precision each; together 107 (49) bits.
@@ -109,6 +109,20 @@ def exp_pair(high: Lane, low: Operand = 0.0) -> tuple[Lane, Lane, Lane]:
     r, c = fast_two_sum(r, c + low)
     first, second = fast_two_sum(r.constant(1.0), r + (tail(r) + c))
     return first, second, shifted
+
+
+def shifted_by(x: Lane, shifted: Lane) -> Lane:
+    """x * 2**n from n + shifter, where that is a normal number, as is x."""
+    return (x.bits() + (shifted.bits() << x.format.mantissa)).as_float()
+
+
+def exp_of_normal(high: Lane, low: Lane) -> Lane:
+    """exp(high + low) where that is a normal number; float64, |low| < 1/2."""
+    shifted = fma(high + low, LOG2_E, high.format.shifter)
+    n = shifted - high.format.shifter
+    first, second = fma(-n, LN2_64[0], high), fma(-n, LN2_64[1], low)
+    r = first + second
+    return shifted_by(1.0 + (first + fma(r * r, balanced(r, EXP64), second)), shifted)
 
 
 def exp2(x: Lane) -> Lane:

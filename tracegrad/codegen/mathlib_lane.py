@@ -69,16 +69,24 @@ class Lane:
     @property
     def format(self) -> Format:
         """The format of a float lane, or of the floats as wide as an integer lane."""
-        return FLOAT64 if isinstance(self.value.type, ir.DoubleType) else FLOAT32
+        return FLOAT64 if isinstance(self._element, ir.DoubleType) else FLOAT32
+
+    @property
+    def _element(self) -> Any:
+        kind = self.value.type
+        return kind.element if isinstance(kind, ir.VectorType) else kind
 
     @property
     def is_float(self) -> bool:
         """False for integers and truth values."""
-        return isinstance(self.value.type, (ir.FloatType, ir.DoubleType))
+        return isinstance(self._element, (ir.FloatType, ir.DoubleType))
 
     def constant(self, number: float | int) -> Lane:
         """A literal of this lane's type."""
-        return Lane(self.builder, ir.Constant(self.value.type, number if not self.is_float else float(number)))
+        kind, value = self.value.type, number if not self.is_float else float(number)
+        if isinstance(kind, ir.VectorType):
+            return Lane(self.builder, ir.Constant(kind, [ir.Constant(kind.element, value)] * kind.count))
+        return Lane(self.builder, ir.Constant(kind, value))
 
     def _value(self, other: Operand) -> Any:
         return other.value if isinstance(other, Lane) else self.constant(other).value
@@ -132,8 +140,12 @@ class Lane:
         return Lane(self.builder, self.builder.shl(self.value, self._value(count)))
 
     def logical_shift_right(self, count: int) -> Lane:
-        """Shift in zeros. There is no arithmetic shift here: AVX2 has none for 64 bits."""
+        """Shift in zeros."""
         return Lane(self.builder, self.builder.lshr(self.value, self._value(count)))
+
+    def arithmetic_shift_right(self, count: int) -> Lane:
+        """Shift in the sign; for 32 bits only, as AVX2 has no such instruction for 64."""
+        return Lane(self.builder, self.builder.ashr(self.value, self._value(count)))
 
     # Comparisons are ordered: false when an operand is NaN.
     def compare(self, relation: str, other: Operand, signed: bool = True) -> Lane:
@@ -168,7 +180,9 @@ class Lane:
         """An LLVM intrinsic on operands of this lane's type, such as ``llvm.fma``."""
         values = [self.value, *(self._value(other) for other in others)]
         kind = self.value.type
-        suffix = f"i{kind.width}" if isinstance(kind, ir.IntType) else f"f{self.format.width}"
+        suffix = f"f{self.format.width}" if self.is_float else f"i{self._element.width}"
+        if isinstance(kind, ir.VectorType):
+            suffix = f"v{kind.count}{suffix}"
         module = self.builder.module
         full_name = f"{name}.{suffix}"
         function = module.globals.get(full_name)
@@ -180,38 +194,52 @@ class Lane:
         return self.call("llvm.fabs")
 
     def lookup(self, name: str, table: Sequence[float]) -> Lane:
-        """table[self] as float64, from a constant of the module; the vectoriser makes it a gather."""
-        module = self.builder.module
-        array = module.globals.get(name)
+        """table[self] as float64, from a constant of the module: one load for each element."""
+        builder = self.builder
+        array = builder.module.globals.get(name)
         if array is None:
             kind = ir.ArrayType(ir.DoubleType(), len(table))
-            array = ir.GlobalVariable(module, kind, name)
+            array = ir.GlobalVariable(builder.module, kind, name)
             array.linkage = "internal"
             array.global_constant = True
             array.initializer = ir.Constant(kind, list(table))
-        address = self.builder.gep(array, [ir.Constant(ir.IntType(64), 0), self.value], inbounds=True)
-        return Lane(self.builder, self.builder.load(address))
+        zero = ir.Constant(ir.IntType(64), 0)
+        kind = self.value.type
+        if not isinstance(kind, ir.VectorType):
+            return Lane(builder, builder.load(builder.gep(array, [zero, self.value], inbounds=True)))
+        result: Any = ir.Constant(ir.VectorType(ir.DoubleType(), kind.count), ir.Undefined)
+        for lane in range(kind.count):
+            place = ir.Constant(ir.IntType(32), lane)
+            address = builder.gep(array, [zero, builder.extract_element(self.value, place)], inbounds=True)
+            result = builder.insert_element(result, builder.load(address), place)
+        return Lane(builder, result)
 
     def bits(self) -> Lane:
         """The same bits as an integer."""
-        return Lane(self.builder, self.builder.bitcast(self.value, ir.IntType(self.format.width)))
+        return Lane(self.builder, self.builder.bitcast(self.value, self._of(ir.IntType(self.format.width))))
+
+    def _of(self, element: Any) -> Any:
+        """The type of as many elements of another type."""
+        kind = self.value.type
+        return ir.VectorType(element, kind.count) if isinstance(kind, ir.VectorType) else element
 
     def as_float(self) -> Lane:
         """The same bits as a float of equal width."""
-        kind = ir.DoubleType() if self.value.type.width == 64 else ir.FloatType()
-        return Lane(self.builder, self.builder.bitcast(self.value, kind))
+        kind = ir.DoubleType() if self._element.width == 64 else ir.FloatType()
+        return Lane(self.builder, self.builder.bitcast(self.value, self._of(kind)))
 
     def widened(self) -> Lane:
-        """float32 to float64, exactly."""
-        return Lane(self.builder, self.builder.fpext(self.value, ir.DoubleType()))
+        """float32 or int32 to float64, exactly."""
+        convert = self.builder.fpext if self.is_float else self.builder.sitofp
+        return Lane(self.builder, convert(self.value, self._of(ir.DoubleType())))
 
     def truncated(self, width: int) -> Lane:
         """The low bits of an integer."""
-        return Lane(self.builder, self.builder.trunc(self.value, ir.IntType(width)))
+        return Lane(self.builder, self.builder.trunc(self.value, self._of(ir.IntType(width))))
 
     def narrowed(self) -> Lane:
         """float64 to float32, rounded."""
-        return Lane(self.builder, self.builder.fptrunc(self.value, ir.FloatType()))
+        return Lane(self.builder, self.builder.fptrunc(self.value, self._of(ir.FloatType())))
 
 
 def fma(a: Lane, b: Operand, c: Operand) -> Lane:
@@ -250,6 +278,16 @@ def polynomial(x: Lane, coefficients: Sequence[float]) -> Lane:
     for pair in reversed(pairs[:-1]):
         result = multiply_add(result, square, pair)
     return result
+
+
+def balanced(x: Lane, coefficients: Sequence[float]) -> Lane:
+    """The same polynomial by Estrin's scheme to the end: where the latency counts, as in long formulas."""
+    terms = [x.constant(coefficient) for coefficient in coefficients]
+    while len(terms) > 1:
+        last = terms[len(terms) & -2 :]
+        terms = [multiply_add(x, high, low) for low, high in zip(terms[::2], terms[1::2], strict=False)] + last
+        x = x * x
+    return terms[0]
 
 
 def two_sum(a: Lane, b: Operand) -> tuple[Lane, Lane]:

@@ -1,16 +1,16 @@
 """sin, cos, tan and the inverses.
 
-Reduction below 2**40: x = n pi/2 + r + c by Cody and Waite with a fused multiply-add, which makes the first step
-exact. Three parts of pi/2 are 161 bits, and float64s in that range come no nearer to a multiple of pi/2 than about
-2**-60. float32 reduces in float64, where two parts do.
+Reduction below 2**40 (float32: 2**17): x = n pi/2 + r + c by Cody and Waite with a fused multiply-add, which makes the
+first step exact. Three parts of pi/2 are 161 bits (71), and float64s in that range come no nearer to a multiple of pi/2
+than about 2**-60. sin and cos of float32 do without c, where r is rounded twice.
 
 Beyond, where few arguments are, in a function of its own (`mathlib_rare`), after Payne and Hanek but by floats: x = X
 2**(16 j) with X an integer below 2**69. Multiples of 4 in x * 2/pi are whole turns, so X may be multiplied with
 2**(16 j) 2/pi *modulo 4*, which a table holds for each of 61 j in four parts. No float64 comes nearer to a multiple
 of pi/2 than 2**-62, and the four parts reach 2**-140.
 
-On |r| <= pi/4 the sums are fdlibm's ``k_sin.c`` and ``k_cos.c``, on coefficients interpolated at Chebyshev nodes with
-60 digits. The inverses reduce to |t| <= tan(pi/8) with one division (Cephes), or by asin(x) = pi/2 - 2
+On |r| <= pi/4 the sums are fdlibm's ``k_sin.c`` and ``k_cos.c``; tan is r + r**3 P(r**2) or -1 over it. The inverses
+reduce to |t| <= tan(pi/8) with one division (Cephes), or by asin(x) = pi/2 - 2
 asin(sqrt((1-x)/2)) (fdlibm).
 """
 
@@ -35,7 +35,8 @@ TWO_OVER_PI_BITS = 1216
 TWO_OVER_PI = 0.6366197723675814
 CHUNK = 4  # the table's step is 2**4 in the exponent
 HALF_PI = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33)
-NEAR = 2.0**40
+HALF_PI_32 = (1.570796251296997, 7.549789415861596e-08, 5.390302529957765e-15)
+NEAR = {64: 2.0**40, 32: 2.0**17}
 
 # (sin(r)/r - 1) / r**2 and (cos(r) - 1 + r**2/2) / r**4 in r**2
 SIN64 = (
@@ -54,8 +55,35 @@ COS64 = (
     2.087614504941318e-09,
     -1.138254464534925e-11,
 )
-SIN32 = (-0.16666666663844049, 0.008333331870341349, -0.00019840084376422702, 2.724962008007533e-06)
-COS32 = (0.04166666465348879, -0.001388830186756237, 2.454768977246003e-05)
+SIN32 = (-0.16666655242443085, 0.008332176133990288, -0.0001951700687641278)
+# (cos(r) - 1) / r**2
+COS32 = (-0.5, 0.04166664555668831, -0.0013887312961742282, 2.4432794816675596e-05)
+# (tan(r)/r - 1) / r**2
+TAN64 = (
+    0.3333333333333279,
+    0.13333333333413705,
+    0.053968253927031314,
+    0.02186948960143983,
+    0.008863219259393632,
+    0.0035922882974360484,
+    0.0014547623465215593,
+    0.0005950475616743259,
+    0.0002224275185173492,
+    0.0001364321484450963,
+    -2.6260133868246586e-05,
+    8.934079395929049e-05,
+    -4.4818302792689905e-05,
+    2.0849652636945425e-05,
+)
+TAN32 = (
+    0.33333349227905273,
+    0.13332659006118774,
+    0.054060373455286026,
+    0.021279627457261086,
+    0.010842861607670784,
+    8.014371996978298e-05,
+    0.004381109960377216,
+)
 
 # (atan(t)/t - 1) / t**2 for |t| <= tan(pi/8) and (asin(t)/t - 1) / t**2 for |t| <= 1/2, in t**2
 ATAN64 = (
@@ -108,20 +136,23 @@ TAN_PI_8 = 0.41421356237309503
 
 def _reduce(x: Lane) -> tuple[Lane, Lane, Lane]:
     """(quadrant, r, c): x = quadrant pi/2 + r + c modulo 2 pi, for |x| < NEAR; the quadrant's low two bits count."""
-    if x.format.width == 32:
-        wide = x.widened()
-        shifted = fma(wide, TWO_OVER_PI, wide.format.shifter)
-        n = shifted - wide.format.shifter
-        r64 = fma(-n, HALF_PI[1], fma(-n, HALF_PI[0], wide))
-        r32 = r64.narrowed()
-        return shifted.bits().truncated(32), r32, (r64 - r32.widened()).narrowed()
+    parts = HALF_PI if x.format.width == 64 else HALF_PI_32
     shifted = fma(x, TWO_OVER_PI, x.format.shifter)
     n = shifted - x.format.shifter
-    first = fma(-n, HALF_PI[0], x)
-    second = n * HALF_PI[1]
-    second_low = fma(n, HALF_PI[1], -second)
+    first = fma(-n, parts[0], x)
+    second = n * parts[1]
+    second_low = fma(n, parts[1], -second)
     r, error = two_sum(first, -second)
-    return shifted.bits(), r, fma(-n, HALF_PI[2], error - second_low)
+    return shifted.bits(), r, fma(-n, parts[2], error - second_low)
+
+
+def _reduce_roughly(x: Lane) -> tuple[Lane, Lane, Lane]:
+    """The same, but r is off by up to an ulp and c is 0."""
+    parts = HALF_PI if x.format.width == 64 else HALF_PI_32
+    shifted = fma(x, TWO_OVER_PI, x.format.shifter)
+    n = shifted - x.format.shifter
+    r = fma(-n, parts[2], fma(-n, parts[1], fma(-n, parts[0], x)))
+    return shifted.bits(), r, r.constant(0.0)
 
 
 @functools.cache
@@ -156,7 +187,7 @@ def _modulo_4(x: Lane) -> Lane:
 
 
 def _reduce_far(x: Lane) -> tuple[Lane, Lane, Lane]:
-    """(quadrant, r, c): x = quadrant pi/2 + r + c modulo 2 pi; its low two bits count. inf and NaN make c NaN."""
+    """(quadrant, r, c): x = quadrant pi/2 + r + c modulo 2 pi; its low two bits count. inf and NaN make r or c NaN."""
     if x.format.width == 32:
         return _reduce_far_32(x)
     multiplier, j = _chunk(x, 53)
@@ -182,59 +213,65 @@ def _reduce_far_32(x: Lane) -> tuple[Lane, Lane, Lane]:
     shifted = product + product.format.shifter
     part = (product - (shifted - product.format.shifter)) + fma(multiplier, _turn(j, 1), error)
     r64 = part * HALF_PI[0]
-    r = r64.narrowed()
-    return shifted.bits().truncated(32), r, (r64 - r.widened()).narrowed() + (x - x)
+    r = r64.narrowed() + (x - x)
+    return shifted.bits().truncated(32), r, (r64 - r.widened()).narrowed()
 
 
-def _sin_and_cos(r: Lane, c: Lane) -> tuple[tuple[Lane, Lane], tuple[Lane, Lane]]:
-    """Both in two parts, to be added."""
-    wide = r.format.width == 64
+def _sin(quadrant: Lane, r: Lane, c: Lane) -> Lane:
+    """sin of quadrant pi/2 + r + c; both functions of r are computed, and one is selected."""
+    even = (quadrant & 1).equals(0)
+    if r.format.width == 32:
+        return _with_sign(select(even, *_sin_and_cos_32(r)), quadrant)
     z = r * r
     half = 0.5 * z
     # sin(r + c) = sin r + c cos r, cos(r + c) = cos r - c sin r, to the first order in c, below an ulp of r
-    sine = fma(r * z, polynomial(z, SIN64 if wide else SIN32), fma(-half, c, c))
+    sine = fma(r * z, polynomial(z, SIN64), fma(-half, c, c))
     whole = 1.0 - half
-    cosine = ((1.0 - whole) - half) + fma(z * z, polynomial(z, COS64 if wide else COS32), -(r * c))
-    return (r, sine), (whole, cosine)
+    cosine = ((1.0 - whole) - half) + fma(z * z, polynomial(z, COS64), -(r * c))
+    return _with_sign(select(even, r, whole) + select(even, sine, cosine), quadrant)
 
 
-def _by_quadrant(quadrant: Lane, r: Lane, c: Lane) -> Lane:
-    """sin of quadrant pi/2 + r + c."""
-    sine, cosine = _sin_and_cos(r, c)
-    even = (quadrant & 1).equals(0)
-    chosen = select(even, sine[0], cosine[0]) + select(even, sine[1], cosine[1])
-    return (chosen.bits() ^ ((quadrant & 2) << (r.format.width - 2))).as_float()
+def _sin_and_cos_32(r: Lane) -> tuple[Lane, Lane]:
+    z = r * r
+    return fma(r * z, polynomial(z, SIN32), r), fma(z, polynomial(z, COS32), 1.0)
 
 
-def _sin(reduced: tuple[Lane, Lane, Lane]) -> Lane:
-    return _by_quadrant(*reduced)
+def _with_sign(x: Lane, quadrant: Lane) -> Lane:
+    """x, negated in the third and fourth quadrant."""
+    return (x.bits() ^ ((quadrant & 2) << (x.format.width - 2))).as_float()
 
 
-def _cos(reduced: tuple[Lane, Lane, Lane]) -> Lane:
-    quadrant, r, c = reduced
-    return _by_quadrant(quadrant + 1, r, c)
+def _cos(quadrant: Lane, r: Lane, c: Lane) -> Lane:
+    return _sin(quadrant + 1, r, c)
 
 
-def _tan(reduced: tuple[Lane, Lane, Lane]) -> Lane:
-    quadrant, r, c = reduced
-    sine, cosine = (fast_two_sum(*parts) for parts in _sin_and_cos(r, c))
-    even = (quadrant & 1).equals(0)
-    above, above_low = (select(even, s, -c) for s, c in zip(sine, cosine, strict=True))
-    below, below_low = (select(even, c, s) for s, c in zip(sine, cosine, strict=True))
-    reciprocal = 1.0 / below
-    quotient = above * reciprocal
-    rest = fma(-quotient, below, above) + fma(-quotient, below_low, above_low)
-    return fma(rest, reciprocal, quotient)
+def _tan(quadrant: Lane, r: Lane, c: Lane) -> Lane:
+    """t = tan(r + c), or -1/t in odd quadrants."""
+    z = r * r
+    # tan(r + c) = tan r + c (1 + tan(r)**2), and z will do for the square
+    t = r + fma(r * z, polynomial(z, TAN64 if r.format.width == 64 else TAN32), fma(c, z, c))
+    return select((quadrant & 1).equals(0), t, -1.0 / t)
 
 
-def _periodic(name: str, x: Lane, function: Callable[[tuple[Lane, Lane, Lane]], Lane]) -> Lane:
-    # NaN is far, too: the comparison is false.
-    return replace_rarely(function(_reduce(x)), ~(abs(x) < NEAR), x, name, lambda far: function(_reduce_far(far)))
+def _is_far(x: Lane) -> Lane:
+    return ~(abs(x) < NEAR[x.format.width])  # NaN is far, too
+
+
+def _periodic(name: str, x: Lane, function: Callable[[Lane, Lane, Lane], Lane]) -> Lane:
+    rough = x.format.width == 32 and name != "tan"
+    usual = function(*(_reduce_roughly if rough else _reduce)(x))
+    return replace_rarely(usual, [x], name, _is_far, lambda far: function(*_reduce_far(far)))
+
+
+def _odd(x: Lane, function: Callable[[Lane], Lane]) -> Lane:
+    """sign(x) function(|x|): the sums lose the sign of -0."""
+    size = abs(x)
+    return (function(size).bits() ^ (x.bits() ^ size.bits())).as_float()
 
 
 def sin(x: Lane) -> Lane:
-    """sin(x); the selection keeps the sign of -0, which the sums lose."""
-    return select(abs(x) < x.format.epsilon, x, _periodic("sin", x, _sin))
+    """sin(x)."""
+    return _odd(x, lambda size: _periodic("sin", size, _sin))
 
 
 def cos(x: Lane) -> Lane:
@@ -243,8 +280,8 @@ def cos(x: Lane) -> Lane:
 
 
 def tan(x: Lane) -> Lane:
-    """The quotient of sine and cosine, of -cosine and sine in odd quadrants, corrected by its remainder."""
-    return select(abs(x) < x.format.epsilon, x, _periodic("tan", x, _tan))
+    """tan(x)."""
+    return _odd(x, lambda size: _periodic("tan", size, _tan))
 
 
 def arctan(x: Lane) -> Lane:
