@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks import call_overhead, sizes
+from benchmarks import call_overhead, compile_scaling, sizes
 from benchmarks import static_vs_eager as bench
 from benchmarks.timing import QUICK, Effort, interleave, machine
 from benchmarks.workloads import WORKLOADS
@@ -226,6 +226,19 @@ def test_the_machine_is_described():
     assert facts["cpu"]
     assert facts["threads"] == 2
     assert facts["cores"] >= 1
+
+
+@pytest.mark.parametrize("family", compile_scaling.FAMILIES)
+def test_the_programs_whose_compile_is_timed(family):
+    """Graphs grow as asked for, and the answers are the interpreter's."""
+    assert 80 <= compile_scaling.measured(family, compile_scaling.depth_for(family, 100), passes=True)["nodes"] <= 120
+    assert compile_scaling.measured(family, 3, passes=False)["error"] < 1e-9
+
+
+def test_the_benchmark_of_compiling_prints_slopes(capsys):
+    assert compile_scaling.main(["--sizes", "40", "80", "--only", "maps", "--passes"]) == 0
+    assert "slopes: passes" in capsys.readouterr().out
+    assert compile_scaling.slope_of([10, 100, 1000], [2.0, 20.0, 200.0]) == pytest.approx(1.0)
 
 
 def test_the_benchmark_of_sizes_writes_all_sizes_out(capsys, monkeypatch):

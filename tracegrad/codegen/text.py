@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ class Scope:
         return [(self.header, None), *((f"    {text}", node) for text, node in self.lines)] if self.lines else []
 
 
+@lru_cache(maxsize=64)
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """The ABI's word for a dtype."""
     return "boolean" if dtype.kind == "b" else str(dtype.name)

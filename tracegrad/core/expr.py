@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -236,15 +236,16 @@ def _normal(terms: Iterable[tuple[Atom, int]], constant: int) -> Index:
             # e // d * d + e % d is e: what makes a reshape there and back again cost nothing
             rest = [t for t in terms if t not in ((atom, c), (Floor(atom.index, atom.divisor), c * atom.divisor))]
             return _normal(rest, constant) + atom.index * c
-    kept = sorted(((a, c) for a, c in terms if c != 0 and a.bounds != (0, 0)), key=_atom_key)
-    return Index(tuple(kept), constant)
+    kept = [(a, c) for a, c in terms if c != 0 and a.bounds != (0, 0)]
+    return Index(tuple(sorted(kept, key=_atom_key) if len(kept) > 1 else kept), constant)
 
 
-def _atom_key(term: tuple[Atom, int]) -> tuple[int, str]:
+def _atom_key(term: tuple[Atom, int]) -> tuple[int, int, str]:
     atom = term[0]
-    return (0, f"{atom.position:06d}") if isinstance(atom, Axis) else (1, repr(atom))
+    return (0, atom.position, "") if isinstance(atom, Axis) else (1, 0, repr(atom))
 
 
+@lru_cache(maxsize=4096)
 def axis(position: int, extent: int) -> Index:
     """The running index of an axis; the constant 0 where its extent is 1."""
     return _normal(((Axis(position, extent), 1),), 0)
