@@ -65,6 +65,24 @@ class Read:
             return False  # deleted, or another container now
 
 
+class SameObject:
+    """The check of a function, class or foreign object: the very same."""
+
+    def __init__(self, old: Any) -> None:
+        self.old = old
+
+    def __call__(self, value: Any) -> bool:
+        """Whether a value is the object."""
+        return value is self.old
+
+
+def _settles(value: Any, same: Same) -> bool:
+    """Whether finding the very same object says that nothing has changed: tuples are as settled as what they hold."""
+    if type(value) is tuple:
+        return all(_settles(each, same) for each in value)
+    return isinstance(value, SETTLED) or (isinstance(same, SameObject) and same.old is value)
+
+
 def settled_read(name: str, place: Place, same: Same, value: Any) -> Read:
     """A read, with what settles it by finding the very same object where there is such a thing."""
     kind, key = place.step
@@ -75,9 +93,12 @@ def settled_read(name: str, place: Place, same: Same, value: Any) -> Read:
     owner = place.above()
     if kind == "attribute" and key == "__code__" and isinstance(owner, FunctionType):
         read.owner, read.key, read.value = owner, key, value
-    elif kind == "cell" and isinstance(value, SETTLED):
+    elif kind == "attribute" and place.above.step[0] in ("cell", "named") and isinstance(same, SameObject):
+        # of an object that is read itself, as every variable is: a compiled function's Python function
+        read.owner, read.key, read.value = owner, key, value
+    elif kind == "cell" and _settles(value, same):
         read.owner, read.key, read.value = owner.__closure__[key], "cell_contents", value
-    elif kind == "named" and isinstance(value, SETTLED):
+    elif kind == "named" and _settles(value, same):
         read.space = vars(owner) if isinstance(owner, ModuleType) else owner.__globals__
         read.key, read.value = key, value
     return read
@@ -119,7 +140,9 @@ class Reads:
         """
         for read in reads:
             self._kept.append(read)
-            self.add(("inlined", id(read)), replace(read, fetch=seen_from(read.fetch), constant=False))
+            place = seen_from(read.fetch)
+            moved = settled_read(read.name, place, read.same, place()) if read.constant else replace(read, fetch=place)
+            self.add(("inlined", id(read)), moved)
         for capture in captured:
             array = capture.read()
             place = seen_from(capture.read)
@@ -216,4 +239,4 @@ def same_value(value: Any) -> Same:
 
 def same_object(old: Any) -> Same:
     """The check of a function, class or foreign object: the very same."""
-    return lambda v: v is old
+    return SameObject(old)
