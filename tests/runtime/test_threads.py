@@ -53,6 +53,39 @@ def test_tbb_is_used_where_it_is_installed(run_python):
     assert reported(run_python(STRESS)) == ["tbb", "OPEN"]
 
 
+QUICK = """
+import sys
+from tracegrad.runtime.load import load_program, start_threads
+from tracegrad.runtime.threads import GATE
+entry = load_program(CHAIN, ARGUMENTS, FOLDER).entry
+start_threads()
+print(GATE.layer, "numba" in sys.modules, flush=True)
+x = np.random.default_rng(0).standard_normal(200_000)
+expected = call_chain(entry, x, parallel=0)[0]
+assert call_chain(entry, x)[0] == expected
+import numba
+@numba.njit(parallel=True)
+def total(x):
+    s = 0
+    for i in numba.prange(len(x)):
+        s += i
+    return s
+assert total(x) == len(x) * (len(x) - 1) // 2  # Numba finds the pool started, and goes on with it
+assert call_chain(entry, x)[0] == expected
+assert numba.threading_layer() == "tbb"
+"""
+
+
+def test_the_tbb_pool_starts_without_numba_which_then_shares_it(run_python):
+    if load_tbb() is None:
+        pytest.skip("tbb has no wheels here")
+    assert reported(run_python(QUICK)) == ["tbb", "False"]
+
+
+def test_numbas_settings_leave_the_choice_of_the_pool_to_numba(run_python):
+    assert reported(run_python(QUICK.partition("import numba\n")[0], NUMBA_NUM_THREADS="1"))[1] == "True"
+
+
 def test_private_interfaces_that_moved_cost_the_threads_only(run_python):
     script = """
 import warnings

@@ -31,6 +31,7 @@ from typing import Any, Final
 from tracegrad.errors import CacheWarning, CompileError
 from tracegrad.runtime import generated
 from tracegrad.runtime.kernelcache import CacheFolder, UnusableFolderError, canonical, content_hash, named, program_name
+from tracegrad.runtime.threads import GATE, start_tbb
 
 __all__ = ["LoadedProgram", "ProgramRegistry", "cache_folder", "inspect_asm", "inspect_llvm", "load_program", "start_threads"]
 
@@ -120,6 +121,10 @@ def jit_disabled() -> bool:
 def start_threads() -> None:
     """Start the thread pool, once; where it does not start, programs run on one thread and a warning says why."""
     if jit_disabled():
+        return
+    addresses = start_tbb()
+    if addresses is not None:
+        GATE.open("tbb", *addresses)
         return
     support = numba_side().start_threads()
     if not support.available:
