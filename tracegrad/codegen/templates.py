@@ -229,6 +229,11 @@ def _gemm(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout) 
     return _looped_product(x, y, out, turned)
 
 
+def _along_rows(x: Layout, y: Layout, n: int, out: Layout) -> bool:
+    """Whether rows in memory are multiplied by a vector in memory."""
+    return out.dtype.kind == "f" and n == 1 and x.strides[-1] == 1 == y.strides[-2]
+
+
 def _swapped(axes: tuple[int, ...]) -> tuple[int, ...]:
     return (*axes[:-2], axes[-1], axes[-2])
 
@@ -354,8 +359,9 @@ def _looped_product(x: Layout, y: Layout, out: Layout, turned: bool) -> Template
     chunks = _chunked(text, blocks * math.prod(size for size, *_ in batch))
     text.sizes(m=m, n=n, depth=depth, blocks=blocks, block=block)
     text.sizes(a_row=a[0], b_col=b[1], c_row=c[0], c_col=c[1])
+    along_rows = _along_rows(x, y, n, out)
     # a unit stride is written out, so that the loop over it becomes vector instructions
-    inner = [("a_col", a[1]), ("b_row", b[0])]
+    inner = [] if along_rows else [("a_col", a[1]), ("b_row", b[0])]
     for name, stride in inner:
         if stride == 1:
             text.line(f"{name} = 1")
@@ -367,7 +373,13 @@ def _looped_product(x: Layout, y: Layout, out: Layout, turned: bool) -> Template
     text.line("top = (unit - batch * blocks) * block", 2)
     text.line("bottom = min(m, top + block)", 2)
     _seek(text, len(batch), ("a", "b", "c"), 2)
-    text.block(_sum_loop(text), 2)
+    if along_rows:
+        text.use("offset")
+        text.imports.add((VECTORS, "rows_times_vector"))
+        text.line("left, into = offset(a_at, top * a_row), offset(c_at, top * c_row)", 2)
+        text.line("rows_times_vector(left, a_row, b_at, into, bottom - top, depth)", 2)
+    else:
+        text.block(_sum_loop(text), 2)
     text.line("unit += 1", 2)
     return text.finish(chunks, 2 * math.prod(out.shape) * depth, (x, y, out))
 
