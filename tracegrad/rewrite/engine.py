@@ -4,7 +4,8 @@ One walk emits the nodes that the outputs need, in order, through the hash-consi
 each emission; what a rule answers is emitted the same way. So simplification, merging of equal nodes and removal of
 dead ones are one walk. Walks repeat until one fires no rule; the result of that walk is the graph returned, so
 rewriting it again changes nothing. In between, what no local rule sees is done to whole graphs: values with short last
-axes are taken apart, those only read transposed are turned, and one element added to each row is a comparison.
+axes are taken apart, those only read transposed are turned, and one element added to each row is a comparison. Before
+the first walk, steps on vectors of a few numbers become steps on numbers.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tracegrad.rewrite.pattern import Applied, Rule, Stage, captured
 from tracegrad.rewrite.rules import STAGES
 from tracegrad.rewrite.rules.apart import take_apart
 from tracegrad.rewrite.rules.chosen import compare_columns
+from tracegrad.rewrite.rules.numbers import into_numbers
 from tracegrad.rewrite.rules.turned import turn
 from tracegrad.symbolic import Recorder, Sym
 
@@ -71,6 +73,10 @@ def rewriting(graph: Graph, stages: Sequence[Stage] = STAGES) -> Rewritten:
     """The simplified graph together with the log of the rules that fired."""
     index = RuleIndex(stages)
     log: list[Fired] = []
+    numbers = into_numbers(graph)
+    if numbers is not None:
+        log.append(Fired("whole graphs", "numbers", None, f"{len(graph)} nodes", f"{len(numbers)} nodes"))
+        graph = numbers
     number = 0
     while number < WALKS:
         # a value that is computed in two spellings has its true number of users only after the first walk
@@ -91,7 +97,12 @@ def rewriting(graph: Graph, stages: Sequence[Stage] = STAGES) -> Rewritten:
 
 def _changed(graph: Graph) -> tuple[str, Graph] | None:
     """What is done to whole graphs on which no rule fires: its name and the new graph, None where nothing applies."""
-    for name, change in (("short-last-axes", take_apart), ("turned", turn), ("chosen-columns", compare_columns)):
+    for name, change in (
+        ("short-last-axes", take_apart),
+        ("turned", turn),
+        ("chosen-columns", compare_columns),
+        ("numbers", into_numbers),
+    ):
         following = change(graph)
         if following is not None:
             return name, following
