@@ -49,8 +49,14 @@ LLVM_SIDE = (
 )
 LOADER = "runtime.load"
 
-# What a module imports by name when asked to, as it needs packages that need not be installed.
-LOADED_WHEN_ASKED = {("cli", "tracegrad.demo.run")}
+# What a module imports by name when asked to: it needs packages that need not be installed, or takes long to import.
+LOADED_WHEN_ASKED = {
+    ("cli", "tracegrad.demo.run"),
+    ("core.graph", "networkx"),
+    ("schedule.recompute", "networkx"),
+    ("ops.matrices", "scipy.linalg"),
+    ("ops.decompositions", "scipy.linalg"),
+}
 
 # Where an op may be called by its name.
 OP_NAMES_ALLOWED = (
@@ -209,7 +215,7 @@ def test_imports_stand_at_the_top(name):
 
 
 def test_importing_tracegrad_imports_no_numba():
-    code = "import sys, tracegrad; print([m for m in ('numba', 'llvmlite') if m in sys.modules])"
+    code = "import sys, tracegrad; print([m for m in ('numba', 'llvmlite', 'networkx', 'scipy.linalg') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

@@ -14,10 +14,10 @@ have their derivatives at degenerate matrices, too.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from tracegrad.core.aval import Aval, shape_of
 from tracegrad.core.op import FLAT, MISSING, Op, Rule, Sample, Values
@@ -300,7 +300,7 @@ def _expm_rule(g: Any, out: Any, x: Any) -> Any:
 matrix_exp: Op = opaque(
     "matrix_exp",
     square("linalg.matrix_exp"),
-    lambda x: scipy.linalg.expm(x) if x.size else x,
+    lambda x: importlib.import_module("scipy.linalg").expm(x) if x.size else x,
     (Rule(_expm_rule),),
     ("", "LinalgMatrixExpBackward0"),
     "The exponential series of each matrix.",

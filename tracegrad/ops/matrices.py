@@ -6,12 +6,12 @@ and so is the second one.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from tracegrad.core.aval import Aval, Shape, shape_of
 from tracegrad.core.op import Kind, Op, Partial, Rule, Sample, Values, common
@@ -256,7 +256,7 @@ def _triangular_eager(a: Array, b: Array, *, upper: bool, unitriangular: bool) -
         if not unitriangular and not np.diagonal(m).all():
             # LAPACK refuses a zero on the diagonal, division by it gives infinities
             return _substituted(m, right, upper)
-        result: Array = scipy.linalg.solve_triangular(
+        result: Array = importlib.import_module("scipy.linalg").solve_triangular(
             m, right, lower=not upper, unit_diagonal=unitriangular, check_finite=False
         )
         return result

@@ -13,11 +13,10 @@ what one leaves for the next is not computed again, and each segment is computed
 
 from __future__ import annotations
 
+import importlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-
-import networkx as nx
 
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
@@ -178,7 +177,8 @@ def _minimum_cut(cut: Cut, segments: dict[int, int], price: float) -> frozenset[
             stack.extend(cut.reads[n])
     fixed = cut.compared | {i for n in needed for i in cut.reads[n] if segments[i] != segments[n]}
     free = set(cut.program.results)
-    flow: nx.DiGraph[object] = nx.DiGraph()
+    networks = importlib.import_module("networkx")
+    flow = networks.DiGraph()
     flow.add_nodes_from((SOURCE, SINK))
     for n in needed - free:
         if n in fixed:
@@ -188,7 +188,7 @@ def _minimum_cut(cut: Cut, segments: dict[int, int], price: float) -> frozenset[
         flow.add_edge((n, "in"), (n, "out"), capacity=graph[n].aval.nbytes)
         flow.add_edges_from(((i, "out"), (n, "in")) for i in cut.reads[n] if i not in free)
     flow.add_edges_from(((n, "out"), SINK) for n in cut.wanted)
-    _, (_, behind) = nx.minimum_cut(flow, SOURCE, SINK, flow_func=nx.algorithms.flow.boykov_kolmogorov)
+    _, (_, behind) = networks.minimum_cut(flow, SOURCE, SINK, flow_func=networks.algorithms.flow.boykov_kolmogorov)
     return frozenset(n for n in needed - free if (n, "in") in behind)
 
 
