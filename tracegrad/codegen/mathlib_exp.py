@@ -38,6 +38,48 @@ EXP32 = (
 )
 
 
+# (2**r - 1) / r for |r| <= 1/2
+EXP2_64 = (
+    0.6931471805599453,
+    0.2402265069591013,
+    0.05550410866482009,
+    0.009618129107594185,
+    0.0013333558146772842,
+    0.00015403530457041957,
+    1.5252733494456675e-05,
+    1.321543531349326e-06,
+    1.0178199121400866e-07,
+    7.073778385135082e-09,
+    4.434828146836997e-10,
+)
+EXP2_32 = (
+    0.6931471824645996,
+    0.24022647738456726,
+    0.055503323674201965,
+    0.009618435986340046,
+    0.0013398851653734677,
+    0.00015353593335021287,
+)
+# (sinh(x)/x - 1) / x**2 in x**2 for |x| <= 1, (tanh(x)/x - 1) / x**2 for |x| <= 0.55
+SINH64 = (
+    0.16666666666666669,
+    0.008333333333333148,
+    0.00019841269841432553,
+    2.755731915683938e-06,
+    2.505212317608572e-08,
+    1.6057256538347023e-10,
+    7.7588513197445e-13,
+)
+SINH32 = (0.1666666716337204, 0.008333350531756878, 0.00019836150750052184, 2.817008862621151e-06)
+TANH32 = (
+    -0.33333316445350647,
+    0.13332577049732208,
+    -0.053851280361413956,
+    0.021067051216959953,
+    -0.00626719743013382,
+)
+
+
 def _shift(n: Lane, shifted: Lane) -> Lane:
     """2**n as a float, from n + shifter; n within the normal exponents."""
     bits = shifted.bits() - n.format.encode(n.format.shifter)
@@ -126,15 +168,12 @@ def exp_of_normal(high: Lane, low: Lane) -> Lane:
 
 
 def exp2(x: Lane) -> Lane:
-    """2**x = 2**n exp(r ln 2) with r = x - n, exact."""
-    form = x.format
-    x = clamp(x, -1080.0, 1025.0) if form.width == 64 else clamp(x, -155.0, 129.0)
-    ln2 = LN2_64 if form.width == 64 else LN2_32
-    shifted = x + form.shifter
-    part = x - (shifted - form.shifter)
-    r = part * ln2[0]
-    low = fma(part, ln2[0], -r) + part * ln2[1]
-    return scale(1.0 + (r + (tail(r) + low)), shifted)
+    """2**x = 2**n 2**r with r = x - n, exact."""
+    wide = x.format.width == 64
+    x = clamp(x, -1080.0, 1025.0) if wide else clamp(x, -155.0, 129.0)
+    shifted = x + x.format.shifter
+    r = x - (shifted - x.format.shifter)
+    return scale(fma(r, polynomial(r, EXP2_64 if wide else EXP2_32), 1.0), shifted)
 
 
 def _expm1_pair(x: Lane) -> tuple[Lane, Lane]:
@@ -160,14 +199,32 @@ def expm1(x: Lane) -> Lane:
 
 def tanh(x: Lane) -> Lane:
     """-t / (2 + t) with t = expm1(-2|x|), the quotient corrected by its remainder and the low parts."""
-    bound = 22.0 if x.format.width == 64 else 10.0
-    high, low = fast_two_sum(*_expm1_pair(-2.0 * at_most(abs(x), bound)))
+    if x.format.width == 32:
+        return _tanh_32(x)
+    high, low = fast_two_sum(*_expm1_pair(-2.0 * at_most(abs(x), 22.0)))
     divisor = 1.0 + high
     divisor_low = (high - (divisor - 1.0)) + low
     reciprocal = 1.0 / divisor
     quotient = high * reciprocal
     rest = fma(-quotient, divisor, high) + (low - quotient * divisor_low)
     return copy_sign(quotient + rest * reciprocal, x)
+
+
+def _tanh_32(x: Lane) -> Lane:
+    """1 - 1 / (exp(2|x|) / 2 + 1/2) from 0.55 on, where that is above 1/2; below, a polynomial.
+
+    exp(2|x|) = 2**v needs no more care than v = 2|x| / ln 2 rounded, as its error is divided by it.
+    """
+    form = x.format
+    size = abs(x)
+    z = size * size
+    near = fma(size * z, polynomial(z, TANH32), size)
+    v = at_most(size, 10.0) * (2.0 * LOG2_E)
+    shifted = v + form.shifter
+    r = v - (shifted - form.shifter)
+    factor = ((shifted.bits() + (form.bias - 1)) << form.mantissa).as_float()
+    far = 1.0 - 1.0 / fma(fma(r, polynomial(r, EXP2_32), 1.0), factor, 0.5)
+    return copy_sign(select(size < 0.55, near, far), x)
 
 
 def sigmoid(x: Lane) -> Lane:
@@ -189,23 +246,24 @@ def sigmoid(x: Lane) -> Lane:
 
 
 def sinh(x: Lane) -> Lane:
-    """(t + t / (t + 1)) / 2 with t = expm1(|x|); beyond 22 the quotient is 1 and no longer matters."""
+    """h - 1 / (4 h) with h = exp(|x|) / 2 from 1 on; below, a polynomial."""
     size = abs(x)
-    top, cut = (711.0, 22.0) if x.format.width == 64 else (90.0, 10.0)
-    first, second = _expm1_pair(at_most(size, cut))
-    half = first + second
-    near = half + half / (2.0 * half + 1.0)
-    far = _half_exp(at_most(size, top))
-    return copy_sign(select(size < size.format.epsilon, size, select(size < cut, near, far)), x)
+    z = size * size
+    near = fma(size * z, polynomial(z, SINH64 if x.format.width == 64 else SINH32), size)
+    half = _half_exp(size)
+    return copy_sign(select(size < 1.0, near, half - 0.25 / half), x)
 
 
 def cosh(x: Lane) -> Lane:
     """h + 1 / (4 h) with h = exp(|x|) / 2."""
-    far = _half_exp(at_most(abs(x), 711.0 if x.format.width == 64 else 90.0))
-    return far + 0.25 / far
+    half = _half_exp(abs(x))
+    return half + 0.25 / half
 
 
 def _half_exp(x: Lane) -> Lane:
-    """exp(x) / 2 for x from 0 to where that overflows."""
-    shifted, _, r, c = reduce(x)
-    return scale(1.0 + (r + (tail(r) + c)), shifted - 1.0)
+    """exp(x) / 2 for x >= 0: twice 2**(n - 2) (1 + r + tail), as 2**n may be too large."""
+    form = x.format
+    shifted, _, r, c = reduce(at_most(x, 711.0 if form.width == 64 else 90.0))
+    value = 1.0 + (r + (tail(r) + c))
+    factor = ((shifted.bits() + (form.bias - 2)) << form.mantissa).as_float()
+    return (value + value) * factor

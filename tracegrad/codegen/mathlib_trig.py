@@ -107,6 +107,18 @@ ATAN32 = (
     0.1074309966767457,
     -0.06449835224591496,
 )
+# The same for |t| <= 1
+ATAN32_WIDE = (
+    -0.33333298563957214,
+    0.19998550415039062,
+    -0.14264267683029175,
+    0.10952307283878326,
+    -0.08403778076171875,
+    0.057962849736213684,
+    -0.031182799488306046,
+    0.010917142033576965,
+    -0.0017941658152267337,
+)
 ASIN64 = (
     0.16666666666666669,
     0.07499999999998425,
@@ -285,8 +297,30 @@ def tan(x: Lane) -> Lane:
 
 
 def arctan(x: Lane) -> Lane:
-    """The angle of (1, x)."""
-    return arctan2(x, x.constant(1.0))
+    """base + atan(t): t is |x|, (|x| - 1)/(|x| + 1) or -1/|x|, and the base 0, pi/4 or pi/2."""
+    if x.format.width == 32:
+        return _arctan_32(x)
+    pi, pi_low = PI[64]
+    size = abs(x)
+    middle, far = size > TAN_PI_8, size > 1.0 / TAN_PI_8
+    numerator = select(far, x.constant(-1.0), select(middle, size - 1.0, size))
+    t = numerator / select(far, size, select(middle, size + 1.0, 1.0))
+    base = select(far, x.constant(pi / 2), select(middle, x.constant(pi / 4), 0.0))
+    z = t * t
+    # The low part of j pi/4 is to base as pi_low is to pi.
+    low = fma(base, pi_low / pi, t * z * polynomial(z, ATAN64))
+    return copy_sign(base + (t + low), x)
+
+
+def _arctan_32(x: Lane) -> Lane:
+    """atan(|x|), or pi/2 - atan(1/|x|) beyond 1."""
+    pi, pi_low = PI[32]
+    size = abs(x)
+    far = size > 1.0
+    t = select(far, -1.0 / size, size)
+    z = t * t
+    low = fma(t * z, polynomial(z, ATAN32_WIDE), select(far, x.constant(pi_low / 2), 0.0))
+    return copy_sign(select(far, x.constant(pi / 2), 0.0) + (t + low), x)
 
 
 def arctan2(y: Lane, x: Lane) -> Lane:

@@ -573,19 +573,24 @@ BIG = 2.0**28
 """From here on x² + 1 is x² in float64, and x² would overflow in float32 far beyond."""
 
 
+def _log1p_or_log_of_double(near: Scalar, over: Scalar, big: Scalar) -> Scalar:
+    """ln(1 + near), or ln(2 (1 + over)) where the condition ``big`` holds, by one logarithm."""
+    argument = call("where", big, over, near)
+    return call("log1p", argument) + call("where", big, math.log(2.0), 0.0)
+
+
 def _arcsinh_lower(x: Scalar) -> Scalar:
     size = call("absolute", x)
     square = size * size
-    near = call("log1p", size + call("divide", square, call("sqrt", square + 1.0) + 1.0))
-    return call("copysign", call("where", call("greater", size, BIG), call("log", size) + math.log(2.0), near), x)
+    near = size + call("divide", square, call("sqrt", square + 1.0) + 1.0)
+    return call("copysign", _log1p_or_log_of_double(near, size - 1.0, call("greater", size, BIG)), x)
 
 
 def _arccosh_lower(x: Scalar) -> Scalar:
     over = x - 1.0
     # below 1 the root of a negative number, NaN
     root = call("sqrt", call("where", call("less", over, 0.0), over, over * over + over * 2.0))
-    near = call("log1p", over + root)
-    return call("where", call("greater", x, BIG), call("log", x) + math.log(2.0), near)
+    return _log1p_or_log_of_double(over + root, over, call("greater", x, BIG))
 
 
 def _arctanh_lower(x: Scalar) -> Scalar:
