@@ -27,9 +27,12 @@ BOUNDARY_NAME: Final = "tracegrad_call"
 OBJECT = BYTE.as_pointer()
 INT = ir.IntType(32)
 BIT = ir.IntType(1)
-DATA, DIMENSIONS, DESCR, FLAGS = 16, 24, 56, 64
+HEAD: Final = object.__basicsize__
+"""Bytes of what all objects begin with, its last eight the address of their type; more in free-threaded Python."""
+TYPE = HEAD - 8
+DATA, DIMENSIONS, DESCR, FLAGS = HEAD, HEAD + 8, HEAD + 40, HEAD + 48
 """Bytes from the start of an array: the address of its elements, number of axes (int), dtype, flags (int)."""
-BYTEORDER, TYPE_NUMBER = 26, 28
+BYTEORDER, TYPE_NUMBER = HEAD + 10, HEAD + 12
 """Bytes from the start of a dtype: its byte order (char), its number (int)."""
 C_ORDER, F_ORDER, ALIGNED = 0x1, 0x2, 0x100
 _ARGUMENT = re.compile(r"(?P<dtype>\w+?)(?P<dims>\[[:1, ]*\])?")
@@ -118,7 +121,7 @@ def _array_check(module: Any) -> Any:
         function.attributes.add(attribute)
     value, axes, flags, number, other = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
-    kind, ndarray = _field(b, value, 8, OBJECT), _object(module, "tracegrad_ndarray")
+    kind, ndarray = _field(b, value, TYPE, OBJECT), _object(module, "tracegrad_ndarray")
     with b.if_then(b.icmp_unsigned("!=", kind, ndarray), likely=False):
         derived = b.call(_external(module, "PyType_IsSubtype", INT, OBJECT, OBJECT), [kind, ndarray])
         with b.if_then(b.icmp_signed("==", derived, ir.Constant(INT, 0))):
@@ -273,7 +276,25 @@ _FUNCTIONS: Final = (
 
 
 def add_symbols() -> None:
-    """Tell LLVM the addresses of what boundaries call and compare with."""
+    """Tell LLVM the addresses of what boundaries call and compare with.
+
+    Raises
+    ------
+    RuntimeError
+        Arrays are laid out in another way than compiled programs read them.
+    """
+    probe = np.zeros((2, 3))
+    word, integer = ctypes.c_void_p.from_address, ctypes.c_int.from_address
+    found = (
+        word(id(probe) + TYPE).value,
+        word(id(probe) + DATA).value,
+        integer(id(probe) + DIMENSIONS).value,
+        word(id(probe) + DESCR).value,
+        integer(id(probe) + FLAGS).value,
+        integer(id(probe.dtype) + TYPE_NUMBER).value,
+    )
+    if found != (id(np.ndarray), probe.ctypes.data, 2, id(probe.dtype), probe.flags.num, probe.dtype.num):
+        raise RuntimeError(f"NumPy {np.__version__} lays out arrays in another way than tracegrad knows: {found}")
     for name in _FUNCTIONS:
         ll.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
     for name, value in (("ndarray", np.ndarray), ("none", None), ("type_error", TypeError)):
