@@ -217,7 +217,7 @@ def test_eight_processes_on_fifty_cold_folders_agree(tmp_path):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("kind", [".py", ".nbi", ".nbc", ".json", "t_"])
+@pytest.mark.parametrize("kind", [".py", ".o", "t_"])
 def test_files_damaged_anywhere_are_survived(tmp_path, kind):
     folder = tmp_path / "cache"
     whole = finish(start(folder, TYPED))
@@ -226,6 +226,8 @@ def test_files_damaged_anywhere_are_survived(tmp_path, kind):
         for path in sorted(folder.rglob("*_*")):
             if path.name.startswith(kind) or (path.name.startswith("p_") and path.suffix == kind):
                 data = bytearray(path.read_bytes())
+                if not data:
+                    continue
                 if trial % 3 == 0:
                     data = data[: int(rng.integers(len(data)))]
                 else:
