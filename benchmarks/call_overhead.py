@@ -1,21 +1,17 @@
-"""What a call costs beside its arithmetic, and what a busy neighbour adds.
+"""What a call costs beside its arithmetic.
 
 ``python -m benchmarks.call_overhead [--quick]``
 
-The first table has the least microseconds of a call in many short turns: what the machine can do when nobody disturbs it.
-The second runs a small and a large gradient alone and beside a process that keeps one core busy, in turns, and gives the
-medians of all calls and their ratio. Its figures mean something on a machine that is otherwise idle only.
+The least microseconds of a call in many short turns: what the machine can do when nobody disturbs it. What a busy neighbour
+adds is in ``benchmarks.neighbours``.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,8 +19,6 @@ from rich.console import Console
 from rich.table import Table
 
 import tracegrad as tg
-
-BUSY = "while True: pass"
 
 
 def rosenbrock(x: Any) -> Any:
@@ -35,11 +29,6 @@ def rosenbrock(x: Any) -> Any:
 def eight(p: Any) -> Any:
     """A loss of eight small arrays."""
     return sum(np.sum(np.tanh(value) ** 2) for value in p.values())
-
-
-def chain(x: Any) -> Any:
-    """A chain of maps and a sum."""
-    return np.sum(np.tanh(1.5 * x + 0.3) ** 2 * np.exp(-x * x))
 
 
 def calls() -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -67,33 +56,8 @@ def least(call: Callable[[], Any], turns: int, length: int = 100) -> float:
     return best * 1e6
 
 
-@contextmanager
-def neighbour(count: int) -> Iterator[None]:
-    """Processes that keep a core busy each."""
-    processes = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(count)]
-    try:
-        time.sleep(0.2 if count else 0.0)
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
-def call_times(call: Callable[[], Any], seconds: float) -> list[float]:
-    """Microseconds of each call in a stretch of time."""
-    call()
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while not times or time.perf_counter() < end:
-        began = time.perf_counter()
-        call()
-        times.append((time.perf_counter() - began) * 1e6)
-    return times
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run both tables."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.call_overhead", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few turns: shows that it runs, the figures mean little")
     quick = parser.parse_args(arguments).quick
@@ -102,19 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, call in calls():
         parts = 4 if name.endswith("each") else 1
         table.add_row(name, f"{least(call, 3 if quick else 2000) / parts:.2f}")
-    console.print(table)
-    table = Table("elements", "alone, µs", "beside a neighbour, µs", "ratio", title="One core kept busy by another process")
-    gradient = tg.grad_compile(chain).value_and_grad
-    for n in (2048, 1_000_000):
-        x = np.linspace(-2.0, 2.0, n)
-        alone: list[float] = []
-        beside: list[float] = []
-        for _ in range(1 if quick else 5):
-            for count, times in ((0, alone), (1, beside)):
-                with neighbour(count):
-                    times += call_times(lambda x=x: gradient(x), 0.05 if quick else 1.0)
-        one, other = statistics.median(alone), statistics.median(beside)
-        table.add_row(f"{n:,}", f"{one:.1f}", f"{other:.1f}", f"{other / one:.2f}")
     console.print(table)
     return 0
 

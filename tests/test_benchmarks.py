@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks import call_overhead, compile_scaling, sizes
+from benchmarks import call_overhead, compile_scaling, neighbours, sizes
 from benchmarks import static_vs_eager as bench
 from benchmarks.timing import QUICK, Effort, interleave, machine
 from benchmarks.workloads import WORKLOADS
@@ -259,9 +259,17 @@ def test_the_benchmark_of_sizes_refuses_results_that_differ(capsys, monkeypatch)
     assert "results differ" in capsys.readouterr().out
 
 
-def test_the_benchmark_of_calls_runs(capsys, monkeypatch):
-    monkeypatch.setattr(call_overhead, "BUSY", "pass")
+def test_the_benchmark_of_calls_runs(capsys):
     assert call_overhead.main(["--quick"]) == 0
+    assert "Rosenbrock of 10" in capsys.readouterr().out
+
+
+def test_the_benchmark_of_neighbours_runs(capsys, monkeypatch):
+    monkeypatch.setattr(neighbours, "BUSY", "pass")
+    assert neighbours.main(["--quick"]) == 0
     printed = capsys.readouterr().out
-    assert "Rosenbrock of 10" in printed
     assert "1,000,000" in printed
+    assert "threads started:" in printed
+    monkeypatch.setattr(neighbours, "by_hand", lambda x: (np.sum(x), x))
+    assert neighbours.main(["--quick"]) == 1
+    assert "wrong result" in capsys.readouterr().out
