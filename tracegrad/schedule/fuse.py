@@ -48,8 +48,9 @@ SHORT_STRIDE = 4
 WHOLE_LIMIT = 2000
 """Nodes of a graph that may be one group.
 
-The gradient of 100 maps, 900 nodes, compiles in 1.2 s as one kernel, runs in 22 ms and keeps nothing; cut at 300 nodes it took
-1.4 s, 23 ms and 80 arrays. At 2,000 nodes one kernel compiles in 7.7 s where pieces take 4.8, at 3,000 in 13 where they take 6.5.
+The gradient of 100 maps, 900 nodes, compiles in 1.2 s as one kernel, runs in 22 ms and keeps nothing; cut at 300 nodes it
+took 1.4 s, 23 ms and 80 arrays. At 2,000 nodes one kernel compiles in 7.7 s where pieces take 4.8, at 3,000 in 13 s where they
+take 6.5.
 """
 GROUP_LIMIT = 300
 """Nodes of one group of a larger graph: the time to compile grows faster than the kernel beyond it."""
