@@ -125,6 +125,8 @@ def test_casts_are_numpys(tmp_path):
         ("out = [1]", "List is not in the language"),
         ("n", "this does nothing"),
         ("y = read(table, n, float64)", "written as a number"),
+        ("y = 0\n    for i in range(n):\n        y = y + 0.5", "y has values of two types"),
+        ("if n > 2:\n        y = 1\n    else:\n        y = 2.0", "y has values of two types"),
     ],
 )
 def test_what_is_not_in_the_language_is_refused_with_its_line(body, message, tmp_path):

@@ -142,11 +142,17 @@ class FunctionWriter(Writer):
         self._top.branch(self._start)
 
     def _statements(self, nodes: list[ast.stmt]) -> None:
+        outer = self.block
+        self.block = self._blocks = self._blocks + 1
         for node in nodes:
             write = _STATEMENTS.get(type(node))
             if write is None:
                 raise self._wrong(node, f"{type(node).__name__} is not in the language")
-            write(self, node)
+            try:
+                write(self, node)
+            except TranslationError as error:
+                raise error if str(error).startswith("line ") else self._wrong(node, str(error)) from None
+        self.block = outer
 
     def _assign(self, node: ast.Assign) -> None:
         [target] = node.targets

@@ -101,6 +101,10 @@ class Writer:
         self.builder = ir.IRBuilder(function.append_basic_block("body"))
         self._start = self.builder.block
         self.variables: dict[str, Typed] = {}
+        self._introduced: dict[str, int] = {}
+        self._blocks = 0
+        self.block = 0
+        """The number of the block of statements that is being written."""
         self._continues: list[Any] = []
         self._scopes: list[str] = []
 
@@ -120,10 +124,13 @@ class Writer:
         return Typed(kind, self.builder.bitcast(narrow, kind.value))
 
     def assign(self, name: str, value: Typed) -> None:
-        """Give a variable a value; one of another type makes it another variable from here on in the text."""
+        """Give a variable a value; one of another type makes it another variable, if it is in the same block."""
         known = self.variables.get(name)
         if known is None or known.kind != value.kind:
+            if known is not None and self._introduced[name] != self.block:
+                raise TranslationError(f"{name} has values of two types: {known.kind} and {value.kind}")
             known = self.variables[name] = Typed(value.kind, self.reserve(value.value.type))
+            self._introduced[name] = self.block
         self.builder.store(value.value, known.value)
 
     # -- expressions -----------------------------------------------------------------------------------------------
@@ -292,10 +299,7 @@ class Writer:
             return None
         if not hasattr(meaning, "emit"):
             raise self._wrong(node, f"{name} is not in the vocabulary")
-        try:
-            result: Typed | None = meaning.emit(self, arguments)
-        except TranslationError as error:
-            raise self._wrong(node, str(error)) from None
+        result: Typed | None = meaning.emit(self, arguments)
         return result
 
     def _argument(self, node: ast.expr) -> Any:
