@@ -120,9 +120,9 @@ def reduce(x: Lane) -> tuple[Lane, Lane, Lane, Lane]:
     return shifted, n, r, fma(-n, ln2[1], first - r)
 
 
-def tail(r: Lane) -> Lane:
-    """exp(r) - 1 - r for |r| <= 0.35."""
-    return r * r * polynomial(r, EXP64 if r.format.width == 64 else EXP32)
+def tail(r: Lane, c: Lane) -> Lane:
+    """exp(r) - 1 - r + c for |r| <= 0.35."""
+    return fma(r * r, polynomial(r, EXP64 if r.format.width == 64 else EXP32), c)
 
 
 def _limits(x: Lane) -> tuple[float, float]:
@@ -133,7 +133,7 @@ def _limits(x: Lane) -> tuple[float, float]:
 def exp(x: Lane) -> Lane:
     """2**n (1 + r + tail), summed from the small end."""
     shifted, _, r, c = reduce(clamp(x, *_limits(x)))
-    return scale(1.0 + (r + (tail(r) + c)), shifted)
+    return scale(1.0 + (r + tail(r, c)), shifted)
 
 
 def exp_sum(high: Lane, low: Lane) -> Lane:
@@ -149,7 +149,7 @@ def exp_pair(high: Lane, low: Operand = 0.0) -> tuple[Lane, Lane, Lane]:
     """
     shifted, _, r, c = reduce(clamp(high, *_limits(high)))
     r, c = fast_two_sum(r, c + low)
-    first, second = fast_two_sum(r.constant(1.0), r + (tail(r) + c))
+    first, second = fast_two_sum(r.constant(1.0), r + tail(r, c))
     return first, second, shifted
 
 
@@ -186,7 +186,7 @@ def _expm1_pair(x: Lane) -> tuple[Lane, Lane]:
     whole, part = factor - 0.5, factor * r
     # |whole| >= |part| but for n = 0, where whole is 0 and the sum is exact as well.
     high, error = fast_two_sum(whole, part)
-    return high, fma(factor, tail(r) + c, error)
+    return high, fma(factor, tail(r, c), error)
 
 
 def expm1(x: Lane) -> Lane:
@@ -264,6 +264,6 @@ def _half_exp(x: Lane) -> Lane:
     """exp(x) / 2 for x >= 0: twice 2**(n - 2) (1 + r + tail), as 2**n may be too large."""
     form = x.format
     shifted, _, r, c = reduce(at_most(x, 711.0 if form.width == 64 else 90.0))
-    value = 1.0 + (r + (tail(r) + c))
+    value = 1.0 + (r + tail(r, c))
     factor = ((shifted.bits() + (form.bias - 2)) << form.mantissa).as_float()
     return (value + value) * factor

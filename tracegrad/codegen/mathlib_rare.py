@@ -2,7 +2,7 @@
 
 A branch in a loop's body is a mask to LLVM's vectoriser, and both sides are computed; a call stops it unless it knows a
 vector form of the callee. So we give it one: `replace_rarely` calls a function that carries LLVM's
-``vector-function-abi-variant`` attribute, which names its forms for 2 to 16 lanes. Each tests its lanes, and in the
+``vector-function-abi-variant`` attribute, which names its forms for several widths. Each tests its lanes, and in the
 usual case returns what it was given; else all lanes go through the slow formula, and the mask chooses. A block of rare
 arguments costs two to three times a usual one.
 
@@ -23,7 +23,7 @@ from llvmlite import ir
 from tracegrad.codegen.mathlib_lane import Lane, select
 from tracegrad.codegen.microkernels_ir import VECTOR_BYTES
 
-_LANES = (2, 4, 8, 16)
+_LANES = (4, 8, 16) if VECTOR_BYTES > 16 else (2, 4, 8)
 # weak_odr: one definition is kept where modules are linked, and none is dropped before the vectoriser has seen its
 # name.
 _LINKAGE = "weak_odr"
