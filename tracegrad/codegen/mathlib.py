@@ -154,7 +154,7 @@ def cos(x: Any) -> Any:
 
 @native(trigonometric.tan)
 def tan(x: Any) -> Any:
-    """0.95 ulp (float32 0.92), for every finite argument."""
+    """1.63 ulp (float32 1.97), for every finite argument."""
     return np.tan(x)
 
 

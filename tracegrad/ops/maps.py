@@ -573,10 +573,10 @@ BIG = 2.0**28
 """From here on x² + 1 is x² in float64, and x² would overflow in float32 far beyond."""
 
 
-def _log1p_or_log_of_double(near: Scalar, over: Scalar, big: Scalar) -> Scalar:
-    """ln(1 + near), or ln(2 (1 + over)) where the condition ``big`` holds, by one logarithm."""
+def _log1p_or_log_of_double(near: Scalar, over: Scalar, big: Scalar, correction: Scalar | float = 0.0) -> Scalar:
+    """ln(1 + near) + correction, or ln(2 (1 + over)) where the condition ``big`` holds, by one logarithm."""
     argument = call("where", big, over, near)
-    return call("log1p", argument) + call("where", big, math.log(2.0), 0.0)
+    return call("log1p", argument) + call("where", big, math.log(2.0), correction)
 
 
 def _arcsinh_lower(x: Scalar) -> Scalar:
@@ -590,12 +590,18 @@ def _arccosh_lower(x: Scalar) -> Scalar:
     over = x - 1.0
     # below 1 the root of a negative number, NaN
     root = call("sqrt", call("where", call("less", over, 0.0), over, over * over + over * 2.0))
-    return _log1p_or_log_of_double(over + root, over, call("greater", x, BIG))
+    near = over + root
+    # what the sum lost, over 1 + near, nearly
+    correction = (over - (near - root)) * call("maximum", 1.0 - near * 0.6, 0.0)
+    return _log1p_or_log_of_double(near, over, call("greater", x, BIG), correction)
 
 
 def _arctanh_lower(x: Scalar) -> Scalar:
     size = call("absolute", x)
-    return call("copysign", call("log1p", call("divide", size * 2.0, 1.0 - size)) * 0.5, x)
+    twice, share = size * 2.0, call("divide", size, 1.0 - size)
+    # 2 |x| / (1 - |x|); the sum rounds less, and loses all above 1, where the result is NaN
+    argument = call("where", call("less", size, 0.5), twice * share + twice, share * 2.0)
+    return call("copysign", call("log1p", argument) * 0.5, x)
 
 
 def _arcsinh_factor(out: Any, x: Any) -> Any:

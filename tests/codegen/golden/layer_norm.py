@@ -51,6 +51,10 @@ def k0_HASH_(first, last, table):
                     some0 = accumulate(some0, t0)
                 lost1 = lost1 + rounding_error(row0, some0)
                 row0 = row0 + some0
+                if end0 % 65536 == 0:
+                    some0 = row0 + lost1
+                    lost1 = rounding_error(row0, lost1)
+                    row0 = some0
                 block0 = end0
             row0 = row0 + lost1
             t1 = divide(row0, c0)
@@ -68,6 +72,10 @@ def k0_HASH_(first, last, table):
                     some1 = accumulate(some1, t4)
                 lost2 = lost2 + rounding_error(row1, some1)
                 row1 = row1 + some1
+                if end1 % 65536 == 0:
+                    some1 = row1 + lost2
+                    lost2 = rounding_error(row1, lost2)
+                    row1 = some1
                 block1 = end1
             row1 = row1 + lost2
             t5 = divide(row1, c0)
@@ -105,6 +113,13 @@ def k0_HASH_(first, last, table):
                 total0 = total0 + some2
                 lost3 = lost3 + rounding_error(row2, some3)
                 row2 = row2 + some3
+                if end2 % 65536 == 0:
+                    some2 = total0 + lost0
+                    lost0 = rounding_error(total0, lost0)
+                    total0 = some2
+                    some3 = row2 + lost3
+                    lost3 = rounding_error(row2, lost3)
+                    row2 = some3
                 block2 = end2
             row2 = row2 + lost3
             t23 = absorbing_multiply(row2, t9)
@@ -135,6 +150,10 @@ def k0_HASH_(first, last, table):
                     some4 = accumulate(some4, t39)
                 lost4 = lost4 + rounding_error(row3, some4)
                 row3 = row3 + some4
+                if end3 % 65536 == 0:
+                    some4 = row3 + lost4
+                    lost4 = rounding_error(row3, lost4)
+                    row3 = some4
                 block3 = end3
             row3 = row3 + lost4
             t40 = -row3
