@@ -231,6 +231,56 @@ def test_twins_agree(name: str, dtype: Any) -> None:
     assert_same(name, out, np.array(twin), (x,))
 
 
+RARE = [0.0, -1.0, np.inf, -np.inf, np.nan, 1e-310, 1e-44, 1e30, -3e38]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["log", "log1p", "log2", "log10", "sin", "cos", "tan", "power"])
+def test_results_do_not_depend_on_rare_neighbours(name: str, dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(0.1, 9, (2, 1003)).astype(dtype)
+    mixed, places = x.copy(), rng.choice(x.size, 150, replace=False)
+    with np.errstate(over="ignore"):
+        mixed[places] = rng.choice(np.array(RARE), places.size).astype(dtype)
+    loop = over_arrays(name) if name == "power" else over_array(name)
+    results = []
+    for values in (x, mixed, mixed[::-1].copy()):
+        other = y if len(results) < 2 else y[::-1].copy()
+        results.append(np.empty_like(x))
+        loop(values, *([other] if name == "power" else []), results[-1])
+    usual, among, reversed_ = results
+    others = np.setdiff1d(np.arange(x.size), places)
+    assert np.array_equal(usual[others], among[others])
+    # in reverse, other elements are left over for the loop without vectors
+    assert np.array_equal(among, reversed_[::-1], equal_nan=True)
+    with np.errstate(all="ignore"):
+        wanted = getattr(np, name)(*((mixed, y) if name == "power" else (mixed,)))
+    assert np.array_equal(np.isnan(among), np.isnan(wanted))
+    assert np.array_equal(np.isinf(among), np.isinf(wanted))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_exact_results_are_exact(dtype: Any) -> None:
+    info = np.finfo(dtype)
+    exponents = np.arange(info.minexp, info.maxexp).astype(dtype)
+    powers = np.ldexp(dtype(1), exponents.astype(int))
+    tens = np.array([10.0**k for k in range(23 if dtype is np.float64 else 11)], dtype)
+    for name, x, wanted in (
+        ("log2", powers, exponents),
+        ("exp2", exponents, powers),
+        ("log10", tens, np.arange(tens.size).astype(dtype)),
+    ):
+        out = np.empty_like(x)
+        over_array(name)(x, out)
+        assert np.array_equal(out, wanted)
+    base, exponent = (a.ravel().astype(dtype) for a in np.meshgrid(np.arange(1, 50), np.arange(10)))
+    whole = np.array([int(a) ** int(b) for a, b in zip(base, exponent, strict=True)], object)
+    kept = np.array([value <= 2 ** (info.nmant + 1) for value in whole])
+    out = np.empty_like(base)
+    over_arrays("power")(base, exponent, out)
+    assert np.array_equal(out[kept], whole[kept].astype(dtype))
+
+
 @pytest.mark.parametrize("name", PREDICATES)
 def test_predicates(name: str) -> None:
     for dtype in DTYPES:
