@@ -112,9 +112,10 @@ def erf(x: Lane) -> Lane:
     return copy_sign(select(size < 1.0, near, far), x)
 
 
-def _near(x: Lane) -> Lane:
-    """erf on |x| <= 1."""
-    return fma(x, polynomial(x * x, ERF_NEAR64 if x.format.width == 64 else ERF_NEAR32), x)
+def _near(x: Lane, low: Lane | None = None) -> Lane:
+    """erf(x + low) on |x| <= 1, low below an ulp of x; erf's slope is about 1."""
+    tail = polynomial(x * x, ERF_NEAR64 if x.format.width == 64 else ERF_NEAR32)
+    return fma(x, tail, x) if low is None else x + fma(x, tail, low)
 
 
 def erfc(x: Lane) -> Lane:
@@ -136,7 +137,7 @@ def ndtr(x: Lane) -> Lane:
     z = size * ROOT_HALF[0]
     z_low = fma(size, ROOT_HALF[1], fma(size, ROOT_HALF[0], -z))
     tail = _tail(_scaled(z, z_low), 0.5 * square, 0.5 * square_low, 0.5)
-    near = fma(_near(x * ROOT_HALF[0]), 0.5, x.constant(0.5))
+    near = fma(_near(z, z_low), copy_sign(x.constant(0.5), x), 0.5)
     return select(z < CLOSE, near, select(x < 0.0, tail, 1.0 - tail))
 
 
