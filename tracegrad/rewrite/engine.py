@@ -5,7 +5,7 @@ each emission; what a rule answers is emitted the same way. So simplification, m
 dead ones are one walk. Walks repeat until one fires no rule; the result of that walk is the graph returned, so
 rewriting it again changes nothing. In between, what no local rule sees is done to whole graphs: values with short last
 axes are taken apart, those only read transposed are turned, and one element added to each row is a comparison. Before
-the first walk, steps on vectors of a few numbers become steps on numbers.
+the first walk, steps on vectors of a few numbers become steps on numbers, and sums of multiples multiples of sums.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tracegrad.rewrite.rules import STAGES
 from tracegrad.rewrite.rules.apart import take_apart
 from tracegrad.rewrite.rules.chosen import compare_columns
 from tracegrad.rewrite.rules.numbers import into_numbers
+from tracegrad.rewrite.rules.shifted import apply_last
 from tracegrad.rewrite.rules.turned import turn
 from tracegrad.symbolic import Recorder, Sym
 
@@ -73,10 +74,11 @@ def rewriting(graph: Graph, stages: Sequence[Stage] = STAGES) -> Rewritten:
     """The simplified graph together with the log of the rules that fired."""
     index = RuleIndex(stages)
     log: list[Fired] = []
-    numbers = into_numbers(graph)
-    if numbers is not None:
-        log.append(Fired("whole graphs", "numbers", None, f"{len(graph)} nodes", f"{len(numbers)} nodes"))
-        graph = numbers
+    for name, change in (("numbers", into_numbers), ("constants-last", apply_last)):
+        following = change(graph)
+        if following is not None:
+            log.append(Fired("whole graphs", name, None, f"{len(graph)} nodes", f"{len(following)} nodes"))
+            graph = following
     number = 0
     while number < WALKS:
         # a value that is computed in two spellings has its true number of users only after the first walk
@@ -86,9 +88,8 @@ def rewriting(graph: Graph, stages: Sequence[Stage] = STAGES) -> Rewritten:
             changed = _changed(graph)
             if changed is None:
                 return Rewritten(graph, tuple(log))
-            name, following = changed
-            log.append(Fired("whole graphs", name, None, f"{len(graph)} nodes", f"{len(following)} nodes"))
-            graph = following
+            log.append(Fired("whole graphs", changed[0], None, f"{len(graph)} nodes", f"{len(changed[1])} nodes"))
+            graph = changed[1]
         log.extend(walk.log)
         number += not walk.postponed
     # every walk's answer is right, so a graph on which rules still fire is merely not the smallest

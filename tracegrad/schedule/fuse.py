@@ -226,13 +226,14 @@ class Fusion:
         domain = self._domain(node)
         mine = self.above[node.id] & ~(1 << node.id)
         shared = mine & self.computed_over[domain]
+        behind = self.behind[node.id]
         far = []
         for group in self.groups[: -1 - NEAREST : -1]:
             if group.template is not None or group in near:
                 continue
             kept = tuple(n for k, n in enumerate(group.shape) if k not in group.axes)
             related = mine & group.touched or shared & group.above
-            if self.behind[node.id] & group.touched & self.computed_over[group.shape]:
+            if behind & group.touched and behind & group.touched & self.computed_over[group.shape]:
                 continue  # what the group reads could then not be computed in it: a template would need it earlier
             if domain == group.shape == () or (domain in (group.shape, kept) and related):
                 far.append(group)
