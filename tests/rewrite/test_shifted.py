@@ -57,3 +57,9 @@ def test_other_copies_keep_their_values():
         assert got[k] == pytest.approx((rough(ahead, 0.7) - rough(behind, 0.7)) / 2e-6, rel=1e-6, abs=1e-6)
     exact = tg.grad_compile(rough, compile="never").grad(x, 0.7)
     np.testing.assert_allclose(got, exact, rtol=1e-13)
+
+
+def test_an_infinite_factor_leaves_the_zeros_around_a_copy_alone():
+    x = np.ones(5)
+    got = tg.jit(lambda x: np.pad(x * np.inf, 1) + np.pad(x * np.inf, 1))(x)
+    np.testing.assert_array_equal(got, np.pad(x * np.inf, 1) * 1.0)

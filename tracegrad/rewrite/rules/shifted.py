@@ -6,6 +6,8 @@ the multiple would be an array of its own beside the cotangent, as it is read at
 
 from __future__ import annotations
 
+import numpy as np
+
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
 from tracegrad.ops.broadcasting import broadcast
@@ -45,10 +47,14 @@ def _factors(graph: Graph) -> dict[int, int]:
 
 
 def _uniform(graph: Graph, i: int) -> int | None:
-    """The constant that was stretched to a value, None where it is something else."""
+    """The finite constant that was stretched to a value, None where it is something else.
+
+    Infinity times the zeros around a copy would be NaN.
+    """
     while graph[i].op is broadcast:
         i = graph[i].inputs[0]
-    return i if graph[i].op is constant and graph[i].aval.ndim == 0 else None
+    scalar = graph[i].op is constant and graph[i].aval.ndim == 0
+    return i if scalar and np.isfinite(graph[i].params["value"].value) else None
 
 
 class _Applied:
