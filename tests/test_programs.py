@@ -65,6 +65,12 @@ def test_static_is_eager_is_numpy(program):
     check(program, "eager")
 
 
+@quickly(100)
+@given(programs(sides=(1, 1, 1, 1, 2)))
+def test_static_is_eager_is_numpy_on_batches_of_one(program):
+    check(program, "eager")
+
+
 @quickly(12, NATIVE)
 @given(programs(longest=5))
 def test_native_is_interpreted(program):

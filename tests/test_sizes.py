@@ -70,6 +70,18 @@ def test_a_batch_of_one_is_a_batch(function, shape, own):
     assert counts[2] == 0
 
 
+def test_one_compile_serves_products_of_vectors_of_all_lengths():
+    f = tg.grad_compile(lambda w, x: np.dot(w, np.tanh(x)) ** 2, argnums=(0, 1))
+    counts = []
+    for n in (3, 1, 2):
+        w, x = np.linspace(0.5, 1.0, n), np.linspace(-1.0, 1.0, n)
+        counts.append(compiles(lambda w=w, x=x: f.value_and_grad(w, x)))
+        value, (for_w, _) = f.value_and_grad(w, x)
+        assert value == pytest.approx(np.dot(w, np.tanh(x)) ** 2, rel=1e-13)
+        np.testing.assert_allclose(for_w, 2.0 * np.dot(w, np.tanh(x)) * np.tanh(x), rtol=1e-13)
+    assert counts[1:] == [0, 0]
+
+
 def test_one_compile_and_one_trace_serve_all_numbers():
     f = tg.grad_compile(lambda x, a: np.sum(a * x * x) + a, argnums=1)
     numbers = np.random.default_rng(0).normal(size=10_000).tolist()

@@ -22,7 +22,7 @@ from tracegrad.core.graph import Graph, Node
 from tracegrad.core.interpret import interpret
 from tracegrad.core.op import Kind
 from tracegrad.core.verify import verify
-from tracegrad.errors import CompileError
+from tracegrad.errors import CompileError, ShapeError
 from tracegrad.ops.unit_axes import many_of_one, plain_sizes
 from tracegrad.rewrite.engine import Fired, rewriting
 from tracegrad.runtime.executable import Executable
@@ -66,7 +66,7 @@ class Compilation:
 
 
 def _differentiate(c: Compilation) -> Compilation:
-    forward, new = many_of_one(c.forward)
+    forward, new = many_of_one(c.forward) if c.general is None else (c.general, {n.id: n.id for n in c.general})
     if c.wrt is None:
         return replace(c, joint=c.forward, general=forward)
     joint = differentiate(forward, tuple(new[i] for i in c.wrt))
@@ -201,9 +201,14 @@ def compile_graph(
 
     Raises CompileError where the budget in bytes cannot be met.
     """
-    done = Compilation(forward, wrt, keep_value, memory_budget, threads)
-    for name in ON_GRAPHS:
-        done = _staged(done, name)
+    begun = Compilation(forward, wrt, keep_value, memory_budget, threads)
+    try:
+        done = functools.reduce(_staged, ON_GRAPHS, begun)
+    except ShapeError:
+        # a rule that takes sizes apart may lose what a batch of one is seen as; it then gets a program of its own
+        if config.verify or many_of_one(forward)[0] is forward:
+            raise
+        done = functools.reduce(_staged, ON_GRAPHS, replace(begun, general=forward))
     assert done.graph is not None
     done = replace(done, run=functools.partial(interpret, done.graph))
     if native:

@@ -12,6 +12,8 @@ import tracegrad as tg
 from tracegrad.core.aval import broadcast_shapes
 from tracegrad.core.extent import Extent
 from tracegrad.core.graph import Graph
+from tracegrad.errors import ShapeError
+from tracegrad.ops import views
 from tracegrad.ops.unit_axes import many_of_one, plain_sizes
 
 ONE = Extent.of(1, 2)
@@ -68,6 +70,7 @@ def extents(function, *arguments):
         (lambda x, y: (2.0 * x, 2.0 * np.tanh(y) + np.arange(4.0)), [(1,), (1,)], [[True], [False]]),
         (lambda x, y: x @ y, [(1, 20), (20,)], [[True]]),
         (lambda x, y: x @ y, [(1, 20), (20, 4)], [[False, False]]),
+        (lambda x, y: x[:, None] + y, [(3,), (1,)], [[False, False]]),
         (lambda x: np.reshape(np.tanh(x), (1, 20)), [(1, 4, 5)], [[True, False]]),
         (lambda x: np.reshape(np.tanh(x), (20,)), [(1, 4, 5)], [[False]]),
         (lambda x: np.concatenate([x, x * 2.0]), [(1,)], [[False]]),
@@ -87,6 +90,33 @@ def test_plain_sizes_come_back():
     assert not any(isinstance(n, Extent) for node in again for n in node.aval.shape)
     base = Graph(again)
     assert base.emit(again[1].op, again[1].inputs, again[1].params) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [
+        (lambda x: np.sum(np.tanh(x.T) * 2.0), (1, 1)),
+        (lambda x: np.sum(np.tanh(x.T) * 2.0), (1, 1, 1)),
+        (lambda x: np.sum(x @ x * 0.5), (1, 1)),
+        (lambda x: np.tanh(x) @ (x * x), (1,)),
+        (lambda x: np.sum((x @ x[0]) ** 2), (1, 1)),
+    ],
+)
+def test_one_element_in_every_place(function, shape):
+    x = np.full(shape, 0.3)
+    value, gradient = tg.grad_compile(function, compile="never").value_and_grad(x)
+    assert value == pytest.approx(function(x), rel=1e-14)
+    step = 1e-6
+    assert gradient.sum() == pytest.approx((function(x + step) - function(x - step)) / (2 * step), rel=1e-8)
+
+
+def test_a_rule_that_loses_what_a_size_is_seen_as(monkeypatch):
+    monkeypatch.setattr(views, "size_of", int)
+    compiled = tg.grad_compile(lambda x: np.sum(np.tanh(x.T) * 2.0), compile="never")
+    with tg.config.override(verify=True), pytest.raises(ShapeError):
+        compiled.grad(np.ones((1, 1)))
+    with tg.config.override(verify=False):
+        assert compiled.grad(np.zeros((1, 1))).tolist() == [[2.0]]
 
 
 def int_shape(aval):

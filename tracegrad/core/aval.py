@@ -134,7 +134,7 @@ def one_int(value: Any) -> int | None:
     Whatever has ``__index__`` counts, so that an int that is traced becomes structure.
     """
     try:
-        return operator.index(value)
+        return value if isinstance(value, Extent) else operator.index(value)
     except TypeError:
         return None
 

@@ -15,6 +15,15 @@ SEEN = 2
 """The size that an axis of one element is compared as: the smallest that kernels make no exception for."""
 
 
+def size_of(number: Any) -> int:
+    """A size as an int, an ``Extent`` as it is; raises what ``int`` raises.
+
+    >>> size_of(3.0), size_of(Extent.of(1, 2)).seen
+    (3, 2)
+    """
+    return number if isinstance(number, Extent) else int(number)
+
+
 def _seen(value: Any) -> Any:
     return value.seen if isinstance(value, Extent) else value
 

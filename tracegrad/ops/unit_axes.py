@@ -63,6 +63,9 @@ class _Classes:
         self._above: dict[Place, Place] = {}
         self._given: set[int] = set()
         """Nodes made of arguments."""
+        products = [n for n in graph if n.op is matmul_batched]
+        self._rows = {n.inputs[0] for n in products} - {n.inputs[1] for n in products}
+        """Vectors among them are rows; other ones are columns."""
         for node in graph:
             if node.op.kind is Kind.INPUT or not self._given.isdisjoint(node.inputs):
                 self._given.add(node.id)
@@ -140,7 +143,9 @@ class _Classes:
         """Axes of one element between the same neighbours are the same, in their order; others stay as they are."""
         before, after = self.graph[source].aval.shape, self.graph[mine].aval.shape
         pairs: list[tuple[int, int]] = []
-        if [n for n in before if n != 1] == [n for n in after if n != 1]:
+        if before == (1,) and after == (1, 1) and mine in self._rows:
+            pairs = [(0, 1)]
+        elif [n for n in before if n != 1] == [n for n in after if n != 1]:
             i = k = 0
             while i < len(before) and k < len(after):
                 if before[i] == after[k] == 1:
@@ -156,12 +161,16 @@ class _Classes:
             self._same((mine, k), ONCE)
 
     def _product(self, x: int, y: int, mine: int) -> None:
-        """Batch axes stay the same, and the rows of a matrix times a vector: a row times a matrix has a kernel of its own."""
-        batch = self.graph[mine].aval.ndim - (1 if self.graph[y].aval.shape[-1] == 1 else 2)
-        for i in (x, y, mine):
-            for k in self._ones(i):
-                followed = k < batch and (i != y or k < self.graph[y].aval.ndim - 2)
-                self._same((i, k), (mine, k) if followed else ONCE)
+        """Batch axes stay the same, and both axes of a matrix times a vector: a row times a matrix has a kernel of its own."""
+        row, column = self.graph[mine].aval.ndim - 2, self.graph[mine].aval.ndim - 1
+        pairs = [((i, k), (mine, k)) for i in (x, y) for k in range(row)]
+        pairs += [((x, row), (mine, row)), ((x, column), (y, row)), ((y, column), (mine, column))]
+        vector = self.graph[y].aval.shape[column] == 1
+        alone = [(y, column)] if vector else [(x, row), (x, column)]
+        pairs += [(place, ONCE) for place in alone]
+        for (node, k), other in pairs:
+            if self.graph[node].aval.shape[k] == 1:
+                self._same((node, k), other)
 
 
 def _emitted(graph: Graph, classes: _Classes) -> tuple[Graph, dict[int, int]]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tracegrad.core.aval import Aval, Shape, normalise_axes, normalise_axis, shape_of
 from tracegrad.core.expr import Guard, Index, Read
+from tracegrad.core.extent import size_of
 from tracegrad.core.op import Kind, Op, Rule, Sample, Values, Variadic, common, linear
 from tracegrad.errors import ShapeError
 from tracegrad.ops.broadcasting import broadcast, reduce_sum, reshape_to
@@ -381,7 +382,7 @@ collect_windows: Op = linear(
 
 def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
     """``np.broadcast_to``."""
-    target = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    target = (shape,) if isinstance(shape, int) else tuple(size_of(n) for n in shape)
     return x if shape_of(x) == target else broadcast(x, shape=target)
 
 
@@ -394,7 +395,7 @@ def reshape(x: Any, shape: int | Sequence[int], *rest: int, order: str = "C") ->
     if order not in ("C", "A"):
         raise ShapeError(f"order={order!r} is not an order of elements", fix='use order="C" or order="F"')
     wanted: Sequence[Any] = (shape, *rest) if rest or not isinstance(shape, Sequence) else shape
-    sizes = tuple(int(n) for n in wanted)
+    sizes = tuple(size_of(n) for n in wanted)
     if sizes.count(-1) == 1:
         known = math.prod(n for n in sizes if n != -1)
         total = math.prod(shape_of(x))
