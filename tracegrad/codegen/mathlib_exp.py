@@ -176,12 +176,14 @@ def exp2(x: Lane) -> Lane:
     return scale(fma(r, polynomial(r, EXP2_64 if wide else EXP2_32), 1.0), shifted)
 
 
-def _expm1_pair(x: Lane) -> tuple[Lane, Lane]:
+def _expm1_pair(x: Lane, rough: bool = False) -> tuple[Lane, Lane]:
     """(h, l) with h + l = (exp(x) - 1) / 2, from exp(x) - 1 = 2**n (exp(r) - 1) + (2**n - 1).
 
-    Half of it, so that 2**(n-1) is finite for every finite result. x is clamped; subnormal x loses its last bit.
+    Half of it, so that 2**(n-1) is finite for every finite result. x is clamped; subnormal x loses its last bit. If
+    rough, r is rounded, which it is only where n is not 0.
     """
     shifted, n, r, c = reduce(x)
+    c = x.constant(-0.0) if rough else c
     factor = _shift(n, shifted - 1.0)
     whole, part = factor - 0.5, factor * r
     # |whole| >= |part| but for n = 0, where whole is 0 and the sum is exact as well.
@@ -201,13 +203,13 @@ def tanh(x: Lane) -> Lane:
     """-t / (2 + t) with t = expm1(-2|x|), the quotient corrected by its remainder and the low parts."""
     if x.format.width == 32:
         return _tanh_32(x)
-    high, low = fast_two_sum(*_expm1_pair(-2.0 * at_most(abs(x), 22.0)))
+    high, low = fast_two_sum(*_expm1_pair(-2.0 * at_most(abs(x), 22.0), rough=True))
     divisor = 1.0 + high
     divisor_low = (high - (divisor - 1.0)) + low
-    reciprocal = 1.0 / divisor
-    quotient = high * reciprocal
-    rest = fma(-quotient, divisor, high) + (low - quotient * divisor_low)
-    return copy_sign(quotient + rest * reciprocal, x)
+    quotient = high / divisor
+    rest = fma(-quotient, divisor, high) + fma(-quotient, divisor_low, low)
+    # 1 / (1 + h) is 1 - h / (1 + h)
+    return copy_sign(fma(rest, 1.0 - quotient, quotient), x)
 
 
 def _tanh_32(x: Lane) -> Lane:
