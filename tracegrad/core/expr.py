@@ -156,6 +156,8 @@ class Index:
     def __add__(self, other: Index | int) -> Index:
         if isinstance(other, int):
             return Index(self.terms, self.constant + other)
+        if not other.terms or not self.terms:
+            return Index(self.terms or other.terms, self.constant + other.constant)
         merged = dict(self.terms)
         for atom, coefficient in other.terms:
             merged[atom] = merged.get(atom, 0) + coefficient
@@ -165,6 +167,8 @@ class Index:
         return self + other * -1
 
     def __mul__(self, factor: int) -> Index:
+        if factor == 1:
+            return self
         return _normal(((atom, c * factor) for atom, c in self.terms), self.constant * factor)
 
     def __floordiv__(self, divisor: int) -> Index:

@@ -229,14 +229,14 @@ class Fusion:
         behind = self.behind[node.id]
         far = []
         for group in self.groups[: -1 - NEAREST : -1]:
-            if group.template is not None or group in near:
+            # the shapes first: the sets of nodes are as long as the graph
+            if group.template is not None or (domain != group.shape and domain != _kept(group)) or group in near:
                 continue
-            kept = tuple(n for k, n in enumerate(group.shape) if k not in group.axes)
-            related = mine & group.touched or shared & group.above
+            if not (domain == group.shape == () or mine & group.touched or shared & group.above):
+                continue
             if behind & group.touched and behind & group.touched & self.computed_over[group.shape]:
                 continue  # what the group reads could then not be computed in it: a template would need it earlier
-            if domain == group.shape == () or (domain in (group.shape, kept) and related):
-                far.append(group)
+            far.append(group)
         return near + far
 
     def _fit(self, node: Node, group: Group) -> Level | str:
@@ -248,7 +248,7 @@ class Fusion:
         if len(group.levels) >= self.limit:
             return f"the kernel already holds {self.limit} nodes"
         shape = squeeze(node.aval.shape)
-        kept = tuple(n for k, n in enumerate(group.shape) if k not in group.axes)
+        kept = _kept(group)
         if node.op.kind is Kind.REDUCE:
             operand = self.graph[node.inputs[0]].aval.shape
             axes = squeezed_axes(operand, node.params["axes"])
@@ -421,6 +421,11 @@ class Fusion:
             done |= 1 << ready.number
             result.append(ready)
         return result
+
+
+def _kept(group: Group) -> Shape:
+    """The shape of a group's domain without the axes that it reduces."""
+    return tuple([n for k, n in enumerate(group.shape) if k not in group.axes]) if group.axes else group.shape
 
 
 def _crosses(shape: Shape, axes: tuple[int, ...], others: tuple[int, ...]) -> bool:
