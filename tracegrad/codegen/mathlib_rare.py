@@ -27,6 +27,9 @@ _LANES = (4, 8, 16) if VECTOR_BYTES > 16 else (2, 4, 8)
 # weak_odr: one definition is kept where modules are linked, and none is dropped before the vectoriser has seen its
 # name.
 _LINKAGE = "weak_odr"
+# In the names: where a process has loaded several objects, one definition serves them all, be they a user's own cached
+# functions made with another version. To be raised with every change of a slow formula or of what it takes.
+_EDITION = 2
 _CONVENTION = "intel_ocl_bicc" if VECTOR_BYTES == 64 else ""
 _ATTRIBUTES = ("nounwind", "noinline", "readnone")
 
@@ -37,7 +40,7 @@ Formula = Callable[..., Lane]
 def replace_rarely(usual: Lane, operands: Sequence[Lane], name: str, rare: Condition, formula: Formula) -> Lane:
     """Give `usual`, but formula(*operands) where rare(*operands); `name` is the formula's own, without its type."""
     kind, module = usual.value.type, usual.builder.module
-    full_name = f"tracegrad.{name}.f{usual.format.width}"
+    full_name = f"tracegrad.{_EDITION}.{name}.f{usual.format.width}"
     function = module.globals.get(full_name)
     if function is None:
         arity = len(operands)
