@@ -9,6 +9,7 @@ from tests.support import static
 from tracegrad.autodiff.reverse import differentiate
 from tracegrad.functional import cross_entropy
 from tracegrad.rewrite.engine import rewrite
+from tracegrad.schedule.cost import node_flops
 from tracegrad.schedule.plan import schedule, verify_program
 from tracegrad.schedule.program import Level
 
@@ -56,3 +57,13 @@ def test_a_map_of_column_sums_is_not_in_the_loop_that_makes_them():
     program = schedule(rewrite(static(lambda x: [x / x.sum(axis=0), x.sum(axis=1)], np.ones((3, 4)))))
     assert verify_program(program) is program
     assert len(program.kernels) == 2
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "products"),
+    [((6, 5), (5, 4), 6 * 5 * 4), ((3, 6, 5), (3, 5, 4), 3 * 6 * 5 * 4), ((2, 3, 6, 5), (2, 3, 5, 4), 6 * 6 * 5 * 4)],
+)
+def test_the_operations_of_products_are_counted_in_stacks_too(left, right, products):
+    graph = rewrite(static(np.matmul, np.ones(left), np.ones(right)))
+    node = next(node for node in graph if node.op.name == "matmul")
+    assert node_flops(graph, node) == pytest.approx(2 * products)

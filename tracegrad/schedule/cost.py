@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 
+from tracegrad.core.aval import Shape
 from tracegrad.core.expr import CHEAP_FUNCTIONS, Call, Operand, Scalar
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind, Op
@@ -61,9 +63,18 @@ def node_flops(graph: Graph, node: Node) -> float:
     if node.op.kind is Kind.REDUCE:
         return graph[node.inputs[0]].aval.size
     if node.op.kind is Kind.CONTRACT:
-        # sizes m·k, k·n and m·n: their root is m·k·n
-        return 2 * math.sqrt(node.aval.size * math.prod(graph[i].aval.size for i in node.inputs[:2]))
+        # sizes m·k, k·n and m·n: their root is m·k·n; a stack of b such products has b³ under the root
+        avals = [node.aval, *(graph[i].aval for i in node.inputs[:2])]
+        return 2 * math.sqrt(math.prod(aval.size for aval in avals) / max(1, _stacked(node, [a.shape for a in avals])))
     return 0.0
+
+
+def _stacked(node: Node, shapes: list[Shape]) -> int:
+    """How many products a stack of plain ones has: the leading axes that all three arrays have in common."""
+    if node.params:
+        return 1
+    common = takewhile(lambda sizes: len(set(sizes)) == 1, zip(*(shape[:-2] for shape in shapes), strict=False))
+    return math.prod(sizes[0] for sizes in common)
 
 
 @dataclass(frozen=True, slots=True)
