@@ -204,7 +204,7 @@ def compile_graph(
     begun = Compilation(forward, wrt, keep_value, memory_budget, threads)
     try:
         done = functools.reduce(_staged, ON_GRAPHS, begun)
-    except ShapeError:
+    except (ShapeError, AssertionError):
         # a rule that takes sizes apart may lose what a batch of one is seen as; it then gets a program of its own
         if config.verify or many_of_one(forward)[0] is forward:
             raise

@@ -9,12 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tracegrad as tg
+from tests.support import all_ops, static
+from tracegrad.autodiff.reverse import differentiate
+from tracegrad.codegen.render import generate
 from tracegrad.core.aval import broadcast_shapes
 from tracegrad.core.extent import Extent
 from tracegrad.core.graph import Graph
-from tracegrad.errors import ShapeError
-from tracegrad.ops import views
+from tracegrad.core.interpret import interpret
+from tracegrad.core.op import Kind
+from tracegrad.errors import ShapeError, TracegradError
+from tracegrad.ops import reductions, views
 from tracegrad.ops.unit_axes import many_of_one, plain_sizes
+from tracegrad.rewrite.engine import rewrite
+from tracegrad.schedule.plan import schedule, verify_program
 
 ONE = Extent.of(1, 2)
 
@@ -108,6 +115,36 @@ def test_one_element_in_every_place(function, shape):
     assert value == pytest.approx(function(x), rel=1e-14)
     step = 1e-6
     assert gradient.sum() == pytest.approx((function(x + step) - function(x - step)) / (2 * step), rel=1e-8)
+
+
+OPS = {name: op for name, op in all_ops().items() if op.kind in (Kind.MAP, Kind.VIEW, Kind.REDUCE, Kind.CONTRACT)}
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_every_op_on_a_batch_of_one(name):
+    """Value and gradient are the same, and have kernels, with axes of one element and with those axes as axes of many."""
+    op, rng = OPS[name], np.random.default_rng(0)
+    for sample in op.samples:
+        operands = [values.draw(rng, "float64") for values in sample.operands]
+        arrays = [x[:1] if x.ndim else x for x in operands if x.dtype.kind != "c"]
+        if sample.error or len(arrays) < len(operands):
+            continue
+        try:
+            graph = static(lambda *xs, sample=sample: reductions.sum(op(*xs, **sample.params) * 1.5), *arrays)
+        except (TracegradError, IndexError):
+            continue  # the parameters are those of the longer operands
+        general, new = many_of_one(graph)
+        if general is graph:
+            continue
+        wrt = [node.id for node in graph.inputs if node.aval.differentiable]
+        joint = graph, general
+        if sample.smooth and wrt:
+            joint = differentiate(graph, wrt), differentiate(general, [new[i] for i in wrt])
+        short, long = (rewrite(g) for g in joint)
+        for a, b in zip(interpret(short, arrays), interpret(plain_sizes(long), arrays), strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-12)
+        if all(node.op.lower is not None or not node.inputs for node in long):
+            generate(verify_program(schedule(long)))
 
 
 def test_a_rule_that_loses_what_a_size_is_seen_as(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def _small(node: Application) -> tuple[list[Sym], Shape]:
 
 def _gains(node: Application) -> bool:
     _, shape = _small(node)
-    return int(np.prod(shape)) < node.aval.size
+    return math.prod(shape) < node.aval.size
 
 
 def _on_small(node: Application) -> Sym:
