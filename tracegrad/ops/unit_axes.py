@@ -4,6 +4,8 @@ An axis of one element may be an axis of data that happens to have one, or one t
 array. Where it comes from and where it goes tells: here each such axis of a traced graph is followed through its ops. The
 first axis of an argument is taken for data, with all axes it meets, unless it is repeated somewhere, or reaches an op that
 is not followed. Data axes get an ``Extent``, so that what follows makes of them what it makes of any size.
+
+Numbers are not followed: a mean of one element divides by 1, which is rewritten away, and so it has a program of its own.
 """
 
 from __future__ import annotations
