@@ -1,7 +1,8 @@
 """Products with a vector for kernels.
 
 ``x @ w`` for row-major x sums along rows: as many rows at a time as a vector has elements, whose sums are then one vector.
-A row of 20 takes 6 cycles so, and 15 where its sum is taken alone.
+A row of 20 takes 6 cycles so, and 15 where its sum is taken alone. From memory rows come one by one, as below: 10⁵ rows of
+50 in 0.5 ms, where eight at a time took 0.9.
 
 ``g @ x`` for row-major x adds multiples of rows. Read column by column it would touch a line of the cache for each
 element; here rows are added to the result, several at a time from the cache. From memory short rows come one by one:
@@ -137,9 +138,11 @@ def one_row(code: Code, a: Pointer, b: Pointer, c: Pointer, steps: Word) -> None
 
 
 @routine
-def rows_times_vector(code: Code, a: Pointer, row: Word, b: Pointer, c: Pointer, rows: Word, steps: Word) -> None:
-    """``c[i] = Σ_k a[i * row + k] * b[k]`` for ``i < rows``."""
-    whole = rows // code.lanes * code.lanes
+def rows_times_vector(
+    code: Code, a: Pointer, row: Word, b: Pointer, c: Pointer, rows: Word, steps: Word, singly: Word
+) -> None:  # fmt: skip
+    """``c[i] = Σ_k a[i * row + k] * b[k]`` for ``i < rows``, the rows one by one where ``singly`` is 1."""
+    whole = rows // code.lanes * code.lanes * (code.word(1) - singly)
     with code.loop(0, whole, code.lanes) as i:
         code.call(block_of_rows, a + i * row, row, b, c + i, steps, attributes=())
     with code.loop(whole, rows) as i:

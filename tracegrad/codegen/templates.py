@@ -360,6 +360,8 @@ def _looped_product(x: Layout, y: Layout, out: Layout, turned: bool) -> Template
     text.sizes(m=m, n=n, depth=depth, blocks=blocks, block=block)
     text.sizes(a_row=a[0], b_col=b[1], c_row=c[0], c_col=c[1])
     along_rows = _along_rows(x, y, n, out)
+    if along_rows:
+        text.sizes(singly=int(m * depth * out.dtype.itemsize > CACHE_BYTES))
     # a unit stride is written out, so that the loop over it becomes vector instructions
     inner = [] if along_rows else [("a_col", a[1]), ("b_row", b[0])]
     for name, stride in inner:
@@ -377,7 +379,7 @@ def _looped_product(x: Layout, y: Layout, out: Layout, turned: bool) -> Template
         text.use("offset")
         text.imports.add((VECTORS, "rows_times_vector"))
         text.line("left, into = offset(a_at, top * a_row), offset(c_at, top * c_row)", 2)
-        text.line("rows_times_vector(left, a_row, b_at, into, bottom - top, depth)", 2)
+        text.line("rows_times_vector(left, a_row, b_at, into, bottom - top, depth, singly)", 2)
     else:
         text.block(_sum_loop(text), 2)
     text.line("unit += 1", 2)
