@@ -13,7 +13,8 @@ from tracegrad.runtime.threads import load_tbb
 # Numba finds the pool that survives busy neighbours only once it is loaded; tracegrad's programs use the same one.
 load_tbb()
 
-_flags = functools.partial(njit, fastmath={"contract"}, error_model="numpy", nogil=True, cache=True)
+# Not cached: Numba's cache looks at the kernels' files alone, and would keep an older mathematics library.
+_flags = functools.partial(njit, fastmath={"contract"}, error_model="numpy", nogil=True)
 
 
 def serial(function: Any) -> Any:
