@@ -20,6 +20,7 @@ from llvmlite import ir
 
 from tracegrad.codegen.kinds import BYTE, SCALARS, WORD, Scalar
 from tracegrad.codegen.translate import entry_name
+from tracegrad.codegen.writer import Address
 
 __all__ = ["Argument", "add_symbols", "built_in", "parse_arguments", "write_boundary"]
 
@@ -47,6 +48,11 @@ class Argument:
     scalar: Scalar
     axes: int | None
     flags: int
+
+    @property
+    def kind(self) -> Scalar | Address:
+        """What the entry finds in the argument's word: a number, or the address of an array."""
+        return self.scalar if self.axes is None else Address(self.scalar)
 
 
 def parse_arguments(arguments: tuple[str, ...]) -> tuple[Argument, ...]:

@@ -279,13 +279,6 @@ class _Build:
     arguments: tuple[str, ...]
     began: float
 
-    def __post_init__(self) -> None:
-        declared = declared_arguments(self.source)
-        if declared != self.arguments:
-            raise CompileError(
-                f"the entry of the generated program {self.name} takes {declared}, its caller passes {self.arguments}"
-            )
-
     @property
     def name(self) -> str:
         """The program's name."""
@@ -296,13 +289,27 @@ class _Build:
         """The program's file."""
         return named(self.source, self.digest)
 
+    def check(self) -> None:
+        """Raise CompileError unless the caller passes what the entry takes; kept code was checked before it was made."""
+        declared = declared_arguments(self.source)
+        if declared != self.arguments:
+            raise CompileError(
+                f"the entry of the generated program {self.name} takes {declared}, its caller passes {self.arguments}"
+            )
+
+    def compiled(self) -> Any:
+        """Return the object code, made now."""
+        self.check()
+        return _compile(self.tools, self.text, self.name, self.arguments)
+
     def as_python(self) -> LoadedProgram:
         """Compile nothing."""
+        self.check()
         return self._loaded(_as_python(self.name, self.text), None, from_cache=False)
 
     def in_memory(self) -> LoadedProgram:
         """Compile without leaving files."""
-        return self._linked(_compile(self.tools, self.text, self.name, self.arguments), None, from_cache=False)
+        return self._linked(self.compiled(), None, from_cache=False)
 
     def with_folder(self, folder: CacheFolder, limit: int) -> LoadedProgram:
         """Load from the folder, or compile into it.
@@ -320,7 +327,7 @@ class _Build:
                 data = folder.code(self.name)  # another process may have made it meanwhile
                 from_cache = data is not None
                 if data is None:
-                    data = _compile(self.tools, self.text, self.name, self.arguments).packed()
+                    data = self.compiled().packed()
                     folder.put_code(self.name, data)
             folder.evict(limit, keep=self.name)
         else:

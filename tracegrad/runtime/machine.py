@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import llvmlite.binding as ll
 
 from tracegrad.codegen.processor import cpu_features, cpu_name
-from tracegrad.codegen.translate import contract, entry_name, translate
+from tracegrad.codegen.translate import contract, translate
 from tracegrad.codegen.writer import TranslationError
 from tracegrad.runtime.boundary import BOUNDARY_NAME, add_symbols, built_in, parse_arguments, write_boundary
 from tracegrad.runtime.launching import GATE_SYMBOL
 from tracegrad.runtime.threads import GATE
-from tracegrad.runtime.words import LIBRARIES, argument_kinds, resolve
+from tracegrad.runtime.words import LIBRARIES, resolve
 
 __all__ = [
     "Code",
@@ -22,7 +22,6 @@ __all__ = [
     "assembly",
     "compiled",
     "compiled_routine",
-    "entry_name",
     "linked",
     "llvm_text",
     "settings",
@@ -101,7 +100,7 @@ def compiled(text: str, name: str, arguments: tuple[str, ...]) -> Code:
         For a text that is not the type of an argument.
     """
     declared = parse_arguments(arguments)
-    module, routines = translate(text, name, argument_kinds(arguments), resolve, apart=True)
+    module, routines = translate(text, name, tuple(argument.kind for argument in declared), resolve, apart=True)
     write_boundary(module, declared)
     return Code(bytes(_target().emit_object(_optimised(module, _options()))), routines)
 
@@ -131,7 +130,8 @@ def _options() -> Any:
 
 def whole(text: str, name: str, arguments: tuple[str, ...]) -> Any:
     """Return a program with its routines as an IR module that njit code can link, without the function that Python calls."""
-    module, _ = translate(text, name, argument_kinds(arguments), resolve, apart=False)
+    kinds = tuple(argument.kind for argument in parse_arguments(arguments))
+    module, _ = translate(text, name, kinds, resolve, apart=False)
     _prepare()
     module.triple = ll.get_process_triple()
     return module

@@ -21,11 +21,11 @@ from numba.core import types as numba_types
 from numba.extending import intrinsic
 
 from tracegrad.codegen.kinds import WORD
-from tracegrad.codegen.translate import ENTRY
+from tracegrad.codegen.translate import ENTRY, entry_name
 from tracegrad.runtime import generated
 from tracegrad.runtime.boundary import C_ORDER, F_ORDER, Argument, parse_arguments
 from tracegrad.runtime.launching import GATE_SYMBOL
-from tracegrad.runtime.machine import entry_name, whole
+from tracegrad.runtime.machine import whole
 from tracegrad.runtime.threads import GATE, load_tbb
 
 __all__ = ["ParallelSupport", "dispatcher", "prepare_threads", "start_threads"]

@@ -17,7 +17,7 @@ from tracegrad.codegen.kinds import INT64, SCALARS, TABLE, WORD, Buffer, Plain, 
 from tracegrad.codegen.writer import READS, Address, KernelName, TranslationError, Typed, Writer
 from tracegrad.runtime.launching import launch_chunks
 
-__all__ = ["argument_kinds", "resolve"]
+__all__ = ["LIBRARIES", "resolve"]
 
 ABI: Final = "tracegrad.runtime.abi"
 LIBRARIES: Final = {
@@ -53,12 +53,6 @@ def resolve(module: str, name: str) -> Any:
     if found is None:
         raise TranslationError(f"{module} has no {name}")
     return found
-
-
-def argument_kinds(arguments: tuple[str, ...]) -> tuple[Any, ...]:
-    """The types of an entry's arguments, declared as text: ``float64``, or an array as ``float64[:, ::1]``."""
-    kinds = [(SCALARS[text.partition("[")[0]], "[" in text) for text in arguments]
-    return tuple(Address(scalar) if is_array else scalar for scalar, is_array in kinds)
 
 
 # ---------------------------------------------------------------- reading a table
