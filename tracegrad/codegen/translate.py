@@ -209,8 +209,10 @@ class FunctionWriter(Writer):
         index = self.builder.phi(WORD)
         index.add_incoming(start, before)
         self.assign(self._name(node.target), Typed(kind, index))
+        outside, self.outer = self.outer, _holds_loop(node.body)
         with self._loop(latch):
             self._statements(node.body)
+        self.outer = outside
         self.builder.branch(latch)
         self.builder.position_at_end(latch)
         following = self.builder.add(index, step, flags=("nsw",) if kind.signed else ("nuw",))
@@ -258,6 +260,10 @@ class FunctionWriter(Writer):
 
     def _pass(self, node: ast.Pass) -> None:
         pass
+
+
+def _holds_loop(nodes: list[ast.stmt]) -> bool:
+    return any(isinstance(node, (ast.For, ast.While)) or _holds_loop(getattr(node, "body", [])) for node in nodes)
 
 
 _STATEMENTS: dict[type, Callable[[FunctionWriter, Any], None]] = {

@@ -105,6 +105,8 @@ class Writer:
         self._blocks = 0
         self.block = 0
         """The number of the block of statements that is being written."""
+        self.outer = False
+        """Whether it is in a loop that has another loop inside."""
         self._continues: list[Any] = []
         self._scopes: list[str] = []
 
@@ -206,11 +208,26 @@ class Writer:
         x, y = self._as(kind, a, b)
         if operation in ARITHMETIC:
             floating, whole = ARITHMETIC[operation]
-            return Typed(kind, getattr(self.builder, floating if kind.kind == "f" else whole)(x, y))
+            result = getattr(self.builder, floating if kind.kind == "f" else whole)(x, y)
+            return Typed(kind, self._settled(result) if self.outer and kind.kind != "f" and operation is ast.Mult else result)
         if operation in (ast.FloorDiv, ast.Mod) and kind.kind != "f":
             formula = basic.floor_divide_integer if operation is ast.FloorDiv else basic.remainder_integer
             return Typed(kind, formula(Lane(self.builder, x), Lane(self.builder, y), signed=kind.signed).value)
         raise self._wrong(node, f"{operation.__name__} of {kind.name} is not in the language")
+
+    def _settled(self, product: Any) -> Any:
+        """A product of two sizes or indices, such as where a row begins, as a number that LLVM does not look into.
+
+        It would try all ways to spread the terms of a row's beginning over the addresses in the loop inside: two thirds of
+        the time of code generation for a stencil of five points, and its loop was 3 % slower.
+        """
+        if any(isinstance(factor, ir.Constant) for factor in product.operands):
+            return product
+        block = self.builder.block
+        settled = ir.instructions.Instruction(block, product.type, "freeze", [product])
+        block.instructions.append(settled)
+        self.builder.position_at_end(block)
+        return settled
 
     def _as(self, kind: Scalar, *values: Typed) -> list[Any]:
         return [convert(self.builder, value.value, value.kind, kind) for value in values]
