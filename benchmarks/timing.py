@@ -78,7 +78,7 @@ def interleave(contenders: Mapping[str, Callable[[], Any]], effort: Effort) -> d
 
 
 Turn = Callable[[int, bool], float]
-"""``turn(calls, warm)``: the seconds of so many calls, after one that does not count if ``warm``."""
+"""``turn(calls, warm)``: the seconds of so many calls, after one or a few that do not count if ``warm``."""
 
 
 def take_turns(contenders: Mapping[str, Turn], effort: Effort, between: Callable[[], Any] = lambda: None) -> dict[str, Timing]:
@@ -104,9 +104,9 @@ def _turn(call: Callable[[], Any], calls: int, warm: bool) -> float:
 
 
 def _calls_per_turn(turn: Turn, least: float) -> int:
-    """How many calls fill a turn, found by doubling."""
+    """How many calls fill a turn, found by doubling; warm, as those that count, or a slow start would fill most of it."""
     calls = 1
-    while (taken := turn(calls, False)) < least:
+    while (taken := turn(calls, True)) < least:
         calls = max(2 * calls, min(int(1.2 * calls * least / max(taken, 1e-9)), 100 * calls))
     return calls
 

@@ -210,8 +210,8 @@ def test_turns_alternate_and_their_medians_are_of_one_call():
     times = interleave(contenders, Effort(rounds=3, turn=0.0, pause=0.0))
     calls = "".join(order)
     assert times.keys() == contenders.keys()
-    # one call finds the number of calls; then a turn is an untimed and a timed call, and each round begins elsewhere
-    assert calls == "abc" + "aabbcc" + "bbccaa" + "ccaabb"
+    # a turn is an untimed and a timed call; one finds the number of calls, and then each round begins elsewhere
+    assert calls == "aabbcc" + "aabbcc" + "bbccaa" + "ccaabb"
 
 
 def test_slow_and_fast_calls_are_told_apart():

@@ -12,6 +12,7 @@ from benchmarks.peers.contenders import ENTRIES
 from benchmarks.peers.limits import Limits
 from benchmarks.peers.measure import Compilation, Outcome, Row, Settings
 from benchmarks.peers.program import FUNCTION
+from benchmarks.peers.worker import WARM_UP
 
 Table = tuple[list[str], list[list[str]]]
 """Heads and rows of cells."""
@@ -69,8 +70,9 @@ def explanation(settings: Settings) -> list[str]:
     tolerances = " and ".join(f"{t:g} ({name})" for name, t in TOLERANCE.items())
     turns = (
         f"Medians of {settings.effort.rounds} turns, the contenders taking turns (slow ones in fewer rounds); each has a "
-        f"process of its own and all cores. Value and every gradient agree within {tolerances} of each leaf's greatest "
-        "value, and with central differences; where not, there is no time."
+        f"process of its own and all cores, makes calls for {WARM_UP * 1e3:g} ms before those that count, and keeps freed "
+        f"memory (glibc's trim threshold is raised). Value and every gradient agree within {tolerances} of each leaf's "
+        "greatest value, and with central differences; where not, there is no time."
     )
     arrays = (
         "tracegrad, Numba by hand and HIPS autograd take and give NumPy arrays; JAX's and PyTorch's inputs are resident. "

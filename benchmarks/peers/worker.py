@@ -22,6 +22,9 @@ from benchmarks.peers.programs import BY_NAME
 from benchmarks.timing import version_of
 
 READY, FAILED, MISSING = "ready", "failed", "missing"
+WARM_UP = 0.01
+"""Seconds of calls that do not count before those that do. Worker threads that slept may share the caller's core until the
+system's next look at the balance, 2 to 4 ms later; a pool that spins for 25 ms after its work would not show it."""
 
 
 class Worker:
@@ -48,10 +51,12 @@ class Worker:
         return first, later, value, leaves
 
     def turn(self, name: str, calls: int, warm: bool) -> float:
-        """The seconds of so many calls; the garbage is collected before, not inside."""
+        """The seconds of so many calls, after ``WARM_UP`` seconds of them if ``warm``; the garbage is collected outside."""
         run = self._held[name].run
-        if warm:
+        ready = time.perf_counter() + WARM_UP
+        while warm:
             run()
+            warm = time.perf_counter() < ready
         repeat = range(calls)
         began = time.perf_counter()
         for _ in repeat:
