@@ -26,7 +26,7 @@ LEVELS = (
     "codegen",
     "runtime",
     "pipeline inspect interop",
-    "outs background calls callers records taped compiled transforms",
+    "outs background calls callers direct records taped compiled transforms",
     "numpy bridge compat testing",
 )
 # These are written as a user's programs are, on the public names.
@@ -44,7 +44,7 @@ ORDER |= {room: (len(LEVELS) + 1, place) for place, room in enumerate(PROGRAMS.s
 NUMBA_SIDE = ("runtime.native", "codegen.mathlib_numba")
 LLVM_SIDE = (
     *("codegen.kinds", "codegen.processor", "codegen.translate", "codegen.writer", "codegen.mathlib*", "codegen.microkernels*"),
-    *("runtime.boundary", "runtime.launching", "runtime.machine", "runtime.words"),
+    *("runtime.boundary", "runtime.calling", "runtime.launching", "runtime.machine", "runtime.words"),
     *NUMBA_SIDE,
 )
 LOADER = "runtime.load"

@@ -22,7 +22,16 @@ from tracegrad.codegen.kinds import BYTE, SCALARS, WORD, Scalar
 from tracegrad.codegen.translate import entry_name
 from tracegrad.codegen.writer import Address
 
-__all__ = ["Argument", "add_symbols", "built_in", "parse_arguments", "write_boundary"]
+__all__ = [
+    "Argument",
+    "add_symbols",
+    "built_in",
+    "external",
+    "field",
+    "known_object",
+    "parse_arguments",
+    "write_boundary",
+]
 
 BOUNDARY_NAME: Final = "tracegrad_call"
 OBJECT = BYTE.as_pointer()
@@ -31,13 +40,14 @@ BIT = ir.IntType(1)
 HEAD: Final = object.__basicsize__
 """Bytes of what all objects begin with, its last eight the address of their type; more in free-threaded Python."""
 TYPE = HEAD - 8
-DATA, DIMENSIONS, DESCR, FLAGS = HEAD, HEAD + 8, HEAD + 40, HEAD + 48
-"""Bytes from the start of an array: the address of its elements, number of axes (int), dtype, flags (int)."""
+DATA, DIMENSIONS, SIZES, DESCR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 40, HEAD + 48
+"""Bytes from the start of an array: the address of its elements, number of axes (int), the address of their sizes, dtype,
+flags (int)."""
 BYTEORDER, TYPE_NUMBER = HEAD + 10, HEAD + 12
 """Bytes from the start of a dtype: its byte order (char), its number (int)."""
 C_ORDER, F_ORDER, ALIGNED = 0x1, 0x2, 0x100
 _ARGUMENT = re.compile(r"(?P<dtype>\w+?)(?P<dims>\[[:1, ]*\])?")
-_FAST_CALL = 0x0080
+_FAST_CALL, _KEYWORDS = 0x0080, 0x0002
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +110,20 @@ def _dtype(scalar: Scalar) -> np.dtype[Any]:
 # ---------------------------------------------------------------- in IR
 
 
-def _external(module: Any, name: str, result: Any, *arguments: Any) -> Any:
+def external(module: Any, name: str, result: Any, *arguments: Any) -> Any:
+    """A C function, declared once in a module."""
     known = module.globals.get(name)
     return ir.Function(module, ir.FunctionType(result, arguments), name) if known is None else known
 
 
-def _object(module: Any, name: str) -> Any:
+def known_object(module: Any, name: str) -> Any:
     """An object whose address is a symbol."""
     known = module.globals.get(name)
     return ir.GlobalVariable(module, BYTE, name) if known is None else known
 
 
-def _field(builder: Any, source: Any, offset: int, kind: Any) -> Any:
+def field(builder: Any, source: Any, offset: int, kind: Any) -> Any:
+    """What stands so many bytes behind an address."""
     place = builder.gep(source, [ir.Constant(WORD, offset)], inbounds=True)
     return builder.load(builder.bitcast(place, kind.as_pointer()))
 
@@ -127,19 +139,19 @@ def _array_check(module: Any) -> Any:
         function.attributes.add(attribute)
     value, axes, flags, number, other = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
-    kind, ndarray = _field(b, value, TYPE, OBJECT), _object(module, "tracegrad_ndarray")
+    kind, ndarray = field(b, value, TYPE, OBJECT), known_object(module, "tracegrad_ndarray")
     with b.if_then(b.icmp_unsigned("!=", kind, ndarray), likely=False):
-        derived = b.call(_external(module, "PyType_IsSubtype", INT, OBJECT, OBJECT), [kind, ndarray])
+        derived = b.call(external(module, "PyType_IsSubtype", INT, OBJECT, OBJECT), [kind, ndarray])
         with b.if_then(b.icmp_signed("==", derived, ir.Constant(INT, 0))):
             b.ret(ir.Constant(BIT, 0))
-    dtype = _field(b, value, DESCR, OBJECT)
-    found = _field(b, dtype, TYPE_NUMBER, INT)
+    dtype = field(b, value, DESCR, OBJECT)
+    found = field(b, dtype, TYPE_NUMBER, INT)
     foreign = ir.Constant(BYTE, ord(">" if np.little_endian else "<"))
     tests = [
-        b.icmp_signed("==", b.and_(_field(b, value, FLAGS, INT), flags), flags),
-        b.icmp_signed("==", _field(b, value, DIMENSIONS, INT), axes),
+        b.icmp_signed("==", b.and_(field(b, value, FLAGS, INT), flags), flags),
+        b.icmp_signed("==", field(b, value, DIMENSIONS, INT), axes),
         b.or_(b.icmp_signed("==", found, number), b.icmp_signed("==", found, other)),
-        b.icmp_signed("!=", _field(b, dtype, BYTEORDER, BYTE), foreign),
+        b.icmp_signed("!=", field(b, dtype, BYTEORDER, BYTE), foreign),
     ]
     b.ret(reduce(b.and_, tests))
     return function
@@ -187,26 +199,26 @@ class _Boundary:
         wanted = (argument.axes, argument.flags, numbers[0], numbers[-1])
         right = b.call(_array_check(self.module), [value, *(ir.Constant(INT, number) for number in wanted)])
         self.require(right, f"argument {place} must be an aligned array {argument.text} of the machine's byte order")
-        self.put(place, _field(b, value, DATA, WORD))
+        self.put(place, field(b, value, DATA, WORD))
 
     def number(self, place: int, value: Any, scalar: Scalar) -> None:
         b = self.builder
-        errors = _external(self.module, "PyErr_Occurred", OBJECT)
+        errors = external(self.module, "PyErr_Occurred", OBJECT)
         if scalar.kind == "f":
-            double = b.call(_external(self.module, "PyFloat_AsDouble", ir.DoubleType(), OBJECT), [value])
+            double = b.call(external(self.module, "PyFloat_AsDouble", ir.DoubleType(), OBJECT), [value])
             odd = b.fcmp_ordered("==", double, ir.Constant(double.type, -1.0))
             bits = b.bitcast(double, WORD)
             if scalar.bits == 32:
                 bits = b.zext(b.bitcast(b.fptrunc(double, ir.FloatType()), INT), WORD)
         elif scalar.kind == "b":
-            truth = b.call(_external(self.module, "PyObject_IsTrue", INT, OBJECT), [value])
+            truth = b.call(external(self.module, "PyObject_IsTrue", INT, OBJECT), [value])
             odd, bits = b.icmp_signed("<", truth, ir.Constant(INT, 0)), b.zext(truth, WORD)
         else:
             null = ir.Constant(OBJECT, None)
-            index = b.call(_external(self.module, "PyNumber_Index", OBJECT, OBJECT), [value])
+            index = b.call(external(self.module, "PyNumber_Index", OBJECT, OBJECT), [value])
             self.go_on(b.icmp_unsigned("!=", index, null), self.raised)
-            bits = b.call(_external(self.module, "PyLong_AsUnsignedLongLongMask", WORD, OBJECT), [index])
-            b.call(_external(self.module, "Py_DecRef", ir.VoidType(), OBJECT), [index])
+            bits = b.call(external(self.module, "PyLong_AsUnsignedLongLongMask", WORD, OBJECT), [index])
+            b.call(external(self.module, "Py_DecRef", ir.VoidType(), OBJECT), [index])
             odd = b.icmp_signed("==", bits, ir.Constant(WORD, -1))
         self.put(place, bits)
         failed = b.icmp_unsigned("!=", b.call(errors, []), ir.Constant(OBJECT, None))
@@ -216,19 +228,20 @@ class _Boundary:
 
     def run(self) -> None:
         b = self.builder
-        state = b.call(_external(self.module, "PyEval_SaveThread", OBJECT), [])
-        b.call(self.module.globals[entry_name(self.module.name)], [self.words])
-        b.call(_external(self.module, "PyEval_RestoreThread", ir.VoidType(), OBJECT), [state])
-        nothing = _object(self.module, "tracegrad_none")
-        b.call(_external(self.module, "Py_IncRef", ir.VoidType(), OBJECT), [nothing])
+        state = b.call(external(self.module, "PyEval_SaveThread", OBJECT), [])
+        # out of line: direct calls have the same copy
+        b.call(self.module.globals[entry_name(self.module.name)], [self.words], attrs=("noinline",))
+        b.call(external(self.module, "PyEval_RestoreThread", ir.VoidType(), OBJECT), [state])
+        nothing = known_object(self.module, "tracegrad_none")
+        b.call(external(self.module, "Py_IncRef", ir.VoidType(), OBJECT), [nothing])
         b.ret(nothing)
         b.position_at_end(self.failed)
         message = b.phi(OBJECT)
         for block, text in self.messages:
             message.add_incoming(text, block)
         b.call(
-            _external(self.module, "PyErr_SetString", ir.VoidType(), OBJECT, OBJECT),
-            [_object(self.module, "tracegrad_type_error"), message],
+            external(self.module, "PyErr_SetString", ir.VoidType(), OBJECT, OBJECT),
+            [known_object(self.module, "tracegrad_type_error"), message],
         )
         b.branch(self.raised)
         b.position_at_end(self.raised)
@@ -261,7 +274,6 @@ def write_boundary(module: Any, arguments: tuple[Argument, ...]) -> None:
         else:
             boundary.array(place, value, argument)
     boundary.run()
-    module.globals[entry_name(module.name)].linkage = "internal"
 
 
 # ---------------------------------------------------------------- in Python
@@ -295,11 +307,12 @@ def add_symbols() -> None:
         word(id(probe) + TYPE).value,
         word(id(probe) + DATA).value,
         integer(id(probe) + DIMENSIONS).value,
+        (ctypes.c_int64 * 2).from_address(word(id(probe) + SIZES).value or 0)[:],
         word(id(probe) + DESCR).value,
         integer(id(probe) + FLAGS).value,
         integer(id(probe.dtype) + TYPE_NUMBER).value,
     )
-    if found != (id(np.ndarray), probe.ctypes.data, 2, id(probe.dtype), probe.flags.num, probe.dtype.num):
+    if found != (id(np.ndarray), probe.ctypes.data, 2, [2, 3], id(probe.dtype), probe.flags.num, probe.dtype.num):
         raise RuntimeError(f"NumPy {np.__version__} lays out arrays in another way than tracegrad knows: {found}")
     for name in _FUNCTIONS:
         ll.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
@@ -313,18 +326,20 @@ class _MethodDef(ctypes.Structure):
     _fields_ = (("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p))
 
 
-def built_in(address: int, owner: Any) -> Callable[..., None]:
+def built_in(address: int, code: Any, owner: Any) -> Callable[..., Any]:
     """Return the function at an address as a Python object.
 
     Parameters
     ----------
-    address: of a boundary.
-    owner: an object with attributes, which lives as long as the function does and keeps the code alive.
+    address: of a boundary, or of a direct caller.
+    code: an object with attributes, which lives as long as the function does and keeps the code alive.
+    owner: what the function is given besides its arguments; ``code`` itself, or what is called with that.
     """
-    definition = _MethodDef(b"run", address, _FAST_CALL, None)
-    owner.definition = definition
+    if code.definition is None:
+        flags = _FAST_CALL if owner is code else _FAST_CALL | _KEYWORDS
+        code.definition = _MethodDef(b"run", address, flags, None)
     make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
         ("PyCFunction_NewEx", ctypes.pythonapi)
     )
-    made: Callable[..., None] = make(ctypes.addressof(definition), owner, None)
+    made: Callable[..., Any] = make(ctypes.addressof(code.definition), owner, None)
     return made

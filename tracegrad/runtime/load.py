@@ -91,7 +91,8 @@ class Toolchain:
 def _library_texts() -> tuple[str, ...]:
     """Return the sources of all code that decides what programs become."""
     package = Path(__file__).parent.parent
-    own = [package / "runtime" / f"{name}.py" for name in ("boundary", "launching", "machine", "threads", "words")]
+    names = ("boundary", "calling", "launching", "machine", "steps", "threads", "words")
+    own = [package / "runtime" / f"{name}.py" for name in names]
     stems = ("kinds", "translate", "writer", "processor", "mathlib*", "microkernels*")
     helpers = [path for stem in stems for path in sorted((package / "codegen").glob(f"{stem}.py"))]
     return tuple(path.read_text("utf-8") for path in (*own, *helpers))
@@ -336,7 +337,7 @@ class _Build:
 
     def _linked(self, code: Any, folder: CacheFolder | None, from_cache: bool) -> LoadedProgram:
         routines = [self._routine(name, folder) for name in sorted(code.routines)]
-        entry = self.tools.machine.linked(code.program, *routines)
+        entry = self.tools.machine.linked(self.name, code.program, *routines)
         return self._loaded(entry, folder.source_path(self.name) if folder is not None else None, from_cache)
 
     def _routine(self, routine: str, folder: CacheFolder | None) -> bytes:
@@ -383,6 +384,39 @@ def load_program(source: str, entry_arguments: tuple[str, ...], cache_dir: Path,
         The source is wrong: a fault of the code generator.
     """
     return PROGRAMS.load(source, entry_arguments, cache_dir, limit)
+
+
+@cache
+def _direct_maker(cache_dir: Path) -> Callable[[Any], Callable[..., Any]]:
+    tools = _toolchain()
+    folder = PROGRAMS._folder(cache_dir)
+    name = f"r_{content_hash('direct caller', (tools.fingerprint,))[:16]}"
+    code = folder.code(name) if folder is not None else None
+    if code is None:
+        code = tools.machine.compiled_caller()
+        if folder is not None:
+            with contextlib.suppress(OSError):  # the folder is full, or has become read-only
+                folder.put_code(name, code)
+    maker: Callable[[Any], Callable[..., Any]] = tools.machine.linked_caller(code)
+    return maker
+
+
+def direct_caller(words: Any, cache_dir: Path) -> Callable[..., Any]:
+    """Return the function that does the steps in an array of words, see :mod:`tracegrad.runtime.steps`.
+
+    Parameters
+    ----------
+    words
+        An array of int64, which the function holds; it must hold what the words refer to.
+    cache_dir
+        The folder of compiled programs.
+    """
+    return _direct_maker(cache_dir)(words)
+
+
+def entry_address(entry: Callable[..., None]) -> int:
+    """Return the address of the native entry behind a program's function, 0 for a program that runs as Python."""
+    return int(getattr(getattr(entry, "__self__", None), "run", 0))
 
 
 def cache_folder(cache_dir: Path) -> CacheFolder | None:

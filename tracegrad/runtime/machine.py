@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -9,9 +10,10 @@ from typing import Any, NamedTuple
 import llvmlite.binding as ll
 
 from tracegrad.codegen.processor import cpu_features, cpu_name
-from tracegrad.codegen.translate import contract, translate
+from tracegrad.codegen.translate import contract, entry_name, translate
 from tracegrad.codegen.writer import TranslationError
 from tracegrad.runtime.boundary import BOUNDARY_NAME, add_symbols, built_in, parse_arguments, write_boundary
+from tracegrad.runtime.calling import CALLER_NAME, add_caller_symbols, caller_module
 from tracegrad.runtime.launching import GATE_SYMBOL
 from tracegrad.runtime.threads import GATE
 from tracegrad.runtime.words import LIBRARIES, resolve
@@ -21,8 +23,10 @@ __all__ = [
     "TranslationError",
     "assembly",
     "compiled",
+    "compiled_caller",
     "compiled_routine",
     "linked",
+    "linked_caller",
     "llvm_text",
     "settings",
     "whole",
@@ -37,6 +41,7 @@ def _prepare() -> None:
     ll.initialize_native_target()
     ll.initialize_native_asmprinter()
     add_symbols()
+    add_caller_symbols()
     ll.add_symbol(GATE_SYMBOL, GATE.address)
 
 
@@ -122,6 +127,13 @@ def compiled_routine(name: str) -> bytes:
     return bytes(_target().emit_object(_optimised(module, options)))
 
 
+def compiled_caller() -> bytes:
+    """Return the object code of the function behind direct callers."""
+    options = ll.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.loop_unrolling = False
+    return bytes(_target().emit_object(_optimised(caller_module(), options)))
+
+
 def _options() -> Any:
     options = ll.create_pipeline_tuning_options(speed_level=LEVEL)
     options.loop_vectorization = True  # not of straight code: it took a third of the time and gained nothing
@@ -161,26 +173,36 @@ class _Code:
 
     def __init__(self, objects: Sequence[bytes]) -> None:
         self.definition: Any = None
+        self.run = 0
         self._engine = ll.create_mcjit_compiler(ll.parse_assembly(""), _new_target())
         for data in objects:
             self._engine.add_object_file(ll.ObjectFileRef.from_data(data))
         self._engine.finalize_object()
 
-    def address(self) -> int:
-        """Where the function stands that Python calls."""
-        return int(self._engine.get_function_address(BOUNDARY_NAME))
+    def address(self, name: str) -> int:
+        """Where a function stands."""
+        found = int(self._engine.get_function_address(name))
+        if not found:
+            raise RuntimeError(f"the object code has no {name}")
+        return found
 
 
-def linked(*objects: bytes) -> Callable[..., None]:
+def linked(name: str, *objects: bytes) -> Callable[..., None]:
     """Return a program and its routines as a function of Python's: it takes the entry's arguments, and returns None.
+
+    Its ``__self__.run`` is the address of the entry, a function of the words of its arguments.
 
     Raises
     ------
     RuntimeError
-        For what is not object code of a program.
+        For what is not object code of the program.
     """
     owner = _Code(objects)
-    address = owner.address()
-    if not address:
-        raise RuntimeError(f"the object code has no {BOUNDARY_NAME}")
-    return built_in(address, owner)
+    owner.run = owner.address(entry_name(name))
+    return built_in(owner.address(BOUNDARY_NAME), owner, owner)
+
+
+def linked_caller(code: bytes) -> Callable[[Any], Callable[..., Any]]:
+    """Return what makes a direct caller of an array of words, whose attributes keep alive what the words refer to."""
+    owner = _Code([code])
+    return functools.partial(built_in, owner.address(CALLER_NAME), owner)
