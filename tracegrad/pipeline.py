@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.autodiff.reverse import differentiate
+from tracegrad.codegen.alike import verify_texts
 from tracegrad.codegen.plan import Plan, plan_program
 from tracegrad.codegen.render import Generated, generate
 from tracegrad.config import config
@@ -147,7 +148,10 @@ def interpreted(graph: Graph) -> tuple[Node, ...]:
 
 def _generate(c: Compilation) -> Compilation:
     assert c.program is not None
-    return replace(c, generated=generate(c.program))
+    generated = generate(c.program)
+    if config.verify:
+        verify_texts(c.program, {launch.kernel: launch.text for launch in generated.launches})
+    return replace(c, generated=generated)
 
 
 def _plan_memory(c: Compilation) -> Compilation:

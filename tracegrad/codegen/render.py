@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tracegrad.codegen.alike import PartTexts
 from tracegrad.codegen.entry import Launch, Parameter, Step, entry_text
-from tracegrad.codegen.lower import lower_part
 from tracegrad.codegen.template import lower_template
 from tracegrad.codegen.text import ABI, KernelText, dtype_name
 from tracegrad.core.op import Kind
@@ -67,7 +67,8 @@ def generate(program: Program) -> Generated:
     It depends on dtypes, ranks and access patterns, not on sizes: the same function at another batch size gives the same
     text. Memory is planned afterwards, because scratch sizes are known only to the kernels.
     """
-    texts = [lower_part(program, k) if k.part is not None else lower_template(program, k) for k in program.kernels]
+    parts = PartTexts(program)
+    texts = [parts.of(k) if k.part is not None else lower_template(program, k) for k in program.kernels]
     names: dict[str, str] = {}
     steps: list[Step] = []
     base = 0

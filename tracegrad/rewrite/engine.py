@@ -21,7 +21,7 @@ from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind, Op
 from tracegrad.errors import Frame
 from tracegrad.ops.broadcasting import broadcast
-from tracegrad.rewrite.pattern import Applied, Rule, Stage, captured
+from tracegrad.rewrite.pattern import Rule, Stage, captured
 from tracegrad.rewrite.rules import STAGES
 from tracegrad.rewrite.rules.apart import take_apart
 from tracegrad.rewrite.rules.chosen import compare_columns
@@ -111,23 +111,19 @@ def _changed(graph: Graph) -> tuple[str, Graph] | None:
 
 
 class RuleIndex:
-    """Rules by the op at the root of their pattern, in the order of the stages."""
+    """Rules by the op at the root of their pattern and the ops of its operands, in the order of the stages."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self._rules = [(stage.name, rule) for stage in stages for rule in stage.rules]
-        self._of: dict[Op, tuple[tuple[str, Rule], ...]] = {}
+        self._of: dict[tuple[Op, ...], tuple[tuple[str, Rule], ...]] = {}
 
-    def of(self, op: Op) -> tuple[tuple[str, Rule], ...]:
-        """The rules whose root may be this op."""
-        rules = self._of.get(op)
+    def of(self, op: Op, *operands: Op) -> tuple[tuple[str, Rule], ...]:
+        """The rules that may apply to this op of nodes of those ops."""
+        rules = self._of.get((op, *operands))
         if rules is None:
-            rules = tuple((s, r) for s, r in self._rules if _root_covers(r, op))
-            self._of[op] = rules
+            rules = tuple((s, r) for s, r in self._rules if r.covers(op, operands))
+            self._of[(op, *operands)] = rules
         return rules
-
-
-def _root_covers(rule: Rule, op: Op) -> bool:
-    return rule.pattern.op is op if isinstance(rule.pattern, Applied) else rule.pattern.covers(op)
 
 
 class Walk(Recorder):
@@ -160,14 +156,15 @@ class Walk(Recorder):
             if node.id not in needed and node.op.kind is not Kind.INPUT:
                 continue
             self._where = node.where
-            result = self.emit(node.op, tuple([new[i] for i in node.inputs]), node.params)
+            result = self.emit(node.op, tuple([new[i] for i in node.inputs]), node.params, node.aval)
             new[node.id] = result
             self._uses[result] = self._uses.get(result, 0) + uses.get(node.id, 0)
         return self.graph.freeze([new[i] for i in source.outputs], source.primal_outputs)
 
-    def emit(self, op: Op, ids: tuple[int, ...], params: Mapping[str, Any]) -> int:
-        """The id of a node that means the same as this application."""
-        for stage, rule in self._index.of(op):
+    def emit(self, op: Op, ids: tuple[int, ...], params: Mapping[str, Any], aval: Aval | None = None) -> int:
+        """The id of a node that means the same as this application, whose aval is inferred where it is not known."""
+        seen = self.graph
+        for stage, rule in self._index.of(op, *[seen[i].op for i in ids]):
             found = rule.match(self, op, ids, params)
             if found is not None:
                 captures = captured(self, found, rule.pattern)
@@ -176,7 +173,7 @@ class Walk(Recorder):
                         self.postponed = True
                         break
                     return self._fire(stage, rule, captures, op, ids, params)
-        return self.graph.emit(op, ids, params, self._where)
+        return seen.emit(op, ids, params, self._where, aval)
 
     def _fire(
         self, stage: str, rule: Rule, captures: dict[str, Any], op: Op, ids: tuple[int, ...], params: Mapping[str, Any]

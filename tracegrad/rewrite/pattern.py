@@ -17,6 +17,7 @@ import numpy as np
 from tracegrad.core.aval import Aval, Shape
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind, Op
+from tracegrad.ops.broadcasting import broadcast
 from tracegrad.ops.methods import ArrayMethods
 from tracegrad.symbolic import Recorder, Sym
 
@@ -56,6 +57,10 @@ class Pattern(ArrayMethods):
     def matches(self, scope: Scope, node: int, found: Found) -> bool:
         """Whether a node fits; captures are written to ``found``."""
         raise NotImplementedError
+
+    def covers(self, op: Op) -> bool:
+        """Whether a node of this op may fit."""
+        return True
 
     def parts(self) -> Iterator[Pattern]:
         """The pattern and those in it."""
@@ -97,6 +102,10 @@ class Number(Pattern):
             found[self.name] = value
         return True
 
+    def covers(self, op: Op) -> bool:
+        """Whether the op is that of a constant, stretched or not."""
+        return op.kind is Kind.CONSTANT or op is broadcast
+
     def __str__(self) -> str:
         return self.name or repr(self.sample)
 
@@ -123,6 +132,10 @@ class Applied(Pattern):
         """Whether the node applies this op to operands that fit."""
         seen = scope.graph[node]
         return seen.op is self.op and self.fits(scope, seen.inputs, seen.params, found)
+
+    def covers(self, op: Op) -> bool:
+        """Whether it is this op."""
+        return op is self.op
 
     def fits(self, scope: Scope, inputs: tuple[int, ...], params: Mapping[str, Any], found: Found) -> bool:
         """Whether operands and parameters of this op fit."""
@@ -270,6 +283,15 @@ class Rule:
     when: Callable[..., bool]
     examples: tuple[Example, ...]
     _wanted: tuple[tuple[str, ...], tuple[str, ...]]
+
+    def covers(self, op: Op, operands: tuple[Op, ...]) -> bool:
+        """Whether the rule may apply to this op of nodes of those ops."""
+        if not self.pattern.covers(op):
+            return False
+        if not isinstance(self.pattern, Applied):
+            return True
+        inside = self.pattern.operands
+        return len(inside) == len(operands) and all(p.covers(o) for p, o in zip(inside, operands, strict=True))
 
     def match(self, scope: Scope, op: Op, inputs: tuple[int, ...], params: Mapping[str, Any]) -> Found | None:
         """The captures for an application that is about to be emitted, or None if the rule does not apply."""
