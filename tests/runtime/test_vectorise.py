@@ -46,3 +46,21 @@ def test_loops_over_3_12_and_32_arrays_are_packed(pointwise, loads, stores, dtyp
         assembly = inspect_asm(source)
         assert len(re.findall(r"\bv?(?:fmsub\w*|sub)pd\b", assembly)) >= stores
         assert "gather" not in assembly
+
+
+@pytest.mark.skipif(not X86 or platform.system() != "Linux", reason="elsewhere code has 64-bit addresses in its instructions")
+def test_code_reaches_only_itself_by_distance(imports):
+    """What lies outside may be further away than 2 GB; the loader would cut the distance and say nothing."""
+    lines = [imports, "from tracegrad.codegen.mathlib import exp, remainder", "@kernel", "def k0_HASH_(first, last, table):"]
+    lines += ["    x, y = read(table, 2, float64), write(table, 3, float64)", "    n = table[4]"]
+    lines += ["    for i in range(n):", "        y[i] = 0.0"]
+    lines += ["    for i in range(n):", "        y[n + i] = remainder(exp(x[i]), x[n + i])"]
+    lines += ['@entry("float64[::1]", "float64[::1]", "int64[::1]")', "def run_HASH_(x, y, plan):"]
+    lines += ["    table = stack_table(plan, 5)", "    place(table, 2, x)", "    place(table, 3, y)"]
+    lines += ["    launch(k0_HASH_, table, 0)"]
+    assembly = inspect_asm("\n".join(lines))
+    assert all(f"{name}@GOTPCREL(%rip)" in assembly for name in ("memset", "fmod", "tracegrad_gate"))
+    called = set(re.findall(r"\b(?:call|jmp)q?\s+(\S+)", assembly))
+    defined = set(re.findall(r"^(\S+):", assembly, re.MULTILINE))
+    assert all(name in defined for name in called if not name.startswith("*"))
+    assert not re.search(r"movabsq\s+\$\.LC", assembly)
