@@ -20,6 +20,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from tracegrad.codegen.doubt import decided
 from tracegrad.codegen.text import ABI, ACCUMULATE, MATHLIB, KernelText, Scope, Slot, accumulate_text, combine_text, number_text
 from tracegrad.codegen.values import ValueWriter
 from tracegrad.core.expr import Index
@@ -94,7 +95,9 @@ class _PartWriter(ValueWriter):
         body = self.scopes[0].lines
         head = [(text, None) for text in self.head]
         lines: list[tuple[str, int | None]] = [("@kernel", None), ("def {name}(first, last, table):", None)]
-        lines += [(f"    {text}", node) for text, node in (*head, *body)]
+        lines += [(f"    {text}", node) for text, node in decided([*head, *body])]
+        if not any("confirm(" in text for text, _ in lines):
+            self.imports -= {(MATHLIB, "watch"), (ABI, "confirm")}
         finish = bool(self.part.totals or self.part.columns or self.part.finish)
         if finish:
             lines += [("", None), ("", None), *self._finish()]
@@ -118,6 +121,7 @@ class _PartWriter(ValueWriter):
         self, partials: dict[int, str], columns: dict[int, tuple[str, str]], start: str | None, stop: str | None
     ) -> None:
         """The work of one chunk; ``columns`` are the partial results of sums down columns, with their widths."""
+        begin = len(self.scopes[-1].lines)
         accumulators = {}
         for n, (partial, width) in columns.items():
             self.imports.add((ABI, "buffer_offset"))
@@ -136,7 +140,24 @@ class _PartWriter(ValueWriter):
             self._passes(accumulators, start or "0", stop)
         place = "c" if start else "0"
         for total, partial in partials.items():
+            self.watch(accumulators[total], self.graph[total].aval.dtype, total)
             self.scopes[-1].lines.append((f"{partial}[{place}] = {self._complete(accumulators[total])}", total))
+        for n, (_, width) in columns.items():
+            if accumulators[n] in self.doubt.names:
+                with self.block(f"for e in range({width}):", frozenset()):
+                    self.doubt.names.add(element := f"{accumulators[n]}[e]")
+                    self.watch(element, self.graph[n].aval.dtype, n)
+        self._confirm(begin, "c" if start else "first")
+
+    def _confirm(self, begin: int, chunk: str) -> None:
+        """After a chunk: look at what was watched since its first line."""
+        watchers = self.doubt.watchers
+        if watchers:
+            lines = self.scopes[-1].lines
+            lines[begin:begin] = [(f"{name} = {number_text(0.0, dtype)}", None) for dtype, name in watchers.items()]
+            lines.append((f"confirm({chunk}, {' + '.join(watchers.values())})", None))
+        self.doubt.over = True
+        self.doubt.names.clear()
 
     @contextmanager
     def _rows(self, accumulators: dict[int, str], start: str | None, stop: str | None) -> Iterator[dict[int, str]]:
@@ -303,6 +324,7 @@ class _PartWriter(ValueWriter):
     def _fold(self, node: int, total: str, some: str) -> None:
         """Add a part to a compensated sum."""
         self.imports.add((MATHLIB, "rounding_error"))
+        self.doubt.passed((some,), total)
         lost = self.lost[total]
         self.scopes[-1].lines.append((f"{lost} = {lost} + rounding_error({total}, {some})", node))
         self.scopes[-1].lines.append((f"{total} = {total} + {some}", node))
@@ -379,6 +401,12 @@ class _PartWriter(ValueWriter):
         n = self.graph[node]
         operand = self.value(n.inputs[0], self._operand_index(node))
         combine = self._combine(node)
+        if n.aval.dtype.kind == "f" and combine in ACCUMULATE and target.isidentifier():
+            self.doubt.passed((operand,), target)
+        elif node in self.part.columns and n.aval.dtype.kind == "f" and combine in ACCUMULATE:
+            self.doubt.passed((operand,), target.partition("[")[0])
+        else:
+            self.watch(operand, self.graph[n.inputs[0]].aval.dtype, node)
         text = accumulate_text(combine, target, operand, self.imports)
         if n.aval.dtype.kind in "iu" and n.aval.dtype != np.int64:
             text = f"{self.dtype_word(n.aval.dtype)}({text})"

@@ -215,6 +215,11 @@ def accumulate(total: Lane, term: Lane) -> Lane:
     return Lane(total.builder, total.builder.fadd(total.value, term.value, flags=_REDUCTION))
 
 
+def watch(seen: Lane, x: Lane) -> Lane:
+    """0 for what is finite, else NaN."""
+    return accumulate(seen, Lane(x.builder, x.builder.fmul(x.value, x.constant(0.0).value, flags=("contract",))))
+
+
 def accumulate_integer(total: Lane, term: Lane, signed: bool) -> Lane:
     """The wrapping sum."""
     return total + term

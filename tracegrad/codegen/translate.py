@@ -21,6 +21,7 @@ from typing import Any
 from llvmlite import ir
 
 from tracegrad.codegen.kinds import INT64, TABLE, WORD, Buffer, Plain, Scalar, Table, arithmetic, common, convert
+from tracegrad.codegen.versions import confirms, exact_words, quick_words
 from tracegrad.codegen.writer import KernelName, TranslationError, Typed, Writer
 
 __all__ = ["ENTRY", "contract", "entry_name", "translate"]
@@ -104,13 +105,21 @@ class Translation:
         known = self.module.globals.get(name)
         if known is not None:
             return known
+        node = self.functions[name]
+        if not confirms(node):
+            return self._written(name, node, self.names)
+        exact = self._written(f"{name}_exact", node, exact_words(self.names))
+        return self._written(name, node, quick_words(self.names, exact))
+
+    def _written(self, name: str, node: ast.FunctionDef, meanings: dict[str, Any]) -> ir.Function:
         function = self._function(name, KERNEL)
         function.linkage = "internal"
         function.attributes.add("noinline")
-        node = self.functions[name]
         names = [argument.arg for argument in node.args.args]
         given = [Typed(INT64, function.args[0]), Typed(INT64, function.args[1]), Typed(TABLE, function.args[2])]
-        FunctionWriter(self, function).write(node, dict(zip(names, given, strict=True)))
+        writer = FunctionWriter(self, function)
+        writer.names = meanings
+        writer.write(node, dict(zip(names, given, strict=True)))
         return function
 
     def write_entry(self, kinds: tuple[Any, ...]) -> None:

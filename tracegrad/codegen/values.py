@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from tracegrad.codegen.doubt import Doubt
 from tracegrad.codegen.text import (
     ABI,
+    MATHLIB,
     Scope,
     Slot,
     dtype_name,
@@ -55,6 +57,7 @@ class ValueWriter:
         self.scopes: list[Scope] = [Scope(frozenset())]
         self.homes: dict[str, Scope] = {}
         """The block that each name is bound in."""
+        self.doubt = Doubt(self.name)
 
     # -- the domain ------------------------------------------------------------------------------------------------
 
@@ -351,7 +354,7 @@ class ValueWriter:
         operands = tuple(self.value(i, index, guards) for i in n.inputs)
         axes = frozenset().union(*(self.axes.convert(i).axes() for i in index), *self._guard_axes(guards))
         scope = self._behind(self.scope_for(axes), operands)
-        return self.assign(scope, key, "t", self.map_text(n, operands), node)
+        return self.doubted(n, operands, self.assign(scope, key, "t", self.map_text(n, operands), node))
 
     def _loaded(self, node: int) -> bool:
         """Whether an element comes from a buffer; its load then gives 0 outside of the guards."""
@@ -406,8 +409,9 @@ class ValueWriter:
         return result if result is not None else self.number(zero, n.aval.dtype)
 
     def _select(self, condition: str, yes: str, no: str, n: Node) -> str:
-        text = select_text(condition, yes, no, self.imports)
-        return self.assign(self.scopes[-1], object(), "t", text, n.id)
+        name = self.assign(self.scopes[-1], object(), "t", select_text(condition, yes, no, self.imports), n.id)
+        self.doubt.passed((yes, no), name)
+        return name
 
     def map_text(self, n: Node, operands: tuple[str, ...]) -> str:
         """The expression of a MAP node over named operands."""
@@ -418,6 +422,23 @@ class ValueWriter:
         expression = n.op.lower(*(Operand(k) for k in range(len(operands))), **n.params)
         return scalar_text(expression, operands, dtypes, n.aval.dtype, self.imports)
 
+    def doubted(self, n: Node, operands: tuple[str, ...], name: str) -> str:
+        """The name of a MAP's value, after it is noted what is in doubt, and watched what the value would hide."""
+        expression = n.op.lower(*(Operand(k) for k in range(len(operands))), **n.params)
+        hidden = self.doubt.computed(expression, operands, name, n.aval.dtype)
+        for operand in hidden:
+            dtype = next(self.graph[i].aval.dtype for i, text in zip(n.inputs, operands, strict=True) if text == operand)
+            self.watch(operand, dtype, n.id)
+        return name
+
+    def watch(self, name: str, dtype: np.dtype[Any], node: int) -> None:
+        """Look at a value that is in doubt, in the innermost open block."""
+        scope = self.scopes[-1]
+        if name in self.doubt.names and ("watched", name) not in scope.memo:
+            seen = scope.memo["watched", name] = self.doubt.seen(dtype)
+            self.imports |= {(MATHLIB, "watch"), (ABI, "confirm")}
+            scope.lines.append((f"{seen} = watch({seen}, {name})", node))
+
     def compute(self, node: int) -> str:
         """Compute a node of the part in the innermost open block."""
         n = self.graph[node]
@@ -425,7 +446,7 @@ class ValueWriter:
         key = (node, index, ())
         if n.op.kind is Kind.MAP:
             operands = tuple(self.value(i, index) for i in n.inputs)
-            name = self.assign(self.scopes[-1], key, "t", self.map_text(n, operands), node)
+            name = self.doubted(n, operands, self.assign(self.scopes[-1], key, "t", self.map_text(n, operands), node))
         elif n.op.kind is Kind.REDUCE:
             # a reduction over axes of size 1 is its operand
             name = self.scopes[-1].memo[key] = self.value(n.inputs[0], self._operand_index(node))
@@ -449,4 +470,5 @@ class ValueWriter:
         n = self.graph[node]
         at = self.axes.convert(self.own_offset(node))
         buffer = self.output_copy(node) if n.op.kind in GIVEN else self.buffer(node)
+        self.watch(name, n.aval.dtype, node)
         self.scopes[-1].lines.append((f"{buffer}[{self.index_text(at)}] = {name}", node))

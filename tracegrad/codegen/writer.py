@@ -96,6 +96,8 @@ class Writer:
     def __init__(self, translation: Program, function: ir.Function) -> None:
         self.translation = translation
         self.module = translation.module
+        self.names = translation.names
+        """What names mean that are not variables."""
         self.function = function
         self._top = ir.IRBuilder(function.append_basic_block("entry"))
         self.builder = ir.IRBuilder(function.append_basic_block("body"))
@@ -176,9 +178,9 @@ class Writer:
         known = self.variables.get(node.id)
         if known is not None:
             return Typed(known.kind, self.builder.load(known.value))
-        if node.id not in self.translation.names:
+        if node.id not in self.names:
             raise self._wrong(node, f"{node.id} has no value here")
-        meaning = self.translation.names[node.id]
+        meaning = self.names[node.id]
         return Typed(FLOAT64, ir.Constant(FLOAT64.value, meaning)) if isinstance(meaning, float) else meaning
 
     def _subscript(self, node: ast.Subscript) -> Typed:
@@ -307,7 +309,7 @@ class Writer:
             chosen = self._compared("<" if name == "min" else ">", kind, b, a)
             x, y = self._as(kind, a, b)
             return Typed(kind, self.builder.select(chosen, y, x))
-        meaning: Any = self.translation.names.get(name)
+        meaning: Any = self.names.get(name)
         if isinstance(meaning, Scalar):
             [value] = arguments
             return Typed(meaning, convert(self.builder, value.value, value.kind, meaning))
@@ -321,7 +323,7 @@ class Writer:
 
     def _argument(self, node: ast.expr) -> Any:
         """A value, or the name of a type or kernel."""
-        meaning = self.translation.names.get(node.id) if isinstance(node, ast.Name) else None
+        meaning = self.names.get(node.id) if isinstance(node, ast.Name) else None
         return meaning if isinstance(meaning, (Scalar, KernelName)) else self._valued(node)
 
     def _name(self, node: ast.expr) -> str:

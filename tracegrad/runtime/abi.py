@@ -31,6 +31,7 @@ from numpy import float32, float64, int8, int16, int32, int64, uint8, uint16, ui
 
 from tracegrad.runtime.twins import (
     buffer_offset,
+    confirm,
     launch,
     place,
     place_scalar,
@@ -48,6 +49,7 @@ from tracegrad.runtime.twins import (
 __all__ = [
     "boolean",
     "buffer_offset",
+    "confirm",
     "entry",
     "float32",
     "float64",

@@ -93,7 +93,7 @@ def _library_texts() -> tuple[str, ...]:
     package = Path(__file__).parent.parent
     names = ("boundary", "calling", "launching", "machine", "steps", "threads", "words")
     own = [package / "runtime" / f"{name}.py" for name in names]
-    stems = ("kinds", "translate", "writer", "processor", "mathlib*", "microkernels*")
+    stems = ("kinds", "translate", "versions", "writer", "processor", "mathlib*", "microkernels*")
     helpers = [path for stem in stems for path in sorted((package / "codegen").glob(f"{stem}.py"))]
     return tuple(path.read_text("utf-8") for path in (*own, *helpers))
 

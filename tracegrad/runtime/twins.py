@@ -183,3 +183,7 @@ def launch(kernel: Callable[..., None], table: TableTwin, offset: int, chunks: i
     count = own[0] if chunks is None else chunks
     if count > 0:
         kernel(0, count, own)
+
+
+def confirm(chunk: int, seen: Any) -> None:
+    """Do a chunk again by the exact version of this kernel if ``seen`` is NaN; in Python there is only that one."""

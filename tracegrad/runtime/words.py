@@ -46,7 +46,7 @@ def resolve(module: str, name: str) -> Any:
     if module == ABI:
         if name in SCALARS:
             return SCALARS[name]
-        found: Any = WORDS.get(name, "a decorator" if name in ("kernel", "entry") else None)
+        found: Any = WORDS.get(name, "a decorator" if name in ("kernel", "entry", "confirm") else None)
     else:
         found = getattr(LIBRARIES.get(module), name, None)
         found = getattr(found, "helper", found)

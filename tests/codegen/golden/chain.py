@@ -1,5 +1,5 @@
-from tracegrad.codegen.mathlib import absorbing_multiply, accumulate, block_end, exp, rounding_error, tanh
-from tracegrad.runtime.abi import entry, float64, kernel, launch, place, read, scalar, shift, stack_table, update, write
+from tracegrad.codegen.mathlib import absorbing_multiply, accumulate, block_end, exp, rounding_error, tanh, watch
+from tracegrad.runtime.abi import confirm, entry, float64, kernel, launch, place, read, scalar, shift, stack_table, update, write
 
 
 @kernel
@@ -15,6 +15,7 @@ def k0_HASH_(first, last, table):
     for c in range(first, last):
         start = c * n1
         stop = min(start + n1, n0)
+        seen0 = 0.0
         total0 = 0.0
         lost0 = 0.0
         block0 = start
@@ -41,12 +42,14 @@ def k0_HASH_(first, last, table):
                 t16 = absorbing_multiply(t14, t15)
                 t17 = t16 * c0
                 t18 = t12 + t17
+                seen0 = watch(seen0, t18)
                 out0[i] = t18
                 some0 = accumulate(some0, t8)
             lost0 = lost0 + rounding_error(total0, some0)
             total0 = total0 + some0
             block0 = end0
         partial0[c] = total0 + lost0
+        confirm(c, seen0)
 
 
 @kernel

@@ -1,5 +1,5 @@
-from tracegrad.codegen.mathlib import absorbing_multiply, accumulate, block_end, divide, rounding_error, sqrt
-from tracegrad.runtime.abi import buffer_offset, entry, float64, kernel, launch, place, read, scalar, shift, stack_table, update, write
+from tracegrad.codegen.mathlib import absorbing_multiply, accumulate, block_end, divide, rounding_error, sqrt, watch
+from tracegrad.runtime.abi import buffer_offset, confirm, entry, float64, kernel, launch, place, read, scalar, shift, stack_table, update, write
 
 
 @kernel
@@ -29,6 +29,7 @@ def k0_HASH_(first, last, table):
     for c in range(first, last):
         start = c * n3
         stop = min(start + n3, n2)
+        seen0 = 0.0
         column0 = buffer_offset(partial1, c * n0)
         for e in range(n0):
             column0[e] = 0.0
@@ -174,8 +175,12 @@ def k0_HASH_(first, last, table):
                 t53 = t51 + t52
                 t54 = t52 + t53
                 t55 = t54 + t41
+                seen0 = watch(seen0, t55)
                 out0[at5] = t55
         partial0[c] = total0 + lost0
+        for e in range(n1):
+            seen0 = watch(seen0, column1[e])
+        confirm(c, seen0)
 
 
 @kernel
