@@ -43,7 +43,15 @@ ORDER |= {room: (len(LEVELS) + 1, place) for place, room in enumerate(PROGRAMS.s
 # Only these may import llvmlite, the last two of them numba; only runtime.load and they themselves may import them.
 NUMBA_SIDE = ("runtime.native", "codegen.mathlib_numba")
 LLVM_SIDE = (
-    *("codegen.kinds", "codegen.processor", "codegen.translate", "codegen.writer", "codegen.mathlib*", "codegen.microkernels*"),
+    *(
+        "codegen.kinds",
+        "codegen.processor",
+        "codegen.translate",
+        "codegen.versions",
+        "codegen.writer",
+        "codegen.mathlib*",
+        "codegen.microkernels*",
+    ),
     *("runtime.boundary", "runtime.calling", "runtime.launching", "runtime.machine", "runtime.words"),
     *NUMBA_SIDE,
 )

@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.expr import Call, Scalar
+from tracegrad.core.expr import NAN_KEEPING_FUNCTIONS, Call, Scalar
 
 __all__ = ["Doubt"]
 
 ABSORBING = "absorbing_multiply"
-KEEPS_NAN = frozenset({"add", "subtract", "multiply", "negative", "divide", "where", "sqrt", "absolute", "exp", ABSORBING})
-"""Functions that give NaN for NaN, or leave it out by a condition of their own."""
 LEAST = 3
 """Products that a second version of a kernel has to be worth."""
 
@@ -65,7 +63,7 @@ class Doubt:
         if ABSORBING in used and dtype.kind == "f":
             self.names.add(name)
         doubted = [operand for operand in operands if operand in self.names]
-        if used <= KEEPS_NAN and dtype.kind == "f":
+        if used <= NAN_KEEPING_FUNCTIONS and dtype.kind == "f":
             self.passed(operands, name)
             return []
         return doubted

@@ -81,6 +81,11 @@ CHEAP_FUNCTIONS = frozenset(
 )
 """Functions of the vocabulary that cost an instruction or a few; the others are polynomials or loops."""
 
+NAN_KEEPING_FUNCTIONS = frozenset(
+    {"add", "subtract", "multiply", "negative", "absorbing_multiply", "divide", "where", "sqrt", "absolute", "exp"}
+)
+"""Functions that give NaN for NaN, or leave an operand out by a condition of their own."""
+
 
 # --------------------------------------------------------------------------------------------------------------------
 # index expressions
