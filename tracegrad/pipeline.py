@@ -16,8 +16,9 @@ import numpy as np
 
 from tracegrad.autodiff.reverse import differentiate
 from tracegrad.codegen.alike import verify_texts
+from tracegrad.codegen.entry import Generated
 from tracegrad.codegen.plan import Plan, plan_program
-from tracegrad.codegen.render import Generated, generate
+from tracegrad.codegen.render import generate
 from tracegrad.config import config
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.interpret import interpret
@@ -28,6 +29,7 @@ from tracegrad.ops.unit_axes import many_of_one, plain_sizes
 from tracegrad.rewrite.engine import Fired, rewriting
 from tracegrad.runtime.executable import Executable
 from tracegrad.runtime.load import LoadedProgram, load_program
+from tracegrad.schedule.chain import chain_kernels
 from tracegrad.schedule.plan import schedule, verify_program
 from tracegrad.schedule.program import Program
 from tracegrad.schedule.recompute import choices, computed_again, cut_program
@@ -90,7 +92,7 @@ def _recompute(c: Compilation) -> Compilation:
     first = _planned(c)
     budget = c.memory_budget if isinstance(c.memory_budget, int) else int(c.memory_budget * _arena(first))
     best = c
-    cut = cut_program(first.program) if first.program is not None and _arena(first) > budget else None
+    cut = cut_program(schedule(c.general)) if c.general is not None and _arena(first) > budget else None
     least = _arena(first)
     for choice in choices(cut) if cut is not None else ():
         assert cut is not None
@@ -123,6 +125,8 @@ def _schedule(c: Compilation) -> Compilation:
     assert c.general is not None
     require_native(c.graph)
     program = schedule(c.general, c.phases)
+    if not c.phases:
+        program = chain_kernels(program)
     return replace(c, program=verify_program(program) if config.verify else program)
 
 

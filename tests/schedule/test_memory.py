@@ -171,7 +171,8 @@ def layers(ws, x):
     return np.sum(x * x)
 
 
-def test_memory_plan_shows_every_block():
+def test_memory_plan_shows_every_block(monkeypatch):
+    monkeypatch.setattr("tracegrad.schedule.chain.SHARED_BYTES", -1)
     compiled = tg.grad_compile(layers)
     ws, x = [np.ones((4, 4))] * 3, np.ones((5, 4))
     plan = compiled.memory_plan(ws, x)

@@ -52,6 +52,38 @@ class Step:
         return 4 + 2 * len(self.launches) if len(self.launches) > 1 else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The file of a program.
+
+    Parameters
+    ----------
+    source: its text; the loader puts the content hash in place of ``_HASH_``.
+    parameters: the entry's arguments, apart from the arena and the plan, which come last.
+    steps: the launches in order.
+    words: length of the table.
+    tail: its last words, which depend on no size.
+    kernels: number of different kernels.
+    """
+
+    source: str
+    parameters: tuple[Parameter, ...]
+    steps: tuple[Step, ...]
+    words: int
+    tail: tuple[int, ...]
+    kernels: int
+
+    @property
+    def launches(self) -> tuple[Launch, ...]:
+        """All kernels, in the order they run."""
+        return tuple(launch for step in self.steps for launch in step.launches)
+
+    @property
+    def entry_arguments(self) -> tuple[str, ...]:
+        """The types of all arguments of the entry, as text."""
+        return (*(p.kind for p in self.parameters), "uint8[::1]", "int64[::1]")
+
+
 def entry_text(parameters: list[Parameter], steps: list[Step], words: int) -> tuple[str, int, tuple[int, ...]]:
     """The entry, the length of its table, and the words that stand at the table's end.
 

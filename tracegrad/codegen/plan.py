@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.codegen.render import Generated
+from tracegrad.codegen.entry import Generated
 from tracegrad.codegen.text import Slot
 from tracegrad.schedule.memory import ALIGN, Lifetime, Placement, plan_memory
 from tracegrad.schedule.program import Program
@@ -63,6 +63,7 @@ def plan_program(program: Program, generated: Generated) -> Plan:
                     nbytes = slot.value * slot.dtype.itemsize if slot.dtype is not None else slot.value
                     blocks.append(Lifetime((launch.kernel, k), nbytes, number, number))
                 checked = checked or slot.kind == STATUS
+    last |= {node: len(generated.steps) - 1 for node in program.results if node in first}
     blocks += [Lifetime(node, graph[node].aval.nbytes, first[node], last[node]) for node in first]
     placement = plan_memory(blocks)
     if checked:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tracegrad.codegen.alike import PartTexts
-from tracegrad.codegen.entry import Launch, Parameter, Step, entry_text
+from tracegrad.codegen.chain import lower_chain
+from tracegrad.codegen.entry import Generated, Launch, Parameter, Step, entry_text
 from tracegrad.codegen.template import lower_template
-from tracegrad.codegen.text import ABI, KernelText, dtype_name
+from tracegrad.codegen.text import ABI, KernelText, dtype_name, named
 from tracegrad.core.op import Kind
-from tracegrad.schedule.program import Program
+from tracegrad.schedule.program import Kernel, Program
 
 PARTS = """@kernel
 def {name}_parts(first, last, table):
@@ -29,38 +29,6 @@ NEAREST = 64
 """Earlier launches of the same kernel that another one may join: with all of them, 1,500 launches took 40 s to arrange."""
 
 
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """The file of a program.
-
-    Parameters
-    ----------
-    source: its text; the loader puts the content hash in place of ``_HASH_``.
-    parameters: the entry's arguments, apart from the arena and the plan, which come last.
-    steps: the launches in order.
-    words: length of the table.
-    tail: its last words, which depend on no size.
-    kernels: number of different kernels.
-    """
-
-    source: str
-    parameters: tuple[Parameter, ...]
-    steps: tuple[Step, ...]
-    words: int
-    tail: tuple[int, ...]
-    kernels: int
-
-    @property
-    def launches(self) -> tuple[Launch, ...]:
-        """All kernels, in the order they run."""
-        return tuple(launch for step in self.steps for launch in step.launches)
-
-    @property
-    def entry_arguments(self) -> tuple[str, ...]:
-        """The types of all arguments of the entry, as text."""
-        return (*(p.kind for p in self.parameters), "uint8[::1]", "int64[::1]")
-
-
 def generate(program: Program) -> Generated:
     """The text of a program's file.
 
@@ -68,7 +36,7 @@ def generate(program: Program) -> Generated:
     text. Memory is planned afterwards, because scratch sizes are known only to the kernels.
     """
     parts = PartTexts(program)
-    texts = [parts.of(k) if k.part is not None else lower_template(program, k) for k in program.kernels]
+    texts = [lower_kernel(program, k, parts) for k in program.kernels]
     names: dict[str, str] = {}
     steps: list[Step] = []
     base = 0
@@ -91,20 +59,21 @@ def generate(program: Program) -> Generated:
         if launch.name not in seen:
             seen.add(launch.name)
             imports |= launch.text.imports
-            functions.append(
-                launch.text.source.replace("{name}_finish", f"{launch.name}_finish_HASH_")
-                .replace("{name}", f"{launch.name}_HASH_")
-                .rstrip()
-            )
+            functions.append(named(launch.text.source, launch.name).rstrip())
             if launch.name in joint:
                 imports.add((ABI, "buffer_offset"))
-                functions.append(
-                    PARTS.replace("{name}_parts", f"{launch.name}_parts_HASH_").replace("{name}", f"{launch.name}_HASH_")
-                )
+                functions.append(named(PARTS, launch.name))
     entry, words, tail = entry_text(parameters, steps, base)
     used = {(module, word) for module, word in imports if module != ABI or any(word in t for t in (*functions, entry))}
     source = "\n\n\n".join(["\n".join(_import_lines(used)), *functions, entry]) + "\n"
     return Generated(source, tuple(parameters), tuple(steps), words, tail, len(names))
+
+
+def lower_kernel(program: Program, kernel: Kernel, parts: PartTexts) -> KernelText:
+    """The text of a kernel of any sort."""
+    if kernel.chain is not None:
+        return lower_chain(program, kernel)
+    return parts.of(kernel) if kernel.part is not None else lower_template(program, kernel)
 
 
 def side_by_side(program: Program, texts: list[KernelText]) -> list[tuple[int, ...]]:

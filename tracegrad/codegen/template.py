@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from tracegrad.codegen.templates import Layout, contraction
+from tracegrad.codegen.templates import MOST_CHUNKS, Layout, contraction
 from tracegrad.codegen.text import ABI, KernelText, Slot, dtype_name
 from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Node
@@ -20,15 +21,26 @@ TEMPLATE_GFLOPS = 10.0
 """A cautious speed of a contraction on one core, to decide about threads."""
 
 
-def lower_template(program: Program, kernel: Kernel) -> KernelText:
+CACHE_BYTES = 1 << 23
+"""Arrays larger than this are not in a cache when a kernel begins to read them."""
+
+
+def lower_template(program: Program, kernel: Kernel, most: int = MOST_CHUNKS, cold: frozenset[int] | None = None) -> KernelText:
     """The text of a contraction or indexing kernel.
+
+    Parameters
+    ----------
+    program, kernel: the kernel, which has a template.
+    most: chunks that a contraction may have.
+    cold: what it reads from memory; by default its large operands.
 
     Raises CompileError for an op without native code, naming it.
     """
     assert kernel.template is not None
     node = program.graph[kernel.template]
     if node.op.kind is Kind.CONTRACT:
-        return _contraction(program, node)
+        cold = cold_reads(program, kernel) if cold is None else cold
+        return _contraction(program, node, most, cold)
     if node.op.kind is Kind.INDEX:
         return _indexing(program, node)
     raise CompileError(
@@ -36,6 +48,11 @@ def lower_template(program: Program, kernel: Kernel) -> KernelText:
         fix='run the function in the interpreter with compile="never"',
         where=node.where,
     )
+
+
+def cold_reads(program: Program, kernel: Kernel) -> frozenset[int]:
+    """The arrays that a kernel reads from memory, as they are too large for a cache."""
+    return frozenset(n for n in kernel.reads if program.graph[n].aval.nbytes > CACHE_BYTES)
 
 
 def _layout(program: Program, operand: int) -> tuple[int, Layout]:
@@ -56,9 +73,9 @@ def _contiguous(aval: Aval) -> Layout:
     return Layout(aval.dtype, aval.shape, strides, 0)
 
 
-def _contraction(program: Program, node: Node) -> KernelText:
-    found = [_layout(program, i) for i in node.inputs]
-    template = contraction(node.op.lower, node.params, tuple(layout for _, layout in found), _contiguous(node.aval))
+def _contraction(program: Program, node: Node, most: int, cold: frozenset[int]) -> KernelText:
+    found = [(base, replace(layout, cold=base in cold)) for base, layout in (_layout(program, i) for i in node.inputs)]
+    template = contraction(node.op.lower, node.params, tuple(layout for _, layout in found), _contiguous(node.aval), most)
     slots = []
     for slot in template.slots:
         if slot[0] == "buffer":

@@ -43,12 +43,16 @@ IMAGE_BYTES = 1 << 17
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """An operand as the kernel finds it: offset and strides in elements of a buffer; strides may be 0 or negative."""
+    """An operand as the kernel finds it: offset and strides in elements of a buffer; strides may be 0 or negative.
+
+    ``cold`` says that it is too large to be in a cache when the kernel reads it.
+    """
 
     dtype: np.dtype[Any]
     shape: Shape
     strides: tuple[int, ...]
     offset: int = 0
+    cold: bool = False
 
 
 def contiguous(shape: Shape, dtype: np.dtype[Any]) -> Layout:
@@ -155,7 +159,9 @@ class _Text:
         return Template(source, frozenset(self.imports), tuple(self.slots), chunks, flops, nbytes)
 
 
-def contraction(name: str, params: Mapping[str, Any], operands: tuple[Layout, ...], output: Layout) -> Template:
+def contraction(
+    name: str, params: Mapping[str, Any], operands: tuple[Layout, ...], output: Layout, most: int = MOST_CHUNKS
+) -> Template:
     """The kernel of a contraction.
 
     Parameters
@@ -164,8 +170,9 @@ def contraction(name: str, params: Mapping[str, Any], operands: tuple[Layout, ..
     params: the op's parameters.
     operands: where its operands are.
     output: its result, a C-contiguous buffer that overlaps no operand.
+    most: chunks that it may have; each has scratch memory of its own.
     """
-    return TEMPLATES[name](params, operands, output)
+    return TEMPLATES[name](params, operands, output, most)
 
 
 # -- matrix product ---------------------------------------------------------------------------------------------------
@@ -185,9 +192,9 @@ def _merge_batch(x: Layout, y: Layout, out: Layout) -> list[tuple[int, int, int,
     return merged
 
 
-def _chunked(text: _Text, units: int, most: int = MOST_CHUNKS) -> int:
+def _chunked(text: _Text, units: int, most: int) -> int:
     """Name the units of work of a range of chunks; returns the number of chunks."""
-    chunks = max(1, min(MOST_CHUNKS, units, most))
+    chunks = max(1, min(units, most))
     text.sizes(units=units, chunks=chunks)
     text.line("unit = first * units // chunks")
     text.line("stop = last * units // chunks")
@@ -215,18 +222,18 @@ def _seek(text: _Text, batch: int, names: tuple[str, str, str], depth: int) -> N
         text.line(f"{n}_at = offset({n}, " + " + ".join(f"i_{k} * {n}_batch_{k}" for k in range(batch)) + ")", depth)
 
 
-def _gemm(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout) -> Template:
+def _gemm(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout, most: int) -> Template:
     x, y = operands
-    m, depth, n = x.shape[-2], x.shape[-1], y.shape[-1]
+    m, n = x.shape[-2], y.shape[-1]
     if out.dtype.kind == "f" and min(m, n) > 1:
-        return _tiled_product(x, y, out, m, depth, n)
+        return _tiled_product(x, y, out, most)
     # the transposed product of a row: the result's long axis is the outer one
     turned = m == 1 and n > 1
     if turned:
-        x, y = (Layout(z.dtype, _swapped(z.shape), _swapped(z.strides), z.offset) for z in (y, x))
+        x, y = (replace(z, shape=_swapped(z.shape), strides=_swapped(z.strides)) for z in (y, x))
     if out.dtype.kind == "f" and n != m and x.strides[-2] == 1 != x.strides[-1]:
-        return _sum_of_rows(x, y, out, turned)
-    return _looped_product(x, y, out, turned)
+        return _sum_of_rows(x, y, out, turned, most)
+    return _looped_product(x, y, out, turned, most)
 
 
 def _along_rows(x: Layout, y: Layout, n: int, out: Layout) -> bool:
@@ -245,8 +252,9 @@ def _turn(text: _Text, turned: bool) -> None:
     text.line("a, b = b, a", 2)
 
 
-def _tiled_product(x: Layout, y: Layout, out: Layout, m: int, depth: int, n: int) -> Template:
+def _tiled_product(x: Layout, y: Layout, out: Layout, most: int) -> Template:
     text = _Text(out.dtype)
+    m, depth, n = x.shape[-2], x.shape[-1], y.shape[-1]
     batch = _merge_batch(x, y, out)
     text.operand("a", 0, x.offset)
     text.operand("b", 1, y.offset)
@@ -267,7 +275,7 @@ def _tiled_product(x: Layout, y: Layout, out: Layout, m: int, depth: int, n: int
     batches = math.prod(size for size, *_ in batch)
     # Rows that lie between one another in memory are read in its order: a block of each matrix, then the next block.
     mixed = n < 16 and depth <= SHORT and any(0 < abs(stride) < abs(a[0]) for _, stride, *_ in batch)
-    chunks = _chunked(text, blocks * batches, PRODUCT_SCRATCH // nbytes)
+    chunks = _chunked(text, blocks * batches, min(most, PRODUCT_SCRATCH // nbytes))
     text.scratch(nbytes, chunks)
     text.sizes(batches=batches, mixed=int(mixed))
     text.sizes(m=m, n=n, depth=depth, blocks=blocks, block_m=block, block_n=BLOCK_COLUMNS, block_k=DEPTH)
@@ -294,7 +302,7 @@ def _vector_operands(text: _Text, x: Layout, y: Layout, turned: bool) -> None:
     _turn(text, turned)
 
 
-def _sum_of_rows(x: Layout, y: Layout, out: Layout, turned: bool) -> Template:
+def _sum_of_rows(x: Layout, y: Layout, out: Layout, turned: bool, most: int) -> Template:
     """A matrix, whose sums run along its long stride, times a vector: multiples of rows, which may be few and long.
 
     Long sums are cut into parts so that there is work for all threads; the parts are added in their order.
@@ -305,12 +313,12 @@ def _sum_of_rows(x: Layout, y: Layout, out: Layout, turned: bool) -> Template:
     _vector_operands(text, x, y, turned)
     block = min(m, ROW_BLOCK)
     outer = -(-m // max(block, 1)) * math.prod(size for size, *_ in batch)
-    parts = max(1, min(MOST_CHUNKS // max(outer, 1), m * depth // (max(outer, 1) * LOOP_WORK)))
-    chunks = _chunked(text, outer * parts)
+    parts = max(1, min(most // max(outer, 1), m * depth // (max(outer, 1) * LOOP_WORK)))
+    chunks = _chunked(text, outer * parts, most)
     size = math.prod(out.shape)
     sums = FIRST_SLOT + len(text.slots)
     text.pointer("parts_after", ("scratch", max(1, (parts - 1) * size * out.dtype.itemsize)))
-    singly = m < SHORT_ROW and m * depth * out.dtype.itemsize > CACHE_BYTES
+    singly = m < SHORT_ROW and x.cold
     text.sizes(size=size, parts=parts, depth=depth, m=m, block=block, blocks=-(-m // max(block, 1)), singly=int(singly))
     text.sizes(a_col=x.strides[-1], b_row=y.strides[-2])
     text.scratch(-(-block // 64) * 64 * out.dtype.itemsize, chunks)
@@ -334,8 +342,8 @@ def _sum_of_rows(x: Layout, y: Layout, out: Layout, turned: bool) -> Template:
 ROW_BLOCK = 1024
 """Elements of the result that a chunk sums up, at most."""
 
-SHORT_ROW, CACHE_BYTES = 512, 1 << 23
-"""Rows shorter than this, of matrices larger than that, are read one by one."""
+SHORT_ROW = 512
+"""Rows shorter than this are read one by one where they come from memory."""
 
 PART_OF_SUM = """
 begin = part * depth // parts
@@ -346,7 +354,7 @@ sum_of_rows(left, a_col, right, b_row, into, min(block, m - top), steps, singly,
 """
 
 
-def _looped_product(x: Layout, y: Layout, out: Layout, turned: bool) -> Template:
+def _looped_product(x: Layout, y: Layout, out: Layout, turned: bool, most: int) -> Template:
     """Vectors, and dtypes that no tile is made for: plain loops, of which the innermost walks memory."""
     text = _Text(out.dtype)
     m, depth, n = x.shape[-2], x.shape[-1], y.shape[-1]
@@ -356,12 +364,12 @@ def _looped_product(x: Layout, y: Layout, out: Layout, turned: bool) -> Template
     _vector_operands(text, x, y, turned)
     block = max(1, LOOP_WORK // max(depth * n, 1))
     blocks = max(1, -(-m // block))
-    chunks = _chunked(text, blocks * math.prod(size for size, *_ in batch))
+    chunks = _chunked(text, blocks * math.prod(size for size, *_ in batch), most)
     text.sizes(m=m, n=n, depth=depth, blocks=blocks, block=block)
     text.sizes(a_row=a[0], b_col=b[1], c_row=c[0], c_col=c[1])
     along_rows = _along_rows(x, y, n, out)
     if along_rows:
-        text.sizes(singly=int(m * depth * out.dtype.itemsize > CACHE_BYTES))
+        text.sizes(singly=int(x.cold))
     # a unit stride is written out, so that the loop over it becomes vector instructions
     inner = [] if along_rows else [("a_col", a[1]), ("b_row", b[0])]
     for name, stride in inner:
@@ -472,7 +480,7 @@ class _Images:
         return [("size", int(n)) for n in named]
 
 
-def _forward(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout) -> Template:
+def _forward(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout, most: int) -> Template:
     x, w = operands
     (top, _), (left, _) = params["padding"]
     images = _Images(
@@ -480,10 +488,10 @@ def _forward(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layou
         w.shape[2:], params["strides"], (top, left), (1, 1), params["dilations"],
     )  # fmt: skip
     kernels = (w.offset, images.outputs * w.strides[0], *w.strides)
-    return _correlation(images, x, w, kernels, out, transposed=False)
+    return _correlation(images, x, w, kernels, out, most, transposed=False)
 
 
-def _input_gradient(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout) -> Template:
+def _input_gradient(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout, most: int) -> Template:
     """The cotangent with zeros between its elements, convolved with the kernels turned round."""
     g, w = operands
     groups, dilations = params["groups"], params["dilations"]
@@ -494,10 +502,12 @@ def _input_gradient(params: Mapping[str, Any], operands: tuple[Layout, ...], out
     )  # fmt: skip
     o, c, p, q = w.strides
     turned = w.offset + (w.shape[2] - 1) * p + (w.shape[3] - 1) * q
-    return _correlation(images, g, w, (turned, images.channels * o, c, o, -p, -q), out, transposed=True)
+    return _correlation(images, g, w, (turned, images.channels * o, c, o, -p, -q), out, most, transposed=True)
 
 
-def _correlation(images: _Images, x: Layout, w: Layout, kernels: tuple[int, ...], out: Layout, *, transposed: bool) -> Template:
+def _correlation(
+    images: _Images, x: Layout, w: Layout, kernels: tuple[int, ...], out: Layout, most: int, *, transposed: bool
+) -> Template:
     """Both convolutions of images with kernels.
 
     ``kernels`` are offset and strides of the kernels: by group, output channel, channel, height, width. ``transposed``
@@ -507,12 +517,12 @@ def _correlation(images: _Images, x: Layout, w: Layout, kernels: tuple[int, ...]
     size = out.dtype.itemsize
     panel = -(-images.outputs // 24) * 24
     block = images.block(size, panel * math.prod(images.rows))
-    chunks = max(1, min(MOST_CHUNKS, -(-images.batch // block)))
+    chunks = max(1, min(most, -(-images.batch // block)))
     text.operand("x", 0, x.offset)
     text.operand("w", 1, kernels[0])
     text.pointer("out", ("output",))
     if out.dtype.kind != "f":
-        return _looped_correlation(text, images, x, kernels, out)
+        return _looped_correlation(text, images, x, kernels, out, most)
     row = -(-block * math.prod(images.rows) // 64) * 64
     floats = panel * (images.depth + row) + images.padded * block + math.prod(images.rows) + 128
     text.scratch(floats * size, chunks, words=images.depth)
@@ -526,7 +536,7 @@ def _correlation(images: _Images, x: Layout, w: Layout, kernels: tuple[int, ...]
     return text.finish(chunks, 2 * math.prod(out.shape) * images.depth, (x, w, out))
 
 
-def _weight_gradient(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout) -> Template:
+def _weight_gradient(params: Mapping[str, Any], operands: tuple[Layout, ...], out: Layout, most: int) -> Template:
     x, g = operands
     (top, _), (left, _) = params["padding"]
     groups = params["groups"]
@@ -541,9 +551,9 @@ def _weight_gradient(params: Mapping[str, Any], operands: tuple[Layout, ...], ou
     text.pointer("out", ("output",))
     flops = 2 * math.prod(g.shape) * images.depth
     if out.dtype.kind != "f":
-        return _looped_weight_gradient(text, images, x, g, out)
+        return _looped_weight_gradient(text, images, x, g, out, most)
     block = images.block(size, 4 * math.prod(images.rows))
-    chunks = max(1, min(MOST_CHUNKS, -(-out.shape[0] // 8)))
+    chunks = max(1, min(most, -(-out.shape[0] // 8)))
     row = -(-block * math.prod(images.rows) // 64) * 64
     floats = 64 + 4 * row + images.padded * block + math.prod(images.rows) + 128
     text.scratch(floats * size, chunks, words=images.depth + 8)
@@ -558,8 +568,8 @@ def _weight_gradient(params: Mapping[str, Any], operands: tuple[Layout, ...], ou
     return text.finish(chunks, flops, (x, g, out))
 
 
-def _looped_correlation(text: _Text, images: _Images, x: Layout, kernels: tuple[int, ...], out: Layout) -> Template:
-    chunks = max(1, min(MOST_CHUNKS, images.batch))
+def _looped_correlation(text: _Text, images: _Images, x: Layout, kernels: tuple[int, ...], out: Layout, most: int) -> Template:
+    chunks = max(1, min(most, images.batch))
     text.sizes(chunks=chunks)
     _named_sizes(text, images)
     text.sizes(**dict(zip(("x_n", "x_c", "x_h", "x_w"), x.strides, strict=True)))
@@ -570,8 +580,8 @@ def _looped_correlation(text: _Text, images: _Images, x: Layout, kernels: tuple[
     return text.finish(chunks, 2 * math.prod(out.shape) * images.depth, (x, out))
 
 
-def _looped_weight_gradient(text: _Text, images: _Images, x: Layout, g: Layout, out: Layout) -> Template:
-    chunks = max(1, min(MOST_CHUNKS, out.shape[0]))
+def _looped_weight_gradient(text: _Text, images: _Images, x: Layout, g: Layout, out: Layout, most: int) -> Template:
+    chunks = max(1, min(most, out.shape[0]))
     text.sizes(chunks=chunks)
     _named_sizes(text, images)
     text.sizes(**dict(zip(("x_n", "x_c", "x_h", "x_w"), x.strides, strict=True)))
@@ -636,7 +646,7 @@ for o in range(first * groups * outputs // chunks, last * groups * outputs // ch
 """
 
 
-TEMPLATES: dict[str, Callable[[Mapping[str, Any], tuple[Layout, ...], Layout], Template]] = {
+TEMPLATES: dict[str, Callable[[Mapping[str, Any], tuple[Layout, ...], Layout, int], Template]] = {
     "gemm": _gemm,
     "convolution": _forward,
     "convolution_input_gradient": _input_gradient,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -41,6 +42,7 @@ class KernelText:
     finish: whether ``{name}_finish`` combines partial results afterwards.
     parallel: whether the work is worth threads.
     origins: node ids by line of the source.
+    members: for each kernel of a chain the words that hold its number of chunks.
     """
 
     source: str
@@ -50,6 +52,12 @@ class KernelText:
     finish: bool
     parallel: bool
     origins: dict[int, int] = field(default_factory=dict)
+    members: tuple[tuple[int, ...], ...] = ()
+
+
+def named(source: str, name: str) -> str:
+    """The text of a kernel under a name: ``{name}`` and ``{name}_finish``, say, become functions of the program."""
+    return _NAME.sub(lambda found: f"{name}{found[1]}_HASH_", source)
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +74,9 @@ class Scope:
         if self.header is None:
             return self.lines
         return [(self.header, None), *((f"    {text}", node) for text, node in self.lines)] if self.lines else []
+
+
+_NAME = re.compile(r"\{name\}(\w*)")
 
 
 @lru_cache(maxsize=64)
@@ -116,6 +127,8 @@ INFIX = {
     "bitwise_xor": "^",
     "logical_xor": "^",
 }
+SUMMED = "add"
+"""How parts of a sum of products are combined."""
 ACCUMULATE = {
     "add": "accumulate",
     "multiply": "accumulate_product",

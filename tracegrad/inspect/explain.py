@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tracegrad.core.graph import Graph, Node
 from tracegrad.inspect.memory import size_text
+from tracegrad.inspect.profile import counted
 from tracegrad.inspect.text import Text
 from tracegrad.pipeline import STAGES, Compilation, interpreted
 from tracegrad.schedule.cost import kernel_work
@@ -96,17 +98,29 @@ def _recompute(c: Compilation) -> Iterator[str]:
 
 def _schedule(c: Compilation) -> Iterator[str]:
     assert c.program is not None
-    left_out = _left_out(c.program)
-    for number, kernel in enumerate(c.program.kernels):
-        yield from _kernel(c.program, number, kernel)
-        yield from (f"  not fused: {line}" for line in left_out.get(number, ()))
+    homes = {n: label for label, kernel in _labelled(c.program) for n in kernel.nodes if kernel.chain is None}
+    left_out = _left_out(c.program, homes)
+    inside = c.program
+    for label, kernel in _labelled(c.program):
+        if kernel.chain is not None:
+            inside = replace(c.program, stored=c.program.stored | kernel.chain.stored)
+        member = "." in label
+        for line in (*_kernel(inside if member else c.program, label, kernel), *left_out.get(label, ())):
+            yield f"  {line}" if member else line
 
 
-def _left_out(program: Program) -> dict[int, list[str]]:
+def _labelled(program: Program) -> Iterator[tuple[str, Kernel]]:
+    """The kernels by number, those of chain 3 as 3.0, 3.1 and so on."""
+    for number, kernel in enumerate(program.kernels):
+        yield str(number), kernel
+        if kernel.chain is not None:
+            yield from ((f"{number}.{k}", member) for k, member in enumerate(kernel.chain.kernels))
+
+
+def _left_out(program: Program, homes: Mapping[int, str]) -> dict[str, list[str]]:
     """For each kernel the values it reads from another one, and why that one did not become part of it."""
     graph = program.graph
-    homes = {n: k for k, kernel in enumerate(program.kernels) for n in kernel.nodes}
-    found: dict[int, list[str]] = {}
+    found: dict[str, list[str]] = {}
     seen = set()
     for u in program.unfused:
         maker, reader = homes.get(u.producer), homes.get(u.consumer)
@@ -114,7 +128,7 @@ def _left_out(program: Program) -> dict[int, list[str]]:
             continue
         seen.add((u.producer, reader))
         producer = f"{_brief(graph[u.producer])} (kernel {maker})"
-        found.setdefault(reader, []).append(f"{producer} into {_brief(graph[u.consumer])}: {u.reason}")
+        found.setdefault(reader, []).append(f"  not fused: {producer} into {_brief(graph[u.consumer])}: {u.reason}")
     return found
 
 
@@ -123,21 +137,26 @@ def _brief(node: Node) -> str:
     return f"%{node.id} {node.op.name}{place}"
 
 
-def _kernel(program: Program, number: int, kernel: Kernel) -> Iterator[str]:
+def _kernel(program: Program, label: str, kernel: Kernel) -> Iterator[str]:
     graph = program.graph
     work = kernel_work(program, kernel)
     estimate = f"reads {size_text(work.read)}, writes {size_text(work.written)}, {count_text(work.flops)}flops"
+    threads = ", over threads" if kernel.parallel else ""
+    if kernel.chain is not None:
+        blocks = f"{kernel.chain.blocks} block{'s' if kernel.chain.blocks > 1 else ''}"
+        yield f"kernel {label}: a chain over {kernel.chain.rows} rows, in {blocks}{threads}"
+        yield f"  estimated: {estimate}"
+        return
     if kernel.part is None:
         assert kernel.template is not None
         node = graph[kernel.template]
-        yield f"kernel {number}: {node.op.name} {node.aval}, a template of its own"
+        yield f"kernel {label}: {node.op.name} {node.aval}, a template of its own"
         yield f"  estimated: {estimate}"
         return
     part = kernel.part
     reduced = f", reducing axes {part.axes}" if part.axes else ""
-    threads = ", over threads" if kernel.parallel else ""
     passes = f", {len(part.loops)} passes" if len(part.loops) > 1 else ""
-    yield f"kernel {number}: {len(part.nodes)} nodes over {part.shape}{reduced}{passes}{threads}"
+    yield f"kernel {label}: {len(part.nodes)} nodes over {part.shape}{reduced}{passes}{threads}"
     yield f"  estimated: {estimate}"
     for n in part.nodes:
         level = part.levels[n]
@@ -150,21 +169,29 @@ def _generate(c: Compilation, seconds: Sequence[float] = ()) -> Iterator[str]:
     assert c.generated is not None
     assert c.program is not None
     yield f"{c.generated.kernels} different kernels, {len(c.generated.steps)} launches, {c.generated.words} table words"
-    for number, step in enumerate(c.generated.steps):
+    times = iter(seconds)
+    for step in c.generated.steps:
+        first = step.launches[0]
         way = "over threads" if any(launch.text.parallel for launch in step.launches) else "serially"
-        kernels = ", ".join(str(launch.kernel) for launch in step.launches)
+        numbers = ", ".join(str(launch.kernel) for launch in step.launches)
         chunks = sum(launch.text.chunks for launch in step.launches)
-        measured = _measured(c.program, [launch.kernel for launch in step.launches], seconds, number) if seconds else ""
-        yield f"{step.launches[0].name} for kernel {kernels}: {chunks} chunks, run {way}{measured}"
+        own = [next(times) for _ in counted(step)] if seconds else []
+        kernels = [c.program.kernels[launch.kernel] for launch in step.launches]
+        measured = _measured(c.program, kernels, sum(own), sum(seconds)) if seconds else ""
+        yield f"{first.name} for kernel {numbers}: {chunks} chunks, run {way}{measured}"
+        chain = kernels[0].chain
+        if seconds and chain is not None:
+            inside = replace(c.program, stored=c.program.stored | chain.stored)
+            for k, member in enumerate(chain.kernels):
+                yield f"  kernel {numbers}.{k}: {_measured(inside, [member], own[k], sum(seconds))[2:]}"
 
 
-def _measured(program: Program, kernels: Sequence[int], seconds: Sequence[float], number: int) -> str:
+def _measured(program: Program, kernels: Sequence[Kernel], own: float, whole: float) -> str:
     """The time of a launch, its share of all, and what that makes of the estimates."""
-    own, whole = seconds[number], sum(seconds)
     text = f"; measured {own * 1e6:.1f} µs, {own / whole if whole else 0:.0%} of the call"
     if not own:
         return text
-    work = [kernel_work(program, program.kernels[k]) for k in kernels]
+    work = [kernel_work(program, kernel) for kernel in kernels]
     rate = sum(w.read + w.written for w in work) / own
     return f"{text}, {size_text(rate)}/s, {count_text(sum(w.flops for w in work) / own)}flops/s"
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tracegrad.core.graph import Graph
+from tracegrad.codegen.chain import MEMORY
+from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
 from tracegrad.errors import TracegradError
 from tracegrad.pipeline import Compilation
 from tracegrad.schedule.memory import Lifetime, live_bytes
+from tracegrad.schedule.program import Program
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
 BAR = 40
@@ -132,11 +134,11 @@ def memory_of(compilation: Compilation, name: str) -> MemoryPlan:
     Raises TracegradError for a program that runs on the interpreter, which allocates as it goes.
     """
     c = compilation
-    if c.plan is None or c.generated is None or c.graph is None:
+    if c.plan is None or c.program is None or c.graph is None:
         raise TracegradError("this function runs on the interpreter, which plans no memory", fix='use compile="now"')
     graph = c.graph
     offsets = c.plan.placement.offsets
-    blocks = [MemoryBlock(_what(graph, b), offsets[b.key], b.nbytes, b.first, b.last) for b in c.plan.blocks]
+    blocks = [MemoryBlock(_what(c.program, graph, b), offsets[b.key], b.nbytes, b.first, b.last) for b in c.plan.blocks]
     return MemoryPlan(
         name=name,
         argument_bytes=sum(n.aval.nbytes for n in graph.inputs),
@@ -149,11 +151,18 @@ def memory_of(compilation: Compilation, name: str) -> MemoryPlan:
     )
 
 
-def _what(graph: Graph, block: Lifetime) -> str:
+def _what(program: Program, graph: Graph, block: Lifetime) -> str:
     if isinstance(block.key, tuple):
+        chain = program.kernels[block.key[0]].chain
+        if chain is not None and block.key[1] == MEMORY:
+            rows = ", ".join(_named(graph[n]) for n in sorted(chain.stored - chain.outside - chain.totals))
+            return f"in kernel {block.key[0]}, {-(-chain.rows // chain.blocks)} rows at a time of {rows}"
         return f"scratch of kernel {block.key[0]}"
     if not isinstance(block.key, int):
         return str(block.key)
-    node = graph[block.key]
+    return _named(graph[block.key])
+
+
+def _named(node: Node) -> str:
     place = f"  line {node.where.line}: {node.where.text}" if node.where is not None else ""
     return f"%{node.id} {node.op.name} {node.aval}{place}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tracegrad.codegen.entry import Step
 from tracegrad.errors import TracegradError
 from tracegrad.pipeline import Compilation
 
@@ -19,7 +20,7 @@ SECONDS = 2.0
 
 
 def measure_launches(compilation: Compilation, arguments: Sequence[Any]) -> tuple[float, ...]:
-    """Seconds that each launch of a compiled program takes on these arguments.
+    """Seconds that each launch of a compiled program, or each kernel of a chain, takes on these arguments.
 
     The program is run with its first, its first two, … launches at work, the others being given no chunks to compute; each
     launch is the difference of two such times, the least of ``ROUNDS`` rounds, and at least 0. What a call costs besides, as
@@ -30,7 +31,8 @@ def measure_launches(compilation: Compilation, arguments: Sequence[Any]) -> tupl
     c = compilation
     if c.executable is None or c.generated is None:
         raise TracegradError("this function runs on the interpreter, so it has no kernels to measure", fix='use compile="now"')
-    runs = [replace(c.executable, plan=_first(c, count)).bind() for count in range(1, len(c.generated.steps) + 1)]
+    words = [word for step in c.generated.steps for word in counted(step)]
+    runs = [replace(c.executable, plan=_without(c, words[count:])).bind() for count in range(1, len(words) + 1)]
     least = [float("inf")] * len(runs)
     began = time.perf_counter()
     for number in range(ROUNDS):
@@ -43,12 +45,18 @@ def measure_launches(compilation: Compilation, arguments: Sequence[Any]) -> tupl
     return tuple(max(after - before, 0.0) for before, after in zip([0.0, *least], least, strict=False))
 
 
-def _first(c: Compilation, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The table under which the launches behind the first ``count`` have no chunks."""
+def counted(step: Step) -> tuple[tuple[int, ...], ...]:
+    """The words that hold the number of chunks: of a launch, or of each kernel of a chain."""
+    first = step.launches[0]
+    if first.text.members:
+        return tuple(tuple(first.base + word for word in words) for words in first.text.members)
+    return ((step.base if step.words else first.base,),)
+
+
+def _without(c: Compilation, words: Sequence[tuple[int, ...]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The table under which the kernels have no chunks whose numbers of chunks stand in some words."""
     assert c.plan is not None
-    assert c.generated is not None
-    words = c.plan.words.copy()
-    for step in c.generated.steps[count:]:
-        words[step.base if step.words else step.launches[0].base] = 0
-    words.flags.writeable = False
-    return words
+    table = c.plan.words.copy()
+    table[[word for each in words for word in each]] = 0
+    table.flags.writeable = False
+    return table

@@ -42,6 +42,7 @@ from tracegrad.runtime.twins import (
     scalar,
     shift,
     stack_table,
+    table_at,
     update,
     write,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "scalar",
     "shift",
     "stack_table",
+    "table_at",
     "uint8",
     "uint16",
     "uint32",

@@ -29,6 +29,7 @@ __all__ = [
     "scalar",
     "shift",
     "stack_table",
+    "table_at",
     "update",
     "write",
 ]
@@ -116,6 +117,12 @@ def buffer_offset(buffer: Any, elements: int) -> Any:
         return buffer.from_word(int(elements))
     moved = buffer.address + int(elements) * buffer.dtype.itemsize
     return PointerTwin(moved, buffer.dtype, buffer.loadable, buffer.storable)
+
+
+def table_at(address: int, size: int) -> TableTwin:
+    """Return the table of so many words that stands at an address."""
+    words: Any = (ctypes.c_int64 * size).from_address(address)
+    return TableTwin(np.frombuffer(words, np.int64))
 
 
 def quotient(index: int, extent: int) -> int:

@@ -107,6 +107,12 @@ def _buffer_offset(writer: Writer, arguments: list[Any]) -> Typed:
     return Typed(pointer.kind, writer.builder.gep(pointer.value, [_position(writer, elements)], inbounds=True))
 
 
+def _table_at(writer: Writer, arguments: list[Any]) -> Typed:
+    address, size = arguments
+    _slot(size)
+    return Typed(TABLE, writer.builder.inttoptr(_position(writer, address), WORD.as_pointer()))
+
+
 # ---------------------------------------------------------------- positions
 
 # The // and % of Python branch on the signs and on 0. In a loop nest LLVM makes one copy of the nest for each outcome of such
@@ -188,6 +194,7 @@ WORDS: Final = {
     "pointer": Word(_pointer),
     "scalar": Word(_scalar),
     "buffer_offset": Word(_buffer_offset),
+    "table_at": Word(_table_at),
     "quotient": Word(_quotient),
     "remainder": Word(_remainder),
     "stack_table": Word(_stack_table),

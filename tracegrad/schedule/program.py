@@ -98,20 +98,49 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """Kernels that run block by block over one axis.
+
+    Parameters
+    ----------
+    kernels: in their order.
+    places: for each of them which axis of its domain the axis is, None for a template.
+    along: for each node that has the axis, which of its axes it is.
+    rows: the extent of the axis.
+    blocks: into how many about equal pieces it is cut.
+    stored: the nodes that the kernels keep in buffers.
+    outside: those of them of which other kernels, or the caller, get all rows; of the others a block has its own rows only.
+    totals: those that are reduced along the axis: each block has its part of them, and these are combined at the end.
+    """
+
+    kernels: tuple[Kernel, ...]
+    places: tuple[int | None, ...]
+    along: Mapping[int, int]
+    rows: int
+    blocks: int
+    stored: frozenset[int]
+    outside: frozenset[int]
+    totals: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
-    """One launch: a part, or the template of one contraction or indexing node."""
+    """One launch: a part, the template of one contraction or indexing node, or a chain of such kernels."""
 
     part: Part | None
     template: int | None
     parallel: bool
     reads: frozenset[int]
     """Nodes whose buffers it reads, inputs included."""
+    chain: Chain | None = None
 
     @property
     def nodes(self) -> tuple[int, ...]:
         """The nodes it computes, in id order."""
         if self.part is not None:
             return self.part.nodes
+        if self.chain is not None:
+            return tuple(sorted(n for kernel in self.chain.kernels for n in kernel.nodes))
         return () if self.template is None else (self.template,)
 
 

@@ -1,0 +1,114 @@
+"""Axes followed through a graph: which axes of its nodes are walked by one and the same index.
+
+``x @ w`` has the rows of x for its own, a map has the axes of its operands, a sum those it keeps. Where two nodes have axes of
+one class, element i of the one needs only element i of the other, and so a program may take the axis piece by piece. An
+axis of which more is needed at once, or whose places are counted, is held: it is in no class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tracegrad.core.expr import Axis, Index, axes_of
+from tracegrad.core.graph import Graph, Node
+from tracegrad.core.op import Kind
+from tracegrad.ops.contractions import matmul_batched
+
+Place = tuple[int, int]
+"""A node and one of its axes."""
+HELD: Place = (-1, -1)
+
+
+class FollowedAxes:
+    """The classes of axes of the nodes of a graph.
+
+    Parameters
+    ----------
+    graph: the graph.
+    needed: the nodes that are looked at.
+    """
+
+    def __init__(self, graph: Graph, needed: Iterable[int]) -> None:
+        self.graph = graph
+        self._above: dict[Place, Place] = {}
+        self._nodes = sorted(needed)
+        for i in self._nodes:
+            self._follow(graph[i])
+
+    def along(self, start: Place) -> dict[int, int] | None:
+        """For each node with an axis of the class of ``start`` that axis; None if it is held, or some node has two of them."""
+        wanted = self._class(start)
+        if wanted == self._class(HELD):
+            return None
+        found: dict[int, int] = {}
+        for i in self._nodes:
+            axes = [k for k in range(self.graph[i].aval.ndim) if self._class((i, k)) == wanted]
+            if len(axes) > 1:
+                return None
+            if axes:
+                found[i] = axes[0]
+        return found
+
+    def _class(self, place: Place) -> Place:
+        above = self._above
+        while (higher := above.get(place, place)) != place:
+            above[place] = above.get(higher, higher)
+            place = higher
+        return place
+
+    def _same(self, first: Place, second: Place) -> None:
+        self._above[self._class(first)] = self._class(second)
+
+    def _hold(self, *nodes: int) -> None:
+        for i in nodes:
+            for k in range(self.graph[i].aval.ndim):
+                self._same((i, k), HELD)
+
+    def _follow(self, node: Node) -> None:
+        kind, mine = node.op.kind, node.id
+        if kind is Kind.MAP:
+            for i in node.inputs:
+                for k in range(node.aval.ndim):
+                    self._same((i, k), (mine, k))
+        elif kind is Kind.REDUCE:
+            kept = [k for k in range(self.graph[node.inputs[0]].aval.ndim) if k not in node.params["axes"]]
+            for k, source in enumerate(kept):
+                self._same((node.inputs[0], source), (mine, k))
+        elif kind is Kind.VIEW:
+            self._view(node)
+        elif node.op is matmul_batched:
+            (x, y), row, column = node.inputs, node.aval.ndim - 2, node.aval.ndim - 1
+            for k in range(row):
+                self._same((x, k), (mine, k))
+                self._same((y, k), (mine, k))
+            self._same((x, row), (mine, row))
+            self._same((x, column), (y, row))
+            self._same((y, column), (mine, column))
+        elif kind not in (Kind.INPUT, Kind.CONSTANT):
+            self._hold(mine, *node.inputs)
+
+    def _view(self, node: Node) -> None:
+        """An axis is the same where a view reads it, everywhere, by one of its own indices as it is."""
+        shape = node.aval.shape
+        for read in node.op.lower(axes_of(shape), *(self.graph[i].aval for i in node.inputs), **node.params):
+            source = node.inputs[read.operand]
+            guarded = {k for guard in read.guards for k in guard.index.axes()}
+            for k in guarded:
+                self._same((node.id, k), HELD)
+            for j, index in enumerate(read.index):
+                extent = self.graph[source].aval.shape[j]
+                own = _own_axis(index)
+                if own is not None and shape[own] == extent:
+                    self._same((source, j), (node.id, own))
+                elif extent != 1:
+                    self._same((source, j), HELD)
+                    for k in index.axes():
+                        self._same((node.id, k), HELD)
+
+
+def _own_axis(index: Index) -> int | None:
+    """The axis that an index is, None if it is anything else."""
+    if len(index.terms) != 1 or index.constant:
+        return None
+    (atom, coefficient), *_ = index.terms
+    return atom.position if isinstance(atom, Axis) and coefficient == 1 else None
