@@ -64,3 +64,17 @@ def test_code_reaches_only_itself_by_distance(imports):
     defined = set(re.findall(r"^(\S+):", assembly, re.MULTILINE))
     assert all(name in defined for name in called if not name.startswith("*"))
     assert not re.search(r"movabsq\s+\$\.LC", assembly)
+
+
+@pytest.mark.parametrize(("formula", "least"), [("exp(x[i])", 1), ("exp(tanh(x[i]))", 4)])
+def test_loops_of_polynomials_take_four_vectors_at_once(imports, formula, least):
+    lines = [imports, "from tracegrad.codegen.mathlib import exp, tanh", "@kernel", "def k0_HASH_(first, last, table):"]
+    lines += ["    x, y = read(table, 2, float64), write(table, 3, float64)"]
+    lines += ["    for i in range(table[4]):", f"        y[i] = {formula}"]
+    lines += ['@entry("float64[::1]", "float64[::1]", "int64[::1]")', "def run_HASH_(x, y, plan):"]
+    lines += ["    table = stack_table(plan, 5)", "    place(table, 2, x)", "    place(table, 3, y)"]
+    lines += ["    launch(k0_HASH_, table, 0)"]
+    code = inspect_llvm("\n".join(lines))
+    blocks = re.split(r"\n(?=[\w.]+:)", code)
+    body = next(block for block in blocks if block.startswith("vector.body"))
+    assert len(re.findall(r"store <\d+ x double>", body)) >= least

@@ -201,8 +201,11 @@ def never(x: Lane, signed: bool) -> Lane:
 
 
 def absorbing_multiply(g: Lane, p: Lane) -> Lane:
-    """The product is computed in any case and dropped where g is 0."""
-    return select(g.equals(0.0), g, g * p)
+    """The product is computed in any case and dropped where g is 0.
+
+    In this order product and choice are one masked instruction; NaN differs from 0 here.
+    """
+    return select(Lane(g.builder, g.builder.fcmp_unordered("!=", g.value, g.constant(0.0).value)), g * p, g)
 
 
 def multiply_integer(g: Lane, p: Lane, signed: bool) -> Lane:

@@ -14,6 +14,7 @@ int64, others float64.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,17 @@ __all__ = ["ENTRY", "contract", "entry_name", "translate"]
 
 KERNEL = ir.FunctionType(ir.VoidType(), [WORD, WORD, WORD.as_pointer()])
 ENTRY = ir.FunctionType(ir.VoidType(), [WORD.as_pointer()])
+
+
+MANY_PRODUCTS, LONG_LOOP = 18, 450
+"""More fused products than one exp has; instructions of loops that interleaving no longer helps."""
+
+LOOP = "tracegrad loop"
+
+
+def text(module: ir.Module) -> str:
+    """A module's text, in which what describes loops refers to itself: LLVM wants that, and llvmlite cannot say it."""
+    return re.sub(rf'^(!\d+) = !{{ !"{LOOP} [^"]*", (!\d+) }}', r"\1 = distinct !{ \1, \2 }", str(module), flags=re.MULTILINE)
 
 
 def entry_name(program: str) -> str:
@@ -226,8 +238,26 @@ class FunctionWriter(Writer):
         self.builder.position_at_end(latch)
         following = self.builder.add(index, step, flags=("nsw",) if kind.signed else ("nuw",))
         index.add_incoming(following, latch)
-        self.builder.cbranch(less("<", following, stop), head, after)
+        back = self.builder.cbranch(less("<", following, stop), head, after)
+        if not _holds_loop(node.body):
+            self._interleave(back, head)
         self.builder.position_at_end(after)
+
+    def _interleave(self, back: Any, head: Any) -> None:
+        """Tell LLVM how many vectors an innermost loop of polynomials takes at once; it would take one or two.
+
+        Their constants are then loaded once for all, and their long chains of operations overlap: layer norm with GELU takes
+        1.9 ms in place of 2.3 on one core. One polynomial, or more values than registers, gain nothing.
+        """
+        blocks = self.function.basic_blocks
+        steps = [each for block in blocks[blocks.index(head) :] for each in block.instructions]
+        products = sum(each.opname == "call" and str(each.callee.name).startswith("llvm.fm") for each in steps)
+        if products < MANY_PRODUCTS or len(steps) > LONG_LOOP:
+            return
+        count = ir.Constant(ir.IntType(32), 4 if len(steps) <= LONG_LOOP * 2 // 3 else 2)
+        name = f"{LOOP} {self.function.name} {head.name}"
+        node = self.module.add_metadata([name, self.module.add_metadata(["llvm.loop.interleave.count", count])])
+        back.set_metadata("llvm.loop", node)
 
     def _while(self, node: ast.While) -> None:
         body, latch, after = (self.function.append_basic_block(f"while.{name}") for name in ("body", "next", "end"))

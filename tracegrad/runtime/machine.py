@@ -12,6 +12,7 @@ from llvmlite import ir
 
 from tracegrad.codegen.processor import cpu_features, cpu_name
 from tracegrad.codegen.translate import contract, entry_name, translate
+from tracegrad.codegen.translate import text as module_text
 from tracegrad.codegen.writer import TranslationError
 from tracegrad.runtime.boundary import BOUNDARY_NAME, add_symbols, built_in, parse_arguments, write_boundary
 from tracegrad.runtime.calling import CALLER_NAME, add_caller_symbols, caller_module
@@ -168,7 +169,7 @@ def _optimised(module: Any, options: Any) -> Any:
     module.triple, module.data_layout = ll.get_process_triple(), str(target.target_data)
     if _near():
         module.add_named_metadata("llvm.module.flags", [ir.IntType(32)(7), "RtLibUseGOT", ir.IntType(32)(1)])
-    parsed = ll.parse_assembly(str(module))
+    parsed = ll.parse_assembly(module_text(module))
     for function in parsed.functions if _near() else ():
         if function.is_declaration and not function.name.startswith("llvm."):
             function.add_function_attribute("nonlazybind")
