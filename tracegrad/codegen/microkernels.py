@@ -16,9 +16,13 @@ __all__ = ["gemm", "offset", "product_tile"]
 
 
 def product_tile(
-    code: Code, a: Pointer, steps: Word, c: Pointer, row_stride: Word, row_of_b: Callable[[Word], Pointer], add: Word | None
-) -> None:
-    """Write ``c[i, j] (+)= Σ_k a[k * ROWS + i] * row_of_b(k)[j]``, the sum added to c where the word ``add`` is not 0."""
+    code: Code, a: Pointer, steps: Word, c: Pointer, row_stride: Word, row_of_b: Callable[[Word], Pointer], add: Word | None,
+    rows: int = ROWS,
+) -> None:  # fmt: skip
+    """Write ``c[i, j] (+)= Σ_k a[k * ROWS + i] * row_of_b(k)[j]``, the sum added to c where the word ``add`` is not 0.
+
+    The first ``rows`` rows are computed: what is left over of a matrix is often 4 or 8 of a tile's 12.
+    """
     vectors = Vectors(code)
 
     def step(k: Word, sums: list[object]) -> list[object]:
@@ -27,13 +31,13 @@ def product_tile(
         packed = a + k * ROWS
         following = []
         # Each factor beside its products: with all factors in front the tile took twice as long in every other process.
-        for i in range(ROWS):
+        for i in range(rows):
             factor = vectors.splat(packed[i])
             following += [vectors.multiply_add(factor, columns[v], sums[2 * i + v]) for v in range(2)]
         return following
 
-    sums = vectors.loop(steps, 1, 2 * ROWS, step)
-    places = [row_stride * (n // 2) + n % 2 * code.lanes for n in range(2 * ROWS)]
+    sums = vectors.loop(steps, 1, 2 * rows, step)
+    places = [row_stride * (n // 2) + n % 2 * code.lanes for n in range(2 * rows)]
     if add is None:
         for place, value in zip(places, sums, strict=True):
             vectors.store(value, c, place)
@@ -50,6 +54,16 @@ def product_tile(
 def packed_tile(code: Code, a: Pointer, b: Pointer, steps: Word, c: Pointer, row_stride: Word, add: Word) -> None:
     """``c (+)= a @ b`` for one tile, both operands packed."""
     product_tile(code, a, steps, c, row_stride, lambda k: b + k * (2 * code.lanes), add)
+
+
+def tile_of_four_rows(code: Code, a: Pointer, b: Pointer, steps: Word, c: Pointer, row_stride: Word) -> None:
+    """The first four rows of a tile."""
+    product_tile(code, a, steps, c, row_stride, lambda k: b + k * (2 * code.lanes), None, rows=4)
+
+
+def tile_of_eight_rows(code: Code, a: Pointer, b: Pointer, steps: Word, c: Pointer, row_stride: Word) -> None:
+    """The first eight rows of a tile."""
+    product_tile(code, a, steps, c, row_stride, lambda k: b + k * (2 * code.lanes), None, rows=8)
 
 
 def pack(
@@ -155,8 +169,15 @@ def tiles(
             with whole:
                 code.call(packed_tile, left, right, steps, into, c_row, add, attributes=())
             with part:
-                code.call(packed_tile, left, right, steps, edge, width, 0, attributes=())
                 have, wide = code.least(rows - i, ROWS), code.least(columns - j, width)
+                with code.either(have <= 4) as (four, more):
+                    with four:
+                        code.call(tile_of_four_rows, left, right, steps, edge, width, attributes=())
+                    with more, code.either(have <= 8) as (eight, twelve):
+                        with eight:
+                            code.call(tile_of_eight_rows, left, right, steps, edge, width, attributes=())
+                        with twelve:
+                            code.call(packed_tile, left, right, steps, edge, width, 0, attributes=())
                 code.call(copy_tile, edge, into, c_row, c_col, have, wide, add)
 
 

@@ -269,16 +269,20 @@ def _tiled_product(x: Layout, y: Layout, out: Layout, most: int) -> Template:
     # Blocks of rows are about equal, in whole tiles: 64 rows are 36 and 28, not 48 and 16.
     row_blocks = -(-m // BLOCK_ROWS)
     block = max(1, -(-m // (12 * max(row_blocks, 1)))) * 12
-    blocks = row_blocks * -(-n // BLOCK_COLUMNS)
-    steps = min(DEPTH, depth)
-    nbytes = ((min(BLOCK_COLUMNS, -(-n // 64) * 64) + 2 * BLOCK_ROWS) * steps + 16 * 64) * out.dtype.itemsize
     batches = math.prod(size for size, *_ in batch)
+    # Few rows are packed again for each block of columns, and not the many columns for each block of rows.
+    few = m <= 2 * BLOCK_ROWS and n >= 256 and batches == 1
+    block_n = min(BLOCK_COLUMNS, 128 if n <= BLOCK_COLUMNS else 256 if n <= 2 * BLOCK_COLUMNS else n) if few else BLOCK_COLUMNS
+    column_blocks = -(-n // block_n)
+    blocks = row_blocks * column_blocks
+    steps = min(DEPTH, depth)
+    nbytes = ((min(block_n, -(-n // 64) * 64) + 2 * BLOCK_ROWS) * steps + 16 * 64) * out.dtype.itemsize
     # Rows that lie between one another in memory are read in its order: a block of each matrix, then the next block.
     mixed = n < 16 and depth <= SHORT and any(0 < abs(stride) < abs(a[0]) for _, stride, *_ in batch)
     chunks = _chunked(text, blocks * batches, min(most, PRODUCT_SCRATCH // nbytes))
     text.scratch(nbytes, chunks)
     text.sizes(batches=batches, mixed=int(mixed))
-    text.sizes(m=m, n=n, depth=depth, blocks=blocks, block_m=block, block_n=BLOCK_COLUMNS, block_k=DEPTH)
+    text.sizes(m=m, n=n, depth=depth, blocks=blocks, block_m=block, block_n=block_n, block_k=DEPTH)
     text.sizes(a_row=a[0], a_col=a[1], b_row=b[0], b_col=b[1], c_row=c[0], c_col=c[1])
     _batch_offsets(text, batch, ("a", "b", "c"))
     text.use("gemm")
