@@ -25,6 +25,7 @@ from tracegrad.rewrite.pattern import Rule, Stage, captured
 from tracegrad.rewrite.rules import STAGES
 from tracegrad.rewrite.rules.apart import take_apart
 from tracegrad.rewrite.rules.chosen import compare_columns
+from tracegrad.rewrite.rules.embedded import embed_sums
 from tracegrad.rewrite.rules.numbers import into_numbers
 from tracegrad.rewrite.rules.shifted import apply_last
 from tracegrad.rewrite.rules.turned import turn
@@ -103,6 +104,7 @@ def _changed(graph: Graph) -> tuple[str, Graph] | None:
         ("turned", turn),
         ("chosen-columns", compare_columns),
         ("numbers", into_numbers),
+        ("embedded-sums", embed_sums),
     ):
         following = change(graph)
         if following is not None:

@@ -26,6 +26,7 @@ from tracegrad.core.expr import axes_of
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
 from tracegrad.schedule.cost import RECOMPUTE_LIMIT, RECOMPUTE_NS, SCALAR_LIMIT, node_ns
+from tracegrad.schedule.dissolve import dissolved_maps
 from tracegrad.schedule.domain import (
     Place,
     Vector,
@@ -89,7 +90,7 @@ class Fusion:
         self.phases = phases
         self.needed = graph.ancestors(results)
         self.limit = GROUP_LIMIT if len(self.needed) > WHOLE_LIMIT else WHOLE_LIMIT
-        self.floating = floating_maps(graph)
+        self.floating = floating_maps(graph) | dissolved_maps(graph)
         self.rows_above = reductions_above(graph)
         self.groups: list[Group] = []
         self.group_of: dict[int, Group] = {}

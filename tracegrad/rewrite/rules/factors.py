@@ -1,0 +1,62 @@
+"""Constant factors of a product meet: one product with a constant is left where derivatives of squares and means make three."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tracegrad.ops.maps import multiply, scale
+from tracegrad.rewrite.pattern import Application, Rule, Scope, example, family, number, rule
+from tracegrad.symbolic import Sym
+
+
+def _is_factor(c: Any) -> bool:
+    return bool(c.dtype.kind == "f" and np.isfinite(c) and c != 0)
+
+
+def _is_product(c: Any, d: Any) -> bool:
+    with np.errstate(all="ignore"):
+        return abs(c * d) >= np.finfo(c.dtype).tiny and bool(np.isfinite(c * d))
+
+
+def _by_factor(scope: Scope, ids: tuple[int, ...]) -> bool:
+    value = scope.uniform(ids[1])
+    return value is not None and _is_factor(value)
+
+
+def _first_factor(inner: Application, p: Sym) -> Sym:
+    x, c = inner.operands
+    result: Sym = multiply(scale(x, p), c)
+    return result
+
+
+def _second_factor(g: Sym, inner: Application) -> Sym:
+    x, c = inner.operands
+    result: Sym = multiply(scale(g, x), c)
+    return result
+
+
+RULES: tuple[Rule, ...] = (
+    rule(
+        "times-two-constants",
+        "rearrange",
+        lambda x: x * number("c", 2.0, _is_factor) * number("d", -100.0, _is_factor),
+        lambda x, c, d: x * (c * d),
+        when=_is_product,
+    ),
+    rule(
+        "scale-of-multiple",
+        "rearrange",
+        lambda p: scale(family("inner", multiply, once=True, test=_by_factor), p),
+        _first_factor,
+        examples=[example(lambda x, y: scale(x * 3.0, y), (5,), (5,))],
+    ),
+    rule(
+        "scale-by-multiple",
+        "rearrange",
+        lambda g: scale(g, family("inner", multiply, once=True, test=_by_factor)),
+        _second_factor,
+        examples=[example(lambda x, y: scale(x, y * 3.0), (5,), (5,))],
+    ),
+)
