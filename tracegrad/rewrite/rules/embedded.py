@@ -60,8 +60,14 @@ def _homes(graph: Graph) -> dict[int, Node]:
             whole = {r.aval.shape for r in margins}
             only = len(margins) + len(sums) == len(outside) and len(whole) == 1 and inner.isdisjoint(graph.outputs)
             if only and _work_again(graph, inner, margins) <= MOST_AGAIN:
-                found |= {r.id: margins[0] for r in sums}
+                found |= {r.id: _nearest(graph, r, inner, margins) for r in sums}
     return found
+
+
+def _nearest(graph: Graph, node: Node, inner: set[int], margins: list[Node]) -> Node:
+    """The place at which most of what a sum reads is computed anyway."""
+    mine = _below(graph, node.inputs[0], inner)
+    return max(margins, key=lambda m: sum(_work(graph[n]) for n in mine & _below(graph, m.inputs[0], inner)))
 
 
 def _is_margin(graph: Graph, node: Node) -> bool:

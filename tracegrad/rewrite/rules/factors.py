@@ -25,15 +25,9 @@ def _by_factor(scope: Scope, ids: tuple[int, ...]) -> bool:
     return value is not None and _is_factor(value)
 
 
-def _first_factor(inner: Application, p: Sym) -> Sym:
-    x, c = inner.operands
-    result: Sym = multiply(scale(x, p), c)
-    return result
-
-
-def _second_factor(g: Sym, inner: Application) -> Sym:
-    x, c = inner.operands
-    result: Sym = multiply(scale(g, x), c)
+def _together(first: Application, second: Application) -> Sym:
+    (x, c), (y, d) = first.operands, second.operands
+    result: Sym = multiply(scale(x, y), multiply(c, d))
     return result
 
 
@@ -46,17 +40,12 @@ RULES: tuple[Rule, ...] = (
         when=_is_product,
     ),
     rule(
-        "scale-of-multiple",
+        "scale-of-multiples",
         "rearrange",
-        lambda p: scale(family("inner", multiply, once=True, test=_by_factor), p),
-        _first_factor,
-        examples=[example(lambda x, y: scale(x * 3.0, y), (5,), (5,))],
-    ),
-    rule(
-        "scale-by-multiple",
-        "rearrange",
-        lambda g: scale(g, family("inner", multiply, once=True, test=_by_factor)),
-        _second_factor,
-        examples=[example(lambda x, y: scale(x, y * 3.0), (5,), (5,))],
+        lambda: scale(
+            family("first", multiply, once=True, test=_by_factor), family("second", multiply, once=True, test=_by_factor)
+        ),
+        _together,
+        examples=[example(lambda x, y: scale(x * 2.0, y * 3.0), (5,), (5,))],
     ),
 )
