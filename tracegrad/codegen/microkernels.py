@@ -143,9 +143,9 @@ def copy_tile(code: Code, tile: Pointer, c: Pointer, c_row: Word, c_col: Word, r
         with other, code.either(c_row.equals(1)) as (by_columns, one_by_one):
             with by_columns, code.loop(0, rows, code.lanes) as i, code.loop(0, columns, code.lanes) as j:
                 block = [vectors.load(tile, (i + k) * width + j) for k in range(code.lanes)]
-                for k, column in enumerate(vectors.transposed(block)):
-                    with code.when(j + k < columns):
-                        put(code, vectors, column, c + (i + (j + k) * c_col), rows - i, add)
+                turned = code.memory(vectors.transposed(block))
+                with code.loop(0, code.least(columns - j, code.lanes)) as k:
+                    put(code, vectors, turned[k], c + (i + (j + k) * c_col), rows - i, add)
             with one_by_one, code.loop(0, columns) as j, code.loop(0, rows) as i:
                 value, place = tile[i * width + j], i * c_row + j * c_col
                 with code.either(add.equals(0)) as (overwrite, accumulate):
@@ -205,11 +205,17 @@ def narrow_tile(
         return following
 
     sums = vectors.loop(steps, 1, count * ROWS, step)
-    for i in range(ROWS):
-        with code.when(rows > i):
-            for v in range(count):
-                place = v * code.lanes
-                put(code, vectors, sums[count * i + v], c + (c_row * i + place), columns - place, add)
+    if count == 1:
+        for i in range(ROWS):
+            with code.when(rows > i):
+                put(code, vectors, sums[i], c + c_row * i, columns, add)
+        return
+    # A loop over the rows: written out, the stores of two vectors were a fifth of the code of a product, and no faster.
+    kept = code.memory(sums)
+    with code.loop(0, rows) as row:
+        for v in range(count):
+            place = v * code.lanes
+            put(code, vectors, kept[row * count + v], c + (c_row * row + place), columns - place, add)
 
 
 def tile_of_one(

@@ -176,6 +176,15 @@ class Code:
         self.builder.store(_raw(value), place)
         return Pointer(self.builder, place)
 
+    def memory(self, values: list[Any]) -> Pointer:
+        """Memory for values of one type, which is a loop's to walk over."""
+        with self.builder.goto_entry_block():
+            place = self.builder.alloca(values[0].type, len(values))
+        memory = Pointer(self.builder, place)
+        for k, value in enumerate(values):
+            memory[k] = value
+        return memory
+
     @contextmanager
     def loop(self, start: Word | int, stop: Word | int, step: Word | int = 1) -> Iterator[Word]:
         """Write the body of a loop over ``range(start, stop, step)``."""

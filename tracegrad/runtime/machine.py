@@ -128,7 +128,8 @@ def compiled(text: str, name: str, arguments: tuple[str, ...]) -> Code:
 def compiled_routine(name: str) -> bytes:
     """Return the object code of a routine.
 
-    It is written in vectors: LLVM's vectorising and unrolling would double the code, and the time of compilation.
+    It is written in vectors: LLVM's vectorising and unrolling would double the code, and the time of compilation. Nor are its
+    functions to be put into each other.
 
     Parameters
     ----------
@@ -137,9 +138,13 @@ def compiled_routine(name: str) -> bytes:
     library, function, _, _ = name.rsplit(".", 3)
     module = vars(LIBRARIES[library])[function].module(name)
     contract(module)
-    options = ll.create_pipeline_tuning_options(speed_level=1)
-    options.loop_vectorization = options.loop_unrolling = False
-    return bytes(_target().emit_object(_optimised(module, options)))
+    parsed = _parsed(module)
+    builder = ll.create_pass_builder(_target(), ll.create_pipeline_tuning_options(speed_level=2))
+    passes = builder.getFunctionPassManager()
+    for function in parsed.functions:
+        if not function.is_declaration:
+            passes.run(function, builder)
+    return bytes(_target().emit_object(parsed))
 
 
 def compiled_caller() -> bytes:
@@ -164,16 +169,20 @@ def whole(text: str, name: str, arguments: tuple[str, ...]) -> Any:
     return module
 
 
-def _optimised(module: Any, options: Any) -> Any:
-    target = _target()
-    module.triple, module.data_layout = ll.get_process_triple(), str(target.target_data)
+def _parsed(module: Any) -> Any:
+    module.triple, module.data_layout = ll.get_process_triple(), str(_target().target_data)
     if _near():
         module.add_named_metadata("llvm.module.flags", [ir.IntType(32)(7), "RtLibUseGOT", ir.IntType(32)(1)])
     parsed = ll.parse_assembly(module_text(module))
     for function in parsed.functions if _near() else ():
         if function.is_declaration and not function.name.startswith("llvm."):
             function.add_function_attribute("nonlazybind")
-    builder = ll.create_pass_builder(target, options)
+    return parsed
+
+
+def _optimised(module: Any, options: Any) -> Any:
+    parsed = _parsed(module)
+    builder = ll.create_pass_builder(_target(), options)
     builder.getModulePassManager().run(parsed, builder)
     return parsed
 
