@@ -20,8 +20,22 @@ from tracegrad import functional
 from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
 from tracegrad.errors import EscapeError, TraceError
-from tracegrad.ops import assembly, comparisons, complexes, contractions, einsum, indexing, linalg, maps, reductions, views
+from tracegrad.ops import (
+    assembly,
+    comparisons,
+    complexes,
+    contractions,
+    einsum,
+    indexing,
+    linalg,
+    maps,
+    reductions,
+    scans,
+    sorting,
+    views,
+)
 from tracegrad.ops import special as special_ops
+from tracegrad.ops.along import combine_at
 from tracegrad.symbolic import Recorder, Sym
 
 Function = Callable[..., Any]
@@ -43,6 +57,8 @@ _BY_NAME: tuple[tuple[ModuleType, str], ...] = (
     (indexing, "take take_along_axis"),
     (contractions, "matmul dot vdot inner outer tensordot"),
     (einsum, "einsum"),
+    (scans, "cumsum cumprod"),
+    (sorting, "sort argsort searchsorted"),
 )
 """Functions with the name and the signature of NumPy's, by the module that has them."""
 
@@ -52,7 +68,7 @@ _LINALG = (
 )
 """Functions of ``np.linalg``, likewise."""
 
-_SPECIAL = "gammainc gammaincc multigammaln polygamma zeta"
+_SPECIAL = "gammainc gammaincc zeta"
 """Functions of ``scipy.special`` that are more than their op."""
 
 
@@ -95,6 +111,14 @@ def _logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, 
     return functional.logsumexp(weighted, axis, keepdims)
 
 
+def _polygamma(n: Any, x: Any) -> Any:
+    return special_ops.polygamma(n, x.astype(np.float64))
+
+
+def _multigammaln(a: Any, d: int) -> Any:
+    return special_ops.multigammaln(a.astype(np.float64), d)
+
+
 def _softmax(x: Any, axis: Any = None) -> Any:
     return functional.softmax(x, axis)
 
@@ -117,6 +141,8 @@ def _make_table() -> dict[Any, Function]:
     table |= {np.linalg.matmul: contractions.matmul, np.linalg.outer: contractions.outer, np.vander: linalg.vander}
     table |= {np.linalg.tensordot: contractions.tensordot, np.cross: _cross}
     table |= {special.logsumexp: _logsumexp, special.softmax: _softmax, special.log_softmax: _log_softmax}
+    table |= {special.polygamma: _polygamma, special.multigammaln: _multigammaln}
+    table |= {special.expm1: maps.expm1, special.log1p: maps.log1p, special.exp2: maps.exp2, special.sinc: special_ops.sinc}
     table |= {np.positive: _positive, np.square: _square, np.copy: _copy, np.clip: _clip, np.round: assembly.around}
     table |= {
         np.amax: reductions.max,
@@ -177,6 +203,23 @@ REDUCTIONS: Mapping[np.ufunc, Function] = {
 }
 """What ``ufunc.reduce`` means."""
 
+ACCUMULATIONS: Mapping[np.ufunc, Function] = {
+    np.add: scans.cumsum,
+    np.multiply: scans.cumprod,
+    np.maximum: lambda x, axis: scans.cummax(x, axis)[0],
+    np.minimum: lambda x, axis: scans.cummin(x, axis)[0],
+}
+"""What ``ufunc.accumulate`` means."""
+
+AT: Mapping[np.ufunc, str] = {
+    np.add: "sum",
+    np.subtract: "sum",
+    np.multiply: "prod",
+    np.maximum: "amax",
+    np.minimum: "amin",
+}
+"""How ``ufunc.at`` combines what arrives at one position."""
+
 MATH_FUNCTIONS: Mapping[Any, Function] = {
     math.exp: maps.exp,
     math.expm1: maps.expm1,
@@ -219,7 +262,6 @@ MATH_FUNCTIONS: Mapping[Any, Function] = {
 """What the functions of ``math`` mean for traced scalars; their results are Python numbers, so they stay weak."""
 
 SPELLINGS = {
-    "cumsum": "np.tril(np.ones((len(x), len(x)))) @ x",
     "nansum": "np.sum(np.where(np.isnan(x), 0, x))",
     "nanmean": "np.mean(x, where=~np.isnan(x))",
     "select": "nested np.where",
@@ -347,6 +389,10 @@ class Protocols:
             if ufunc not in REDUCTIONS:
                 refuse(ufunc, f"{name_of(ufunc)}.reduce is not traced")
             result = call_function(REDUCTIONS[ufunc], ufunc, inputs, {"axis": 0, **kwargs})
+        elif method == "accumulate":
+            if ufunc not in ACCUMULATIONS:
+                refuse(ufunc, f"{name_of(ufunc)}.accumulate is not traced")
+            result = call_function(ACCUMULATIONS[ufunc], ufunc, inputs, {"axis": 0, **kwargs})
         elif method == "outer":
             first, second = (self.recorder.operand(x) for x in inputs)
             result = ours(first.reshape(first.shape + (1,) * second.ndim), second)
@@ -372,13 +418,15 @@ class Protocols:
     def _at(self, ufunc: np.ufunc, ours: Function, target: Any, key: Any, value: Any = None) -> None:
         """``np.add.at``: unlike ``x[key] += v`` it counts equal positions as often as they occur."""
         x = self._writable(target)
-        if ufunc not in (np.add, np.subtract):
+        if ufunc not in AT:
             refuse(ufunc, f"{name_of(ufunc)}.at is not traced")
         index = self.recorder.operand(np.arange(math.prod(x.shape)).reshape(x.shape))[key]
         amounts = self.recorder.operand(value).astype(x.dtype)
         spread = views.reshape(views.broadcast_to(amounts, index.shape), -1)
-        total = indexing.scatter_add(spread, views.reshape(index, -1), axis=0, size=math.prod(x.shape))
-        x.assign(ours(x, views.reshape(total, x.shape)))
+        flat = combine_at(
+            views.reshape(x.strong(), -1), views.reshape(index, -1), -spread if ufunc is np.subtract else spread, 0, AT[ufunc]
+        )
+        x.assign(views.reshape(flat, x.shape))
 
     def _writable(self, out: Any) -> Sym:
         if isinstance(out, tuple):

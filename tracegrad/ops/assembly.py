@@ -295,13 +295,15 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
     return x
 
 
-def meshgrid(*axes: Any, indexing: str = "xy") -> list[Any]:
-    """``np.meshgrid`` of vectors."""
-    sizes = [math.prod(shape_of(a)) for a in axes]
-    order = [1, 0, *range(2, len(axes))] if indexing == "xy" and len(axes) > 1 else list(range(len(axes)))
+def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Any, ...]:
+    """``np.meshgrid``: one array per vector, all of them of the grid's shape unless ``sparse``."""
+    if indexing not in ("xy", "ij"):
+        raise ShapeError(f"meshgrid with indexing={indexing!r}", fix='use indexing="xy" or "ij"')
+    sizes = [math.prod(shape_of(a)) for a in xi]
+    order = [1, 0, *range(2, len(xi))] if indexing == "xy" and len(xi) > 1 else list(range(len(xi)))
     shape = tuple(sizes[k] for k in order)
     grids = []
-    for k, a in enumerate(axes):
-        own = tuple(sizes[k] if d == k else 1 for d in order)
-        grids.append(broadcast_to(reshape(a, own), shape))
-    return grids
+    for k, a in enumerate(xi):
+        grid = reshape(a, tuple(sizes[k] if d == k else 1 for d in order))
+        grids.append(grid if sparse else broadcast_to(grid, shape))
+    return tuple(grids)

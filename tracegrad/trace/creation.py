@@ -142,8 +142,13 @@ class Creation:
             return self.made(np.linspace(start, stop, count, endpoint, dtype=dtype, **kwargs))
         if kwargs.get("retstep") or kwargs.get("axis") or np.shape(start) or np.shape(stop):
             refuse(np.linspace, "np.linspace of traced bounds is traced for scalar bounds, without retstep= and axis=")
-        steps = np.arange(count) / max(count - 1 if endpoint else count, 1)
-        result = self.recorder.operand(steps) * (stop - start) + start
+        ends = [self.recorder.operand(end) for end in (start, stop)]
+        wide = np.result_type(1.0, *(end.dtype for end in ends if not end.weak))  # a Python number takes the other's
+        first, last = (end.astype(wide).strong() for end in ends)
+        places = self.recorder.operand(np.arange(count))
+        result = places.astype(wide) * ((last - first) / max(count - 1 if endpoint else count, 1)) + first
+        if endpoint and count > 1:
+            result = maps.select(places == count - 1, last, result)  # it is exactly the bound
         return result.astype(dtype) if dtype is not None else result.strong()
 
     def copyto(self, dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
@@ -195,7 +200,8 @@ class Stacked:
             return self.creation.made(real[key])
         if any(isinstance(e, str) for e in entries):
             raise TraceError("np.r_ with a string is not traced", fix="np.concatenate", where=user_frame())
-        parts = [self._part(real, entry) for entry in entries]
+        dtype = np.result_type(*(_weak_or_dtype(entry) for entry in entries))
+        parts = [self._part(real, entry).astype(dtype) for entry in entries]
         if self.columns:
             parts = [reshape(p, (-1, 1)) if len(p.shape) < 2 else p for p in parts]
         return concatenate(parts, -1)
@@ -205,6 +211,17 @@ class Stacked:
             return self.creation.made(real[entry].ravel())
         part = self.creation.asarray(entry)
         return part if part.shape else reshape(part, (1,))
+
+
+def _weak_or_dtype(entry: Any) -> Any:
+    """What an entry of ``np.r_`` brings to the dtype: Python numbers take that of the arrays."""
+    if isinstance(entry, Sym):
+        return {"b": False, "i": 0, "u": 0, "f": 0.0, "c": 0j}[entry.dtype.kind] if entry.weak else entry.dtype
+    if isinstance(entry, slice):
+        return np.r_[entry].dtype
+    if is_traced(entry):
+        return np.result_type(*(_weak_or_dtype(e) for e in entry))
+    return entry if type(entry) in (bool, int, float, complex) else np.asarray(entry).dtype
 
 
 class Recording:
