@@ -216,11 +216,11 @@ class _Chaining:
     def _reads(self, nodes: tuple[int, ...]) -> frozenset[int]:
         """What is read from buffers to compute some nodes of a kernel."""
         graph, found, seen = self.graph, set(), set(nodes)
-        pending = [i for n in nodes for i in (graph[n].inputs if graph[n].op.kind is not Kind.VIEW else (n,))]
+        pending = [i for n in nodes for i in graph[n].inputs]
         while pending:
             i = pending.pop()
             node = graph[i]
-            if i in seen and node.op.kind is not Kind.VIEW:
+            if i in seen:
                 continue
             seen.add(i)
             if node.op.kind is Kind.INPUT or (node.op.kind is Kind.CONSTANT and node.aval.ndim) or i in self.home:
@@ -262,15 +262,11 @@ class _Chaining:
         wanted = max(-(-rows * row // BLOCK_BYTES), int(work / BLOCK_NS))
         blocks = max(1, min(rows // LEAST_ROWS, wanted))
         kernels = tuple(replace(role.kernel, parallel=False) for role in roles)
-        if any(with_rows(graph, along, size) is None for size in {rows // blocks, -(-rows // blocks)}):
+        if with_rows(graph, along, rows + 1) is None:  # some other extent, so that the answer depends on no size
             return None
-        return Kernel(
-            None,
-            None,
-            work > PARALLEL_NS,
-            frozenset(reads),
-            Chain(kernels, tuple(role.place for role in roles), along, rows, blocks, stored, outside, totals),
-        )
+        places = tuple(role.place for role in roles)
+        chain = Chain(kernels, places, along, rows, blocks, stored, outside, totals)
+        return Kernel(None, None, work > PARALLEL_NS, frozenset(reads), chain)
 
 
 def _row_bytes(graph: Graph, along: Mapping[int, int], node: int) -> int:
