@@ -23,6 +23,7 @@ from tracegrad.errors import Frame
 from tracegrad.ops.broadcasting import broadcast
 from tracegrad.rewrite.pattern import Rule, Stage, captured
 from tracegrad.rewrite.rules import STAGES
+from tracegrad.rewrite.rules.adjoint import meet_products
 from tracegrad.rewrite.rules.apart import take_apart
 from tracegrad.rewrite.rules.chosen import compare_columns
 from tracegrad.rewrite.rules.embedded import embed_sums
@@ -105,6 +106,7 @@ def _changed(graph: Graph) -> tuple[str, Graph] | None:
         ("chosen-columns", compare_columns),
         ("numbers", into_numbers),
         ("embedded-sums", embed_sums),
+        ("known-products", meet_products),
     ):
         following = change(graph)
         if following is not None:
