@@ -14,7 +14,7 @@ from tracegrad.codegen.alike import PartTexts
 from tracegrad.codegen.entry import Generated, Launch, Parameter, Step
 from tracegrad.codegen.plan import Plan, plan_program
 from tracegrad.codegen.template import cold_reads, lower_template
-from tracegrad.codegen.templates import MOST_CHUNKS
+from tracegrad.codegen.templates import MICROKERNELS, MOST_CHUNKS
 from tracegrad.codegen.text import ABI, SUMMED, KernelText, Slot, combine_text, dtype_name
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
@@ -35,7 +35,7 @@ def {{name}}(first, last, table):
     memory = table[6] + first * table[7]
     words = table_at(memory, {words})
     arena = memory + {own}
-{totals}    for c in range(first, last):
+    for c in range(first, last):
         begin = c * blocks // chunks
         for block in range(begin, (c + 1) * blocks // chunks):
             start = block * rows // blocks
@@ -48,30 +48,37 @@ def {{name}}(first, last, table):
                 words[table[k]] = table[table[k + 1]] + start * table[k + 2]
 """
 
-TOTAL = """    part{k} = update(table, {part}, {dtype})
-    size{k} = table[{size}]
+ADD = """            for k in range({first}, {end}, {words}):
+                size = table[k + 2]
+                own = pointer(words, table[k + 3], {dtype})
+                part = offset(pointer(table, k, {dtype}), c * size)
+                if block > begin:
+                    for e in range(size):
+                        part[e] = {both}
+                else:
+                    for e in range(size):
+                        part[e] = own[e]
 """
 
-ADD = """            own{k} = read(words, {word}, {dtype})
-            chunk{k} = buffer_offset(part{k}, c * size{k})
-            for e in range(size{k}):
-                chunk{k}[e] = {both} if block > begin else own{k}[e]
+FINISH = """    for k in range({first}, {end}, {words}):
+        part = pointer(table, k, {dtype})
+        out = pointer(table, k + 1, {dtype})
+        size = table[k + 2]
+        count = table[0]
+        while count > 1:
+            half = count // 2
+            for i in range(half):
+                for e in range(size):
+                    part[i * size + e] = {both}
+            if count % 2 != 0:
+                for e in range(size):
+                    part[half * size + e] = part[(count - 1) * size + e]
+            count = half + count % 2
+        for e in range(size):
+            out[e] = part[e]
 """
-
-FINISH = """    out{k} = write(table, {out}, {dtype})
-    count = table[0]
-    while count > 1:
-        half = count // 2
-        for i in range(half):
-            for e in range(size{k}):
-                part{k}[i * size{k} + e] = {both}
-        if count % 2 != 0:
-            for e in range(size{k}):
-                part{k}[half * size{k} + e] = part{k}[(count - 1) * size{k} + e]
-        count = half + count % 2
-    for e in range(size{k}):
-        out{k}[e] = part{k}[e]
-"""
+TOTAL_WORDS = 4
+"""Words of a total: its parts, its result, its size, and the word of a block's table that holds the block's part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +90,18 @@ class _Block:
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
-class _Total:
-    """Lines that name a total's parts, add a block's to its chunk's, and combine those."""
-
-    names: str
-    add: str
-    finish: str
-
-
 def lower_chain(program: Program, kernel: Kernel) -> KernelText:
     """The text of a chain; it contains no size and no address."""
     assert kernel.chain is not None
     return _ChainWriter(program, kernel, kernel.chain).write()
+
+
+def _different(launches: tuple[Launch, ...]) -> list[Launch]:
+    """The first launch of each function."""
+    found: dict[str, Launch] = {}
+    for launch in launches:
+        found.setdefault(launch.name, launch)
+    return list(found.values())
 
 
 class _ChainWriter:
@@ -116,6 +122,7 @@ class _ChainWriter:
         members = replace(program, graph=graph, kernels=kernels, stored=program.stored | chain.stored, results=results)
         parts = PartTexts(members)
         launches: list[Launch] = []
+        names: dict[str, str] = {}  # equal members are one function
         base = 0
         cold = cold_reads(program, self.kernel)
         for k, member in enumerate(kernels):
@@ -125,7 +132,7 @@ class _ChainWriter:
                 text = lower_template(members, member, 1, cold & member.reads)
             cold -= member.reads  # a block of them is in the cache from then on
             text = replace(text, parallel=False)
-            launches.append(Launch(k, f"{{name}}_{k}", base, text))
+            launches.append(Launch(k, names.setdefault(text.source, f"{{name}}_{len(names)}"), base, text))
             base += FIRST + len(text.slots)
         outside = tuple(Parameter("outside", n, "", "") for n in sorted(chain.outside | self.kernel.reads))
         steps = tuple(Step((launch,), 0) for launch in launches)
@@ -149,7 +156,7 @@ class _ChainWriter:
             self._slot(Slot("size", size))
         self._slot(Slot("scratch", memory * chunks))
         self._slot(Slot("size", memory))
-        totals = [self._total(k, n, chunks) for k, n in enumerate(sorted(chain.totals))]
+        totals = [self._totals(alike, chunks) for alike in self._alike()]
         completed = list(self._completed(block.launches))
         local = [word for word, slot in completed if slot.kind in ("partial", "scratch") or self._inside(slot)]
         given = [number for word, slot in completed if word not in set(local) for number in (word, *self._given(slot))]
@@ -157,13 +164,12 @@ class _ChainWriter:
         plan_at = local_at + len(local) + len(given)
         plans = [int(word) for each in (self.fewer, self.more) for word in each.plan.words]
         self.slots += [Slot("size", number) for number in (*local, *given, *plans)]
-        names = "".join(total.names for total in totals)
-        head = HEAD.format(words=words, own=own, totals=names, local=local_at, given=local_at + len(local), plan=plan_at)
-        parts = [launch.text.source.replace("{name}", launch.name).rstrip() for launch in block.launches]
+        head = HEAD.format(words=words, own=own, local=local_at, given=local_at + len(local), plan=plan_at)
+        parts = [launch.text.source.replace("{name}", launch.name).rstrip() for launch in _different(block.launches)]
         source = "\n\n\n".join([*parts, head + "\n".join(self._calls(block.launches))]) + "\n"
         if totals:
-            source += "".join(total.add for total in totals) + "\n\n@kernel\ndef {name}_finish(first, last, table):\n"
-            source += "".join(total.names + total.finish for total in totals)
+            source += "".join(add for add, _ in totals) + "\n\n@kernel\ndef {name}_finish(first, last, table):\n"
+            source += "".join(finish for _, finish in totals)
         imports = self.imports.union(*(launch.text.imports for launch in block.launches))
         return KernelText(
             source=source,
@@ -176,27 +182,40 @@ class _ChainWriter:
             members=tuple((plan_at + launch.base, plan_at + words + launch.base) for launch in block.launches),
         )
 
-    def _total(self, k: int, node: int, chunks: int) -> _Total:
-        """The lines for a total, whose parts are combined in an order that depends on their number alone."""
-        n = self.program.graph[node]
-        dtype = dtype_name(n.aval.dtype)
-        self.imports |= {(ABI, word) for word in ("update", "write", "read", "buffer_offset", dtype)}
-        part = self._slot(Slot("partial", max(chunks * n.aval.size, 1), n.aval.dtype))
-        out, size = self._slot(Slot("buffer", node)), self._slot(Slot("size", n.aval.size))
-        combine = str(n.op.lower.combine) if n.op.kind is Kind.REDUCE else SUMMED
-        [word] = {word for word, slot in self._completed(self.more.launches) if slot == Slot("buffer", node)}
-        added = combine_text(combine, f"chunk{k}[e]", f"own{k}[e]", self.imports)
-        both = combine_text(combine, f"part{k}[2 * i * size{k} + e]", f"part{k}[(2 * i + 1) * size{k} + e]", self.imports)
-        return _Total(
-            TOTAL.format(k=k, part=part, dtype=dtype, size=size),
-            ADD.format(k=k, word=word, dtype=dtype, both=added),
-            FINISH.format(k=k, out=out, dtype=dtype, both=both),
-        )
+    def _alike(self) -> list[list[int]]:
+        """The totals, those of one type that are combined alike together."""
+        found: dict[tuple[str, str], list[int]] = {}
+        for node in sorted(self.chain.totals):
+            found.setdefault((self._combine(node), str(self.program.graph[node].aval.dtype)), []).append(node)
+        return list(found.values())
+
+    def _combine(self, node: int) -> str:
+        op = self.program.graph[node].op
+        return str(op.lower.combine) if op.kind is Kind.REDUCE else SUMMED
+
+    def _totals(self, nodes: list[int], chunks: int) -> tuple[str, str]:
+        """The lines that add a block's parts to its chunk's, and those that combine the chunks' in an order of their own."""
+        graph = self.program.graph
+        dtype = dtype_name(graph[nodes[0]].aval.dtype)
+        self.imports |= {(ABI, "pointer"), (ABI, dtype), (MICROKERNELS, "offset")}
+        first = FIRST + len(self.slots)
+        for node in nodes:
+            size = graph[node].aval.size
+            self._slot(Slot("partial", max(chunks * size, 1), graph[node].aval.dtype))
+            self._slot(Slot("buffer", node))
+            self._slot(Slot("size", size))
+            [word] = {word for word, slot in self._completed(self.more.launches) if slot == Slot("buffer", node)}
+            self._slot(Slot("size", word))
+        combine = self._combine(nodes[0])
+        added = combine_text(combine, "part[e]", "own[e]", self.imports)
+        both = combine_text(combine, "part[2 * i * size + e]", "part[(2 * i + 1) * size + e]", self.imports)
+        place = {"first": first, "end": FIRST + len(self.slots), "words": TOTAL_WORDS, "dtype": dtype}
+        return ADD.format(both=added, **place), FINISH.format(both=both, **place)
 
     def _origins(self, launches: tuple[Launch, ...]) -> dict[int, int]:
         found: dict[int, int] = {}
         line = 0
-        for launch in launches:
+        for launch in _different(launches):
             found |= {line + k: node for k, node in launch.text.origins.items()}
             line += launch.text.source.rstrip().count("\n") + 3
         return found

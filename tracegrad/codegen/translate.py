@@ -242,8 +242,8 @@ class FunctionWriter(Writer):
         following = self.builder.add(index, step, flags=("nsw",) if kind.signed else ("nuw",))
         index.add_incoming(following, latch)
         back = self.builder.cbranch(less("<", following, stop), head, after)
-        if not _holds_loop(node.body):
-            self._advise(back, head, [*self._interleaved(head), *_unrolled(node)])
+        advice = [] if _holds_loop(node.body) else self._interleaved(head)
+        self._advise(back, head, [*advice, *self._unrolled(node)])
         self.builder.position_at_end(after)
 
     def _advise(self, back: Any, head: Any, advice: list[tuple[Any, ...]]) -> None:
@@ -264,6 +264,26 @@ class FunctionWriter(Writer):
         if products < MANY_PRODUCTS or len(steps) > LONG_LOOP:
             return []
         return [("llvm.loop.interleave.count", ir.Constant(ir.IntType(32), 4 if len(steps) <= LONG_LOOP * 2 // 3 else 2))]
+
+    def _unrolled(self, loop: ast.For) -> list[tuple[Any, ...]]:
+        """How LLVM is to unroll a loop: not where many loads have conditions, nor where it moves words, or walks over them.
+
+        It would write out the loop of vectors several times, with more masks than there are registers: a step of the heat
+        equation took 1.3 times as long, and its code half as long again to be made. A chain's loops over its words were
+        3,000 instructions.
+        """
+        if _holds_loop(loop.body):
+            return [("llvm.loop.unroll.disable",)] if isinstance(loop.iter, ast.Call) and len(loop.iter.args) == 3 else []
+        nodes = list(ast.walk(loop))
+        conditions = sum(isinstance(node, ast.IfExp) and isinstance(node.body, ast.Subscript) for node in nodes)
+        stores = [node for node in nodes if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)]
+        into = [(self.variables[each.value.id].kind, each.slice) for each in stores if isinstance(each.value, ast.Name)]
+        advice: list[tuple[Any, ...]] = []
+        if conditions >= MANY_CONDITIONS or any(isinstance(kind, (Table, Plain)) for kind, _ in into):
+            advice.append(("llvm.loop.unroll.disable",))
+        if any(isinstance(kind, Table) and isinstance(index, ast.Subscript) for kind, index in into):
+            advice.append(("llvm.loop.vectorize.enable", ir.Constant(ir.IntType(1), 0)))
+        return advice
 
     def _while(self, node: ast.While) -> None:
         body, latch, after = (self.function.append_basic_block(f"while.{name}") for name in ("body", "next", "end"))
@@ -309,16 +329,6 @@ class FunctionWriter(Writer):
 
 def _holds_loop(nodes: list[ast.stmt]) -> bool:
     return any(isinstance(node, (ast.For, ast.While)) or _holds_loop(getattr(node, "body", [])) for node in nodes)
-
-
-def _unrolled(loop: ast.For) -> list[tuple[Any, ...]]:
-    """How LLVM is to unroll an innermost loop: not where many loads have conditions.
-
-    It would write out the loop of vectors several times, with more masks than there are registers. A step of the heat
-    equation took 1.3 times as long, and its code half as long again to be made.
-    """
-    conditions = sum(isinstance(node, ast.IfExp) and isinstance(node.body, ast.Subscript) for node in ast.walk(loop))
-    return [("llvm.loop.unroll.disable",)] if conditions >= MANY_CONDITIONS else []
 
 
 _STATEMENTS: dict[type, Callable[[FunctionWriter, Any], None]] = {
