@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tracegrad as tg
+from tracegrad.rewrite.rules import embedded
 
 
 def distances(x, means, factors):
@@ -78,3 +79,25 @@ def test_the_sum_of_a_product_is_a_product_of_sums():
     bias, x, w = rng.normal(size=5), rng.normal(size=(30, 5)), rng.normal(size=(5, 4))
     expected = 2 * ((x + bias) @ w).sum(axis=0) @ w.T
     np.testing.assert_allclose(tg.grad_compile(loss).grad(bias, x, w), expected, rtol=1e-12)
+
+
+def test_maps_that_are_connected_are_walked_over_once(monkeypatch):
+    def loss(u):
+        for _ in range(12):
+            w = np.pad(u, 1)
+            u = u + 0.1 * (w[2:] + w[:-2])
+        return np.sum(u)
+
+    walked = []
+    connected = embedded._connected
+
+    def counted(*arguments):
+        walked.append(connected(*arguments))
+        return walked[-1]
+
+    monkeypatch.setattr(embedded, "_connected", counted)
+    graph = tg.grad_compile(loss, compile="never").value_and_grad.graph(np.ones(30))
+    walked.clear()
+    embedded.embed_sums(graph)
+    assert walked
+    assert sum(map(len, walked)) == len(set().union(*walked))

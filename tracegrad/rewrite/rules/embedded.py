@@ -51,7 +51,7 @@ def _homes(graph: Graph) -> dict[int, Node]:
     found: dict[int, Node] = {}
     seen: set[int] = set()
     for node in graph:
-        if node.id in needed and node.id not in seen and _is_margin(graph, node):
+        if node.id in needed and _is_margin(graph, node) and node.inputs[0] not in seen:
             inner = _connected(graph, node.inputs[0], readers)
             seen |= inner
             outside = {r.id: r for i in inner for r in readers[i] if r.id not in inner}.values()
