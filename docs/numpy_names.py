@@ -35,6 +35,8 @@ TITLES = {
 }
 METHODS = {"reduce": REDUCTIONS, "accumulate": ACCUMULATIONS, "at": AT}
 CREATION = Creation(Recorder(Graph(), lambda: None)).functions
+CONSTANT = (np.eye, np.identity, np.tri, np.fft.fftfreq, np.fft.rfftfreq)
+"""Functions of sizes only, which are called as they are."""
 
 
 def load_calls():
@@ -69,7 +71,7 @@ def is_traced(name):
     function = function_of(name)
     if function is np.r_ or function is np.c_:
         return True
-    return function is not None and (function in NUMPY_FUNCTIONS or function in CREATION)
+    return function is not None and (any(function in known for known in (NUMPY_FUNCTIONS, CREATION, CONSTANT)))
 
 
 def joint_graph(expression):

@@ -21,7 +21,10 @@ from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
 from tracegrad.errors import EscapeError, TraceError
 from tracegrad.ops import (
+    arranging,
     assembly,
+    calculus,
+    choosing,
     comparisons,
     complexes,
     contractions,
@@ -29,6 +32,8 @@ from tracegrad.ops import (
     indexing,
     linalg,
     maps,
+    nans,
+    pointwise,
     reductions,
     scans,
     sorting,
@@ -41,24 +46,24 @@ from tracegrad.symbolic import Recorder, Sym
 Function = Callable[..., Any]
 
 _BY_NAME: tuple[tuple[ModuleType, str], ...] = (
-    (
-        reductions,
-        "sum prod mean max min argmax argmin var std any all ptp count_nonzero average",
-    ),
+    (reductions, "sum prod mean max min argmax argmin var std any all ptp count_nonzero average"),
     (views, "broadcast_to reshape transpose expand_dims squeeze flip concatenate stack"),
-    (
-        assembly,
-        "moveaxis swapaxes ravel atleast_1d atleast_2d atleast_3d hstack vstack column_stack append split array_split",
-    ),
-    (
-        assembly,
-        "tile repeat roll pad diagonal diag trace tril triu around diff meshgrid",
-    ),
+    (assembly, "moveaxis swapaxes ravel atleast_1d atleast_2d atleast_3d hstack vstack column_stack append split array_split"),
+    (assembly, "tile repeat roll pad diagonal diag trace tril triu around meshgrid"),
+    (arranging, "rollaxis matrix_transpose fliplr flipud rot90 dstack hsplit vsplit dsplit unstack block broadcast_arrays"),
+    (arranging, "resize delete insert diagflat kron vecmat matvec fill_diagonal put_along_axis put putmask"),
     (indexing, "take take_along_axis"),
     (contractions, "matmul dot vdot inner outer tensordot"),
     (einsum, "einsum"),
     (scans, "cumsum cumprod"),
     (sorting, "sort argsort searchsorted"),
+    (choosing, "select piecewise choose compress extract partition argpartition digitize"),
+    (choosing, "median quantile percentile nanmedian nanquantile nanpercentile"),
+    (nans, "nansum nanprod nancumsum nancumprod nanmean nanvar nanstd nanmax nanmin nanargmax nanargmin"),
+    (pointwise, "fabs signbit deg2rad rad2deg radians degrees angle fmod divmod modf float_power ldexp fmax fmin heaviside"),
+    (pointwise, "nan_to_num isposinf isneginf isclose allclose array_equal array_equiv"),
+    (calculus, "ediff1d trapezoid gradient polyval polyder polyint polyadd polysub polymul interp unwrap"),
+    (calculus, "convolve correlate cov corrcoef"),
 )
 """Functions with the name and the signature of NumPy's, by the module that has them."""
 
@@ -131,12 +136,13 @@ def _make_table() -> dict[Any, Function]:
     table: dict[Any, Function] = {function: op for op in _ops() for function in op.numpy}
     for module, names in _BY_NAME:
         for name in names.split():
-            table[getattr(np, name)] = getattr(module, name)
+            if hasattr(np, name):  # some are younger than NumPy 2.0
+                table[getattr(np, name)] = getattr(module, name)
     table |= {np.reciprocal: maps.reciprocal, np.sinc: special_ops.sinc, np.i0: special_ops.i0}
     for name in _SPECIAL.split():
         table[getattr(special, name)] = getattr(special_ops, name)
     for name in _LINALG.split():
-        if hasattr(np.linalg, name):  # some are younger than NumPy 2.0
+        if hasattr(np.linalg, name):
             table[getattr(np.linalg, name)] = getattr(linalg, name)
     table |= {np.linalg.matmul: contractions.matmul, np.linalg.outer: contractions.outer, np.vander: linalg.vander}
     table |= {np.linalg.tensordot: contractions.tensordot, np.cross: _cross}
@@ -154,6 +160,8 @@ def _make_table() -> dict[Any, Function]:
     table |= {np.isscalar: lambda element: not element.shape and not getattr(element, "boxed", False)}
     table |= {np.iscomplexobj: complexes.is_complex, np.isrealobj: lambda x: not complexes.is_complex(x)}
     table |= {np.conjugate: lambda x: x.conj(), np.real: lambda val: complexes.real(val) if complexes.is_complex(val) else val}
+    table |= {np.diff: calculus.differences, np.fix: maps.trunc, special.cbrt: maps.cbrt}
+    table[np.imag] = lambda val: complexes.imag(val) if complexes.is_complex(val) else maps.scale(np.zeros((), val.dtype), val)
     table[np.result_type] = lambda *xs: np.result_type(*(getattr(x, "dtype", x) for x in xs))
     if hasattr(np, "astype"):
         table[np.astype] = _astype
@@ -184,12 +192,24 @@ VIEWS = frozenset(
         "shape",
         "ndim",
         "size",
+        "hsplit",
+        "vsplit",
+        "dsplit",
+        "unstack",
+        "fliplr",
+        "flipud",
+        "rot90",
+        "rollaxis",
+        "matrix_transpose",
+        "broadcast_arrays",
     ]
+    if hasattr(np, name)
 )
 """Functions whose results share memory with their operand, or are no arrays; all others give arrays of their own."""
 
 SEQUENCES = frozenset(
-    (np.concatenate, np.stack, np.hstack, np.vstack, np.column_stack, np.meshgrid, np.linalg.multi_dot),
+    (np.concatenate, np.stack, np.hstack, np.vstack, np.column_stack, np.meshgrid, np.linalg.multi_dot)
+    + (np.dstack, np.block, np.select, np.broadcast_arrays),
 )
 """Functions whose first argument is a sequence of arrays."""
 
@@ -262,30 +282,9 @@ MATH_FUNCTIONS: Mapping[Any, Function] = {
 """What the functions of ``math`` mean for traced scalars; their results are Python numbers, so they stay weak."""
 
 SPELLINGS = {
-    "nansum": "np.sum(np.where(np.isnan(x), 0, x))",
-    "nanmean": "np.mean(x, where=~np.isnan(x))",
-    "select": "nested np.where",
-    "piecewise": "nested np.where",
-    "heaviside": "np.where(x > 0, 1.0, 0.0)",
     "nonzero": "np.where(mask, x, 0), which keeps the shape",
     "where": "np.where(mask, x, 0), which keeps the shape",
     "vectorize": "the function itself: its operations work on whole arrays",
-    "allclose": "np.all(np.abs(a - b) < tolerance)",
-    "isclose": "np.abs(a - b) < tolerance",
-    "array_equal": "np.all(a == b)",
-    "nan_to_num": "np.where(np.isnan(x), 0, x)",
-    "cbrt": "np.sign(x) * np.abs(x) ** (1 / 3)",
-    "fmax": "np.maximum(x, y), in which NaN wins",
-    "fmin": "np.minimum(x, y), in which NaN wins",
-    "deg2rad": "x * (np.pi / 180)",
-    "rad2deg": "x * (180 / np.pi)",
-    "float_power": "x ** y",
-    "polyval": "a loop over the coefficients: y = y * x + c",
-    "trapezoid": "np.sum((y[1:] + y[:-1]) * np.diff(x)) / 2",
-    "fliplr": "x[:, ::-1]",
-    "flipud": "x[::-1]",
-    "dstack": "np.stack(arrays, axis=2)",
-    "rollaxis": "np.moveaxis",
 }
 """What to write in place of a function that is not traced."""
 

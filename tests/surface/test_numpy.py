@@ -66,7 +66,7 @@ def test_values_and_dtypes_are_those_of_numpy(expression, dtype):
     results, found = flatten(tg.jit(function, compile="never")(*values))
     assert str(found) == str(tree)
     for result, want in zip(results, wanted, strict=True):
-        assert type(result) is type(want)
+        assert type(result) is (np.bool if type(want) is bool else type(want))
         assert np.asarray(result).dtype == np.asarray(want).dtype
         scale = np.finfo(dtype).eps * 50
         np.testing.assert_allclose(result, want, rtol=scale, atol=scale)
@@ -78,7 +78,7 @@ def test_gradients_are_those_of_finite_differences(expression):
     values = list(arguments.values())
     outputs = floats(leaves(function(*values)))
     draw = np.random.default_rng(0)
-    weights = [draw.uniform(0.5, 1.5, out.shape) for out in outputs]
+    weights = [np.where(np.isnan(out), 0.0, draw.uniform(0.5, 1.5, out.shape)) for out in outputs]
 
     def total(*moved):
         return sum(np.nansum(weight * out) for weight, out in zip(weights, floats(leaves(function(*moved))), strict=True))
@@ -92,3 +92,33 @@ def test_gradients_are_those_of_finite_differences(expression):
             direction = direction + direction.T
         want = central_difference(total, values, k, direction)
         np.testing.assert_allclose(np.nansum(gradient * direction), want, rtol=2e-7, atol=2e-8)
+
+
+NATIVE = [e for name, expressions in CALLS.items() for e in expressions if SCRIPT.is_traced(name)]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("expression", NATIVE)
+def test_native_code_agrees_with_the_interpreter(expression):
+    joint = SCRIPT.joint_graph(expression)
+    if SCRIPT.interpreted(joint):
+        pytest.skip("no native code")
+    function, arguments = SCRIPT.SURFACE_CALLS.made(expression)
+    values = list(arguments.values())
+    for result, want in zip(leaves(tg.jit(function)(*values)), leaves(function(*values)), strict=True):
+        np.testing.assert_allclose(result, want, rtol=1e-13, atol=1e-14)
+    outputs = leaves(function(*values))
+    draw = np.random.default_rng(0)
+    weights = [np.where(np.isnan(out), 0.0, draw.uniform(0.5, 1.5, out.shape)) for out in floats(outputs)]
+    if not weights or not any(value.dtype.kind == "f" for value in values):
+        return
+
+    def total(*moved):
+        found = [np.asarray(leaf) for leaf in flatten(function(*moved))[0]]
+        return sum(np.nansum(w * out) for w, out in zip(weights, [f for f in found if f.dtype.kind == "f"], strict=True))
+
+    at = tuple(k for k, value in enumerate(values) if value.dtype.kind == "f")
+    _, found = tg.grad_compile(total, argnums=at).value_and_grad(*values)
+    expected = interpret(joint, [*values, *weights])[len(outputs) :]
+    for gradient, want in zip(found, expected, strict=True):
+        np.testing.assert_allclose(gradient, want, rtol=1e-12, atol=1e-13)

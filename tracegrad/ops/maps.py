@@ -668,6 +668,26 @@ hypot: Op = elementwise(
     samples=(*two(0.3, 2.0), *two(-2.0, -0.3, (0.3, 2.0))),
 )
 
+
+def _cbrt_lower(x: Scalar) -> Scalar:
+    size = call("absolute", x)
+    near = call("power", size, 1.0 / 3.0)
+    # a step of Newton's takes away what the rounding of 1/3 and of the power left; 0, infinity and NaN stay
+    better = near - (near - call("divide", size, near * near)) * (1.0 / 3.0)
+    plain = call("logical_or", call("equal", size, 0.0), call("isinf", size))
+    return call("copysign", call("where", plain, size, better), x)
+
+
+cbrt: Op = elementwise(
+    "cbrt",
+    np.cbrt,
+    (lambda out, x: 1.0 / (3.0 * out * out),),
+    _cbrt_lower,
+    torch=("", "PowBackward0"),
+    doc="∛x",
+    samples=(*one(0.3, 2.0), *one(-2.0, -0.3)),
+)
+
 # -- rounding ---------------------------------------------------------------------------------------------------------
 
 

@@ -33,9 +33,10 @@ class Creation:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        own = "array asarray ascontiguousarray asanyarray zeros ones full empty zeros_like ones_like full_like empty_like"
+        own = "array asarray ascontiguousarray asfortranarray asanyarray zeros ones full empty"
+        like = "zeros_like ones_like full_like empty_like"
         self.functions: Mapping[Any, Function] = {
-            getattr(np, name): getattr(self, name) for name in (*own.split(), "arange", "linspace", "copyto")
+            getattr(np, name): getattr(self, name) for name in (*own.split(), *like.split(), "arange", "linspace", "copyto")
         }
 
     def made(self, value: Any) -> Any:
@@ -83,6 +84,8 @@ class Creation:
     def ascontiguousarray(self, a: Any, dtype: Any = None, **ignored: Any) -> Any:
         """``np.ascontiguousarray``; a view becomes an array of its own."""
         return self._array(a, dtype, isinstance(a, Sym) and bool(a.path))
+
+    asfortranarray = ascontiguousarray
 
     def full(self, shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **ignored: Any) -> Any:
         """``np.full``, with a traced value too."""

@@ -1,0 +1,146 @@
+"""NumPy's composites: what their calls in tests/surface do not show, at the edges and where they refuse."""
+
+import numpy as np
+import pytest
+
+import tracegrad as tg
+from tracegrad.errors import DtypeError, EscapeError, ShapeError, TraceError
+
+X = np.array([[1.0, -2.0, np.nan], [np.inf, 0.0, 3.0]])
+OUT = np.zeros(())
+V = np.array([3.0, 1.0, 2.0, 1.0])
+
+
+def run(function, *arrays):
+    return tg.jit(function, compile="never")(*arrays)
+
+
+def slope(function, x):
+    return tg.grad_compile(function, compile="never").grad(x)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.fmax(x, 2),
+        lambda x: np.fmin(1, x),
+        lambda x: np.heaviside(x, 0.5),
+        lambda x: np.fmod(x, 1.5),
+        lambda x: np.fmod(4.0, x),
+        lambda x: np.nan_to_num(x, nan=7),
+        lambda x: np.deg2rad(x),
+        lambda x: np.float_power(x, 2),
+        lambda x: np.modf(x)[0],
+        lambda x: np.cbrt(x),
+        lambda x: np.nanmean(x, axis=0),
+        lambda x: np.nanvar(x, axis=1, dtype=np.float64),
+        lambda x: np.nansum(x),
+        lambda x: np.quantile(x, 0.25),
+        lambda x: np.quantile(x, np.array([0.25, 0.5])),
+        lambda x: np.cov(x[:, :2]),
+        lambda x: np.trapezoid(x, dx=2),
+        lambda x: np.insert(x, 1, 5.0),
+        lambda x: np.select([x > 0], [x], 1),
+        lambda x: np.where(x > 0, np.fmax(x, 0), 0),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+def test_python_numbers_take_the_dtype_of_arrays(function, dtype):
+    x = np.array([[1, -2, 5], [4, 6, 3]], dtype)
+    want, result = function(x), run(function, x)
+    assert np.asarray(result).dtype == np.asarray(want).dtype
+    np.testing.assert_allclose(result, want, rtol=2e-6)
+
+
+def test_numbers_that_are_not_finite():
+    with np.errstate(all="ignore"):
+        for function in (
+            lambda x: np.nan_to_num(x),
+            lambda x: np.modf(x)[0],
+            lambda x: np.fmod(x, 2.0),
+            lambda x: np.heaviside(x, 0.5),
+            lambda x: np.cbrt(x),
+            lambda x: np.imag(x),
+            lambda x: np.isclose(x, x),
+            lambda x: np.median(x, axis=1),
+            lambda x: np.nanmax(x, axis=0),
+            lambda x: np.quantile(x, 0.5, axis=1, method="lower"),
+        ):
+            np.testing.assert_array_equal(run(function, X), function(X))
+
+
+def test_lines_of_nan_alone():
+    x = np.array([[np.nan, np.nan], [1.0, np.nan]])
+    for name in ("nanmax", "nanmin", "nanmean", "nanvar", "nanmedian"):
+        np.testing.assert_array_equal(
+            np.isnan(run(lambda x, name=name: getattr(np, name)(x, axis=1), x)), [True, False], err_msg=name
+        )
+    assert run(lambda x: np.nansum(x, axis=1), x).tolist() == [0.0, 1.0]
+
+
+def test_the_gradient_stays_with_the_numbers():
+    x = np.array([1.0, np.nan, 4.0])
+    for function, want in (
+        (np.nansum, [1, 0, 1]),
+        (np.nanmean, [0.5, 0, 0.5]),
+        (np.nanmax, [0, 0, 1]),
+        (np.nanprod, [4, 0, 1]),
+        (np.nan_to_num, [1, 0, 1]),
+    ):
+        found = slope(lambda x, f=function: np.sum(f(x)), x)
+        assert found.tolist() == want
+
+
+def test_a_flat_nanstd_has_no_slope():
+    found = slope(np.nanstd, np.array([2.0, np.nan, 2.0]))
+    assert found.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_views_are_views():
+    def f(x):
+        y = np.copy(x)
+        np.fliplr(y)[0, 0] = 7.0
+        np.rot90(y)[-1, -1] = 8.0
+        np.hsplit(y, 2)[1][0] = 5.0
+        return y
+
+    x = np.arange(6.0).reshape(3, 2)
+    np.testing.assert_array_equal(run(f, x), f(x))
+
+
+def test_linspace_ends_at_its_bound_in_the_dtype_of_its_bounds():
+    low, high = np.float32(0.1), np.float32(0.7)
+    result = run(lambda a, b: np.linspace(a, b, 7), low, high)
+    assert result.dtype == np.float32
+    assert result[-1] == high
+    assert run(lambda a: np.linspace(a, 1, 3), 0.0).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "match"),
+    [
+        (lambda x: np.median(x[:0]), ShapeError, "no elements"),
+        (lambda x: np.quantile(x, 1.5), ShapeError, "from 0 to 1"),
+        (lambda x: np.quantile(x, 0.5, method="hazen"), TraceError, "linear, lower"),
+        (lambda x: np.quantile(x, 0.5, weights=x), TraceError, "weights="),
+        (lambda x: np.gradient(x[:1]), ShapeError, "needs 2 elements"),
+        (lambda x: np.gradient(x, 1.0, 2.0), ShapeError, "one for each axis"),
+        (lambda x: np.fliplr(x), ShapeError, "2 axes or more"),
+        (lambda x: np.block([[x], x]), ShapeError, "different depths"),
+        (lambda x: np.delete(x, np.argmax(x)), TraceError, "static shape"),
+        (lambda x: np.compress(x > 0, x), TraceError, "np.where"),
+        (lambda x: np.ldexp(x, x), DtypeError, "integers"),
+        (lambda x: np.interp(x, x, x[:2]), ShapeError, "same length"),
+        (lambda x: np.convolve(x, x[:0]), ShapeError, "one element"),
+        (lambda x: np.convolve(x, x, "odd"), ShapeError, "valid"),
+        (lambda x: np.select([x > 0], [x, x]), ShapeError, "one choice per condition"),
+        (lambda x: np.nan_to_num(x, copy=False), TraceError, "np.nan_to_num"),
+        (lambda x: np.median(x, out=OUT), EscapeError, "out="),
+        (lambda x: np.multiply.accumulate(x, axis=3), ShapeError, "out of range"),
+        (lambda x: np.divide.accumulate(x), TraceError, "accumulate is not traced"),
+    ],
+)
+def test_refusals_teach(function, error, match):
+    with pytest.raises(error, match=match) as caught:
+        run(function, V)
+    assert caught.value.fix
