@@ -83,8 +83,8 @@ def k0_HASH_(first, last, table):
             t6 = t5 + c1
             t7 = sqrt(t6)
             t8 = divide(1.0, t7)
-            t9 = divide(t8, t7)
-            t10 = divide(c2, t7)
+            t9 = t8 * t8
+            t10 = t8 * c2
             row2 = 0.0
             lost3 = 0.0
             block2 = 0
