@@ -183,13 +183,17 @@ class Application:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Family(Pattern):
-    """Any op of some kinds, or one of some ops, captured as an ``Application``; ``once`` asks for a single user."""
+    """Any op of some kinds, or one of some ops, captured as an ``Application``; ``once`` asks for a single user.
+
+    ``on`` is what all its operands are, a kind or an op; None for anything.
+    """
 
     name: str
     kinds: tuple[Kind, ...]
     ops: tuple[Op, ...]
     once: bool
     test: Test
+    on: Kind | Op | None = None
 
     def covers(self, op: Op) -> bool:
         """Whether the family has this op."""
@@ -204,8 +208,14 @@ class Family(Pattern):
 
     def fits(self, scope: Scope, op: Op, inputs: tuple[int, ...], params: Mapping[str, Any], found: Found) -> bool:
         """Whether the operands of an op of the family pass the test."""
+        if self.on is not None and not self.covers_operands(tuple([scope.graph[i].op for i in inputs])):
+            return False
         found[self.name] = (op, inputs, params)
         return self.test(scope, inputs)
+
+    def covers_operands(self, operands: tuple[Op, ...]) -> bool:
+        """Whether operands of these ops may fit."""
+        return self.on is None or all(op is self.on or op.kind is self.on for op in operands)
 
     def __str__(self) -> str:
         return f"{self.name}(…)"
@@ -229,10 +239,12 @@ def applied(op: Op, *operands: Pattern, **params: Any) -> Any:
     return Applied(op, operands, params)
 
 
-def family(name: str, *members: Kind | Op, once: bool = False, test: Test = lambda scope, ids: True) -> Any:
-    """Any op of the given kinds or any of the given ops, captured as an ``Application``."""
+def family(
+    name: str, *members: Kind | Op, once: bool = False, test: Test = lambda scope, ids: True, on: Kind | Op | None = None
+) -> Any:
+    """Any op of the given kinds or any of the given ops, captured as an ``Application``; ``on`` says what operands are."""
     kinds = tuple(m for m in members if isinstance(m, Kind))
-    return Family(name, kinds, tuple(m for m in members if isinstance(m, Op)), once, test)
+    return Family(name, kinds, tuple(m for m in members if isinstance(m, Op)), once, test, on)
 
 
 def _same_as(wanted: Any) -> Callable[[Any], bool]:
@@ -289,7 +301,7 @@ class Rule:
         if not self.pattern.covers(op):
             return False
         if not isinstance(self.pattern, Applied):
-            return True
+            return self.pattern.covers_operands(operands)
         inside = self.pattern.operands
         return len(inside) == len(operands) and all(p.covers(o) for p, o in zip(inside, operands, strict=True))
 

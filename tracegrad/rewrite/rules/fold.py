@@ -21,10 +21,6 @@ LARGEST = 1024
 """Most elements of a constant that folding makes: larger ones are cheaper to compute than to carry."""
 
 
-def _all_constants(scope: Scope, ids: tuple[int, ...]) -> bool:
-    return all(scope.graph[i].op.kind is Kind.CONSTANT for i in ids)
-
-
 def _foldable(node: Application) -> bool:
     # a stretched scalar stays one
     return node.op is not broadcast and max(node.aval.size, *(x.aval.size for x in node.operands)) <= LARGEST
@@ -36,10 +32,6 @@ def _fold(node: Application) -> Sym:
         result = np.asarray(node.op.eager(*values, **node.params), dtype=node.aval.dtype)
     recorder = node.operands[0].recorder
     return Sym(recorder, recorder.constant(result))
-
-
-def _all_stretched(scope: Scope, ids: tuple[int, ...]) -> bool:
-    return all(scope.graph[i].op is broadcast for i in ids)
 
 
 def _small(node: Application) -> tuple[list[Sym], Shape]:
@@ -72,7 +64,7 @@ RULES: tuple[Rule, ...] = (
     rule(
         "constant-operands",
         "exact",
-        lambda: family("node", Kind.MAP, Kind.VIEW, Kind.REDUCE, Kind.CONTRACT, test=_all_constants),
+        lambda: family("node", Kind.MAP, Kind.VIEW, Kind.REDUCE, Kind.CONTRACT, on=Kind.CONSTANT),
         _fold,
         when=_foldable,
         examples=[
@@ -83,7 +75,7 @@ RULES: tuple[Rule, ...] = (
     rule(
         "map-of-stretched",
         "exact",
-        lambda: family("node", Kind.MAP, test=_all_stretched),
+        lambda: family("node", Kind.MAP, on=broadcast),
         _on_small,
         when=_gains,
         examples=[
