@@ -173,3 +173,15 @@ def test_the_same_nodes_in_blocks_mean_the_same():
     np.testing.assert_allclose(whole[0], sum(p[0] for p in pieces), rtol=1e-12)
     np.testing.assert_allclose(whole[1], sum(p[1] for p in pieces), rtol=1e-11)
     np.testing.assert_allclose(whole[2], np.concatenate([p[2] for p in pieces]), rtol=1e-12)
+
+
+def test_equal_kernels_of_a_chain_are_written_once():
+    def layers(ws, x):
+        for w in ws:
+            x = np.tanh(x @ w)
+        return np.sum(x * x)
+
+    shallow, deep = (
+        planned(layers, [np.eye(4)] * count, np.ones((50, 4)), wrt=range(count)).generated.source for count in (3, 9)
+    )
+    assert deep.count("@kernel") == shallow.count("@kernel")

@@ -35,19 +35,22 @@ class FollowedAxes:
         for i in self._nodes:
             self._follow(graph[i])
 
-    def along(self, start: Place) -> dict[int, int] | None:
-        """For each node with an axis of the class of ``start`` that axis; None if it is held, or some node has two of them."""
-        wanted = self._class(start)
-        if wanted == self._class(HELD):
-            return None
-        found: dict[int, int] = {}
+    def classes(self) -> list[dict[int, int]]:
+        """For each class, in the order of its first place, the nodes that have an axis of it, and which.
+
+        Classes of which some node has two axes are left out.
+        """
+        found: dict[Place, dict[int, int]] = {}
+        twice = {self._class(HELD)}
         for i in self._nodes:
-            axes = [k for k in range(self.graph[i].aval.ndim) if self._class((i, k)) == wanted]
-            if len(axes) > 1:
-                return None
-            if axes:
-                found[i] = axes[0]
-        return found
+            for k in range(self.graph[i].aval.ndim):
+                mine = self._class((i, k))
+                if mine in twice:
+                    continue
+                along = found.setdefault(mine, {})
+                if along.setdefault(i, k) != k:
+                    twice.add(mine)
+        return [along for mine, along in found.items() if mine not in twice]
 
     def _class(self, place: Place) -> Place:
         above = self._above

@@ -34,6 +34,8 @@ LEAST_ROWS = 32
 """Rows of a block, at least; not so few that their number could stand in the text of a kernel."""
 BLOCK_NS = 100_000
 """Work of a block, at most, so that there is some for each thread."""
+CANDIDATES = 4
+"""Axes that are tried."""
 GFLOPS = 5.0
 """A cautious speed of one core."""
 
@@ -42,13 +44,15 @@ def chain_kernels(program: Program) -> Program:
     """The program with kernels put into chains where that spares traffic with the memory."""
     if len(program.kernels) < 2:
         return program
-    needed = program.graph.ancestors(program.results)
-    followed = FollowedAxes(program.graph, needed)
-    starts = [(node.id, 0) for node in program.graph.inputs if node.id in needed and node.aval.ndim]
-    found = {start: along for start in starts if (along := followed.along(start)) is not None}
-    attempts = [_Chaining(program, along) for along in found.values()]
-    # which axis it is must not depend on sizes: that along which most kernels can run
-    best = max(attempts, key=lambda each: each.most, default=None)
+    graph = program.graph
+    classes = FollowedAxes(graph, graph.ancestors(program.results)).classes()
+    given = {(node.id, 0) for node in graph.inputs}
+    home = {n: k for k, kernel in enumerate(program.kernels) for n in kernel.nodes}
+    # Which axis it is must not depend on sizes: that along which most kernels can run. It is looked for among the few that
+    # most kernels have, as a network has an axis for each of its layers.
+    having = [(len({home[n] for n in along if n in home}), along) for along in classes if not given.isdisjoint(along.items())]
+    likely = sorted(having, key=lambda each: -each[0])[:CANDIDATES]
+    best = max((_Chaining(program, along) for _, along in likely), key=lambda each: each.most, default=None)
     return (best.run() if best is not None else None) or program
 
 
