@@ -14,7 +14,7 @@ from tracegrad.codegen.alike import PartTexts
 from tracegrad.codegen.entry import Generated, Launch, Parameter, Step
 from tracegrad.codegen.plan import Plan, plan_program
 from tracegrad.codegen.template import cold_reads, lower_template
-from tracegrad.codegen.templates import MICROKERNELS, MOST_CHUNKS
+from tracegrad.codegen.templates import MOST_CHUNKS
 from tracegrad.codegen.text import ABI, SUMMED, KernelText, Slot, combine_text, dtype_name
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
@@ -51,7 +51,7 @@ def {{name}}(first, last, table):
 ADD = """            for k in range({first}, {end}, {words}):
                 size = table[k + 2]
                 own = pointer(words, table[k + 3], {dtype})
-                part = offset(pointer(table, k, {dtype}), c * size)
+                part = buffer_offset(pointer(table, k, {dtype}), c * size)
                 if block > begin:
                     for e in range(size):
                         part[e] = {both}
@@ -197,7 +197,7 @@ class _ChainWriter:
         """The lines that add a block's parts to its chunk's, and those that combine the chunks' in an order of their own."""
         graph = self.program.graph
         dtype = dtype_name(graph[nodes[0]].aval.dtype)
-        self.imports |= {(ABI, "pointer"), (ABI, dtype), (MICROKERNELS, "offset")}
+        self.imports |= {(ABI, "pointer"), (ABI, dtype), (ABI, "buffer_offset")}
         first = FIRST + len(self.slots)
         for node in nodes:
             size = graph[node].aval.size

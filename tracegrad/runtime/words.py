@@ -102,8 +102,8 @@ def _scalar(writer: Writer, arguments: list[Any]) -> Typed:
 
 def _buffer_offset(writer: Writer, arguments: list[Any]) -> Typed:
     pointer, elements = arguments
-    if not isinstance(pointer.kind, (Buffer, Table)):
-        raise TranslationError("it takes a buffer or the table")
+    if not isinstance(pointer.kind, (Buffer, Plain, Table)):
+        raise TranslationError("it takes a buffer, a pointer or the table")
     return Typed(pointer.kind, writer.builder.gep(pointer.value, [_position(writer, elements)], inbounds=True))
 
 
