@@ -14,7 +14,7 @@ import scipy.stats
 import tracegrad as tg
 from tracegrad.autodiff.reverse import pull_back_graph
 from tracegrad.core.graph import Graph
-from tracegrad.namespaces import ACCUMULATIONS, AT, NUMPY_FUNCTIONS, REDUCTIONS
+from tracegrad.namespaces import ACCUMULATIONS, AT, NUMPY_FUNCTIONS, REDUCTIONS, meaning_of
 from tracegrad.pipeline import interpreted
 from tracegrad.symbolic import Recorder
 from tracegrad.trace.creation import Creation
@@ -71,7 +71,7 @@ def is_traced(name):
     function = function_of(name)
     if function is np.r_ or function is np.c_:
         return True
-    return function is not None and (any(function in known for known in (NUMPY_FUNCTIONS, CREATION, CONSTANT)))
+    return function is not None and (meaning_of(function) is not None or function in CREATION or function in CONSTANT)
 
 
 def joint_graph(expression):

@@ -36,6 +36,8 @@ from tracegrad.ops import (
     pointwise,
     reductions,
     scans,
+    scipy_linalg,
+    scipy_special,
     sorting,
     views,
 )
@@ -73,6 +75,14 @@ _LINALG = (
 )
 """Functions of ``np.linalg``, likewise."""
 
+_SCIPY_SPECIAL = (
+    "gamma rgamma beta betaln exp1 expi dawsn erfi spence ellipk ellipe rel_entr kl_div huber pseudo_huber boxcox boxcox1p "
+    "inv_boxcox inv_boxcox1p softplus log_expit exp10 exprel cosm1 erfcinv chdtr chdtrc gdtr gdtrc pdtr pdtrc"
+)
+_SCIPY_LINALG = (
+    "solve inv det solve_triangular cholesky cho_factor cho_solve pinv eigh eigvalsh svd svdvals qr norm expm block_diag "
+    "toeplitz hankel circulant khatri_rao"
+)
 _SPECIAL = "gammainc gammaincc zeta"
 """Functions of ``scipy.special`` that are more than their op."""
 
@@ -141,9 +151,15 @@ def _make_table() -> dict[Any, Function]:
     table |= {np.reciprocal: maps.reciprocal, np.sinc: special_ops.sinc, np.i0: special_ops.i0}
     for name in _SPECIAL.split():
         table[getattr(special, name)] = getattr(special_ops, name)
+    for name in _SCIPY_SPECIAL.split():
+        if hasattr(special, name):
+            table[getattr(special, name)] = getattr(scipy_special, name)
+    table |= {np.linalg.tensorsolve: scipy_linalg.tensorsolve, np.linalg.tensorinv: scipy_linalg.tensorinv}
     for name in _LINALG.split():
         if hasattr(np.linalg, name):
             table[getattr(np.linalg, name)] = getattr(linalg, name)
+    if hasattr(np, "vecdot"):
+        table[np.vecdot] = linalg.vecdot
     table |= {np.linalg.matmul: contractions.matmul, np.linalg.outer: contractions.outer, np.vander: linalg.vander}
     table |= {np.linalg.tensordot: contractions.tensordot, np.cross: _cross}
     table |= {special.logsumexp: _logsumexp, special.softmax: _softmax, special.log_softmax: _log_softmax}
@@ -170,6 +186,17 @@ def _make_table() -> dict[Any, Function]:
 
 NUMPY_FUNCTIONS: Mapping[Any, Function] = _make_table()
 """From the functions and ufuncs of NumPy and SciPy to ours."""
+
+SCIPY_FUNCTIONS: Mapping[str, Function] = {
+    f"scipy.linalg.{name}": getattr(scipy_linalg, name) for name in _SCIPY_LINALG.split()
+}
+"""Functions of modules that are loaded only where the user's code loads them, by their names."""
+
+
+def meaning_of(function: Any) -> Function | None:
+    """Ours in place of a function of NumPy or SciPy, None where there is none."""
+    return NUMPY_FUNCTIONS.get(function) or SCIPY_FUNCTIONS.get(name_of(function))
+
 
 VIEWS = frozenset(
     getattr(np, name)
@@ -213,6 +240,12 @@ SEQUENCES = frozenset(
 )
 """Functions whose first argument is a sequence of arrays."""
 
+
+def takes_sequence(function: Any) -> bool:
+    """Whether a list or tuple as first argument is no array."""
+    return function in SEQUENCES or name_of(function) == "scipy.linalg.cho_solve"
+
+
 REDUCTIONS: Mapping[np.ufunc, Function] = {
     np.add: reductions.sum,
     np.multiply: reductions.prod,
@@ -220,6 +253,7 @@ REDUCTIONS: Mapping[np.ufunc, Function] = {
     np.minimum: reductions.min,
     np.logical_and: reductions.all,
     np.logical_or: reductions.any,
+    np.logaddexp: lambda array, axis=0, keepdims=False: functional.logsumexp(array, axis, keepdims),
 }
 """What ``ufunc.reduce`` means."""
 
@@ -228,6 +262,7 @@ ACCUMULATIONS: Mapping[np.ufunc, Function] = {
     np.multiply: scans.cumprod,
     np.maximum: lambda x, axis: scans.cummax(x, axis)[0],
     np.minimum: lambda x, axis: scans.cummin(x, axis)[0],
+    np.logaddexp: scans.logcumsumexp,
 }
 """What ``ufunc.accumulate`` means."""
 
@@ -362,14 +397,14 @@ class Protocols:
     def _function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if function in self.creation:
             return self.creation[function](*args, **kwargs)
-        ours = NUMPY_FUNCTIONS.get(function)
+        ours = meaning_of(function)
         if ours is None:
             refuse(function)
         if function is np.where and len(args) + len(kwargs) == 1:
             refuse(function, "np.where of a condition alone has a shape that depends on values")
         kwargs = dict(kwargs)
         out = kwargs.pop("out", None)
-        if args and function not in SEQUENCES and isinstance(args[0], (list, tuple)) and is_traced(args[0]):
+        if args and not takes_sequence(function) and isinstance(args[0], (list, tuple)) and is_traced(args[0]):
             args = (self.array(args[0]), *args[1:])
         result = call_function(ours, function, args, kwargs)
         if out is not None:

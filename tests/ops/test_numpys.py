@@ -1,7 +1,11 @@
 """NumPy's composites: what their calls in tests/surface do not show, at the edges and where they refuse."""
 
+import math
+
 import numpy as np
 import pytest
+import scipy.linalg
+import scipy.special
 
 import tracegrad as tg
 from tracegrad.errors import DtypeError, EscapeError, ShapeError, TraceError
@@ -42,6 +46,10 @@ def slope(function, x):
         lambda x: np.insert(x, 1, 5.0),
         lambda x: np.select([x > 0], [x], 1),
         lambda x: np.where(x > 0, np.fmax(x, 0), 0),
+        lambda x: scipy.special.huber(1.5, x),
+        lambda x: scipy.special.boxcox(x + 3, 0.5),
+        lambda x: scipy.special.rel_entr(x, 2),
+        lambda x: scipy.special.exprel(x),
     ],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
@@ -96,6 +104,20 @@ def test_a_flat_nanstd_has_no_slope():
     assert found.tolist() == [0.0, 0.0, 0.0]
 
 
+def test_relative_entropy_at_its_edges():
+    x, y = np.array([0.0, 0.0, 1.0, -1.0, np.nan, 2.0]), np.array([0.0, 1.0, 0.0, 1.0, 1.0, 1.0])
+    for name in ("rel_entr", "kl_div"):
+        function = getattr(scipy.special, name)
+        np.testing.assert_array_equal(run(lambda x, y, f=function: f(x, y), x, y), function(x, y))
+
+
+@pytest.mark.parametrize("x", [0.0, 1e-9, -9.9e-4, 1.1e-3])
+def test_exprel_is_exact_near_zero(x):
+    np.testing.assert_allclose(run(lambda x: scipy.special.exprel(x), x), scipy.special.exprel(x), rtol=1e-15)
+    series = sum(k * x ** (k - 1) / math.factorial(k + 1) for k in range(1, 12))
+    np.testing.assert_allclose(slope(lambda x: scipy.special.exprel(x), x), series, rtol=5e-13)
+
+
 def test_views_are_views():
     def f(x):
         y = np.copy(x)
@@ -138,6 +160,9 @@ def test_linspace_ends_at_its_bound_in_the_dtype_of_its_bounds():
         (lambda x: np.median(x, out=OUT), EscapeError, "out="),
         (lambda x: np.multiply.accumulate(x, axis=3), ShapeError, "out of range"),
         (lambda x: np.divide.accumulate(x), TraceError, "accumulate is not traced"),
+        (lambda x: scipy.linalg.qr(np.outer(x, x)[:, :2]), TraceError, "tall"),
+        (lambda x: scipy.linalg.eigh(np.outer(x, x), np.eye(4)), TraceError, "two matrices"),
+        (lambda x: scipy.linalg.khatri_rao(np.outer(x, x), np.ones((2, 3))), ShapeError, "equally many columns"),
     ],
 )
 def test_refusals_teach(function, error, match):

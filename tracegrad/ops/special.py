@@ -49,7 +49,7 @@ def _map(name: str, ufunc: np.ufunc, *rest: Any, **more: Any) -> Op:
     return elementwise(name, ufunc, *rest, promote=_real(ufunc), **more)
 
 
-def _opaque(
+def opaque_map(
     name: str,
     ufunc: np.ufunc,
     partials: tuple[Partial | Callable[..., Any], ...],
@@ -141,7 +141,7 @@ erfc = _map(
     doc="1 - erf x, exact where it is small",
     samples=(*one(), Sample((Values((9,), 0, 20),), smooth=False)),
 )
-erfcx_derivative: Op = _opaque(
+erfcx_derivative: Op = opaque_map(
     "erfcx_derivative",
     scipy.special.erfcx,
     (lambda out, x, *, order: erfcx_derivative(x, order=order + 1),),
@@ -178,7 +178,7 @@ log_ndtr = _map(
     doc="The logarithm of ndtr, without underflow.",
     samples=(*one(-4, 3), Sample((Values((9,), -100, 30),), smooth=False)),
 )
-erfinv = _opaque(
+erfinv = opaque_map(
     "erfinv",
     scipy.special.erfinv,
     (lambda out, x: exp(out * out) * (math.sqrt(math.pi) / 2),),
@@ -186,7 +186,7 @@ erfinv = _opaque(
     doc="The x of which erf is the operand; its derivative √π/2·exp(erfinv²) is ∞ at ±1",
     samples=one(-0.8, 0.8),
 )
-ndtri = _opaque(
+ndtri = opaque_map(
     "ndtri",
     scipy.special.ndtri,
     (lambda out, x: exp(out * out * 0.5) * math.sqrt(2.0 * math.pi),),
@@ -197,7 +197,7 @@ ndtri = _opaque(
 
 # -- the gamma function's kin -----------------------------------------------------------------------------------------
 
-polygamma_order: Op = _opaque(
+polygamma_order: Op = opaque_map(
     "polygamma",
     scipy.special.psi,
     (lambda out, x, *, n: polygamma_order(x, n=n + 1),),
@@ -207,7 +207,7 @@ polygamma_order: Op = _opaque(
     doc="The ``n``-th derivative of digamma; its derivative is that of order n + 1",
     samples=tuple(Sample((Values(shape, 0.7, 4),), {"n": n}) for shape, n in (((3, 4), 0), ((3, 4), 1), ((4,), 3), ((), 2))),
 )
-digamma = _opaque(
+digamma = opaque_map(
     "digamma",
     scipy.special.psi,
     (lambda out, x: polygamma_order(x, n=1),),
@@ -215,7 +215,7 @@ digamma = _opaque(
     doc="The derivative of lgamma.",
     samples=(*one(0.7, 4), *one(-0.8, -0.2)),
 )
-lgamma = _opaque(
+lgamma = opaque_map(
     "lgamma",
     scipy.special.gammaln,
     (lambda out, x: digamma(x),),
@@ -235,7 +235,7 @@ def _gamma_density(a: Any, x: Any) -> Any:
     return select(small, near, far)
 
 
-gammainc_raw = _opaque(
+gammainc_raw = opaque_map(
     "gammainc",
     scipy.special.gammainc,
     (MISSING, lambda out, a, x: _gamma_density(a, x)),
@@ -243,7 +243,7 @@ gammainc_raw = _opaque(
     doc="The regularised lower incomplete gamma function; differentiable in x.",
     samples=_by_integers(1, 5, (0.3, 3.0)),
 )
-gammaincc_raw = _opaque(
+gammaincc_raw = opaque_map(
     "gammaincc",
     scipy.special.gammaincc,
     (MISSING, lambda out, a, x: -_gamma_density(a, x)),
@@ -251,7 +251,7 @@ gammaincc_raw = _opaque(
     doc="The regularised upper incomplete gamma function; differentiable in x.",
     samples=_by_integers(1, 5, (0.3, 3.0)),
 )
-zeta_raw: Op = _opaque(
+zeta_raw: Op = opaque_map(
     "zeta",
     scipy.special.gammainc,  # for its promotion: zeta is no ufunc
     (MISSING, lambda out, s, q: -s * zeta_raw(s + 1.0, q)),
@@ -267,7 +267,7 @@ zeta_raw: Op = _opaque(
 
 def _general(name: str, function: np.ufunc, slope: Callable[..., Any], low: float, what: str) -> Op:
     """The Bessel functions of one kind with an integer order ``n``."""
-    return _opaque(
+    return opaque_map(
         name,
         scipy.special.i0,
         (slope,),
@@ -280,7 +280,7 @@ def _general(name: str, function: np.ufunc, slope: Callable[..., Any], low: floa
 
 
 def _named(name: str, ufunc: np.ufunc, slope: Callable[..., Any], torch: tuple[str, str], low: float, doc: str) -> Op:
-    return _opaque(name, ufunc, (slope,), torch=torch, doc=doc, samples=one(low, 3))
+    return opaque_map(name, ufunc, (slope,), torch=torch, doc=doc, samples=one(low, 3))
 
 
 def _i(x: Any, n: int) -> Any:
@@ -413,7 +413,7 @@ bessel_k1: Op = _named(
 # -- functions with SciPy's signatures --------------------------------------------------------------------------------
 
 
-def _paired(op: Op, x: Any, y: Any) -> Any:
+def paired(op: Op, x: Any, y: Any) -> Any:
     """An op whose operands have equal shapes, on operands that broadcast."""
     if not hasattr(x, "dtype"):
         x = np.asarray(x, getattr(y, "dtype", None) if getattr(y, "dtype", np.dtype(int)).kind == "f" else None)
@@ -429,7 +429,7 @@ def gammainc(a: Any, x: Any) -> Any:
     >>> gammainc(1.0, np.log(2.0)).round(4)
     np.float64(0.5)
     """
-    return _paired(gammainc_raw, a, x)
+    return paired(gammainc_raw, a, x)
 
 
 def gammaincc(a: Any, x: Any) -> Any:
@@ -438,7 +438,7 @@ def gammaincc(a: Any, x: Any) -> Any:
     >>> gammaincc(1.0, np.log(4.0)).round(4)
     np.float64(0.25)
     """
-    return _paired(gammaincc_raw, a, x)
+    return paired(gammaincc_raw, a, x)
 
 
 def zeta(x: Any, q: Any = 1.0) -> Any:
@@ -447,7 +447,7 @@ def zeta(x: Any, q: Any = 1.0) -> Any:
     >>> zeta(2.0, 1.0).round(4)
     np.float64(1.6449)
     """
-    return _paired(zeta_raw, x, q)
+    return paired(zeta_raw, x, q)
 
 
 def polygamma(n: int, x: Any) -> Any:
