@@ -38,6 +38,7 @@ from tracegrad.ops import (
     scans,
     scipy_linalg,
     scipy_special,
+    scipy_stats,
     sorting,
     views,
 )
@@ -188,7 +189,8 @@ NUMPY_FUNCTIONS: Mapping[Any, Function] = _make_table()
 """From the functions and ufuncs of NumPy and SciPy to ours."""
 
 SCIPY_FUNCTIONS: Mapping[str, Function] = {
-    f"scipy.linalg.{name}": getattr(scipy_linalg, name) for name in _SCIPY_LINALG.split()
+    **{f"scipy.linalg.{name}": getattr(scipy_linalg, name) for name in _SCIPY_LINALG.split()},
+    **{f"scipy.stats.{name}": function for name, function in scipy_stats.FUNCTIONS.items()},
 }
 """Functions of modules that are loaded only where the user's code loads them, by their names."""
 
@@ -330,6 +332,9 @@ UNKNOWN = "compose it of functions that are traced, or compute it outside and pa
 def name_of(function: Any) -> str:
     """What a person calls a function: ``np.linalg.norm``, ``scipy.special.gammaln``, ``math.gamma``."""
     name = getattr(function, "__name__", repr(function))
+    owner = getattr(function, "__self__", None)
+    if isinstance(getattr(owner, "name", None), str) and "rv_" in " ".join(c.__name__ for c in type(owner).__mro__):
+        name = f"{owner.name}.{name}"  # type: ignore[union-attr]
     module = getattr(function, "__module__", None) or ""
     if isinstance(function, np.ufunc):  # those of SciPy do not say where they live
         module = "numpy" if getattr(np, name, None) is function else "scipy.special"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.special
+import scipy.stats
 
 import tracegrad as tg
 from tracegrad.errors import DtypeError, EscapeError, ShapeError, TraceError
@@ -109,6 +110,16 @@ def test_relative_entropy_at_its_edges():
     for name in ("rel_entr", "kl_div"):
         function = getattr(scipy.special, name)
         np.testing.assert_array_equal(run(lambda x, y, f=function: f(x, y), x, y), function(x, y))
+
+
+def test_densities_outside_of_their_support_and_scale():
+    x = np.array([-1.0, 0.0, 2.0, np.nan])
+    for name in ("expon", "halfnorm"):
+        function = getattr(scipy.stats, name).logpdf
+        np.testing.assert_allclose(run(lambda x, f=name: getattr(scipy.stats, f).logpdf(x), x), function(x), rtol=1e-15)
+        found = slope(lambda x, f=name: np.sum(np.where(x > 0, getattr(scipy.stats, f).logpdf(x), 0.0)), x)
+        assert np.isfinite(found).all()
+    np.testing.assert_array_equal(run(lambda x: scipy.stats.norm.logpdf(x, 0.0, -1.0), x), np.full(4, np.nan))
 
 
 @pytest.mark.parametrize("x", [0.0, 1e-9, -9.9e-4, 1.1e-3])

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import scipy.linalg
 import scipy.special
+import scipy.stats
 
 _DRAW = np.random.default_rng(3)
 _SQUARE = _DRAW.normal(size=(3, 3))

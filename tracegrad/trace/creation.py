@@ -18,7 +18,7 @@ import scipy.special
 from tracegrad.core.aval import SUPPORTED
 from tracegrad.core.source import user_frame
 from tracegrad.errors import EscapeError, TraceError
-from tracegrad.namespaces import MATH_FUNCTIONS, NUMPY_FUNCTIONS, call_function, is_traced, name_of, refuse
+from tracegrad.namespaces import MATH_FUNCTIONS, NUMPY_FUNCTIONS, SCIPY_FUNCTIONS, call_function, is_traced, name_of, refuse
 from tracegrad.ops import maps
 from tracegrad.ops.broadcasting import broadcast
 from tracegrad.ops.sources import iota
@@ -251,7 +251,8 @@ class Recording:
         return protocols.function(function, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__wrapped__, name)
+        value = getattr(self.__wrapped__, name)
+        return Recording(value, self._creation) if name_of(value) in SCIPY_FUNCTIONS else value
 
     def __repr__(self) -> str:
         return f"<{name_of(self.__wrapped__)} in a trace>"
