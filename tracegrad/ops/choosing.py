@@ -200,8 +200,8 @@ def quantile(
 ) -> Any:
     """``np.quantile`` with methods ``linear``, ``lower``, ``higher``, ``midpoint`` and ``nearest``.
 
-    >>> quantile(np.array([1.0, 2.0, 4.0]), 0.25)
-    np.float64(1.5)
+    >>> quantile(np.array([1.0, 2.0, 4.0]), np.array([0.25, 1.0]))
+    array([1.5, 4. ])
     """
     return _quantile("quantile", a, q, axis, out, method, keepdims, weights, False)
 
