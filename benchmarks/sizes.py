@@ -31,7 +31,8 @@ from tracegrad.runtime.load import load_program
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 EFFORT = Effort(rounds=41, turn=0.004, pause=0.002)
-HEAD = re.compile(r"^def (k\d+)_HASH_\(first, last, table\):$")
+HEAD = re.compile(r"^def (k\d+\w*)_HASH_\(first, last, table\):$")
+MEMBER = re.compile(r"(k\d+_\d+)_HASH_\(0, words\[")
 SIZE = re.compile(r"^(    \w+ = )table\[(\d+)\]$")
 
 
@@ -80,16 +81,23 @@ def written_out(source: str, compilation: Compilation) -> str:
     """The source with a number for every size that its kernels take from the table."""
     assert compilation.generated is not None
     assert compilation.plan is not None
-    launches = [launch for step in compilation.generated.steps for launch in step.launches]
-    bases = {launch.name: launch.base for launch in launches}
-    if len(bases) != len(launches):
-        raise ValueError("a kernel that runs several times in a call has several sets of sizes")
-    lines, base = [], 0
+    words = compilation.plan.words
+    places: dict[str, set[int]] = {}
+    for step in compilation.generated.steps:
+        for launch in step.launches:
+            places.setdefault(launch.name, set()).add(launch.base)
+            own = source[source.index(f"def {launch.name}_HASH_(") :].split("\n\n\n", maxsplit=1)[0]
+            for name, starts in zip(MEMBER.findall(own), launch.text.members, strict=True):
+                places.setdefault(name, set()).update(launch.base + start for start in starts)
+    lines: list[str] = []
+    starts: set[int] = set()
     for line in source.splitlines():
         if head := HEAD.match(line):
-            base = bases[head[1]]
+            starts = places.get(head[1], set())
         if size := SIZE.match(line):
-            line = f"{size[1]}{compilation.plan.words[base + int(size[2])]}"
+            values = {words[start + int(size[2])] for start in starts}
+            if len(values) == 1:  # rows of the blocks of a chain may differ by one
+                line = f"{size[1]}{values.pop()}"
         lines.append(line)
     return "\n".join(lines) + "\n"
 

@@ -44,9 +44,7 @@ def test_a_refusal_that_the_function_catches_is_still_reported():
 
 def test_refusals_name_what_exists_and_means_the_same():
     for function, name, fix in (
-        (lambda x: np.cbrt(x), "np.cbrt", "np.abs(x) ** (1 / 3)"),
         (lambda x: np.linalg.eig(x), "np.linalg.eig", "outside"),
-        (lambda x: scipy.special.gamma(x), "scipy.special.gamma", "outside"),
         (lambda x: np.where(x > 1), "np.where", "keeps the shape"),
     ):
         with pytest.raises(TraceError) as caught:
