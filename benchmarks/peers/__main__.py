@@ -27,7 +27,7 @@ from benchmarks.peers.programs import BY_NAME
 from benchmarks.timing import QUICK, Effort, machine, usable_cores
 
 RESULTS = Path(__file__).resolve().parents[1] / "RESULTS.md"
-EFFORT = Effort(rounds=15, turn=0.005, pause=0.06, share=3.0)  # threads of OpenBLAS spin for 25 ms after a product
+EFFORT = Effort(rounds=15, turn=0.005, pause=0.15, share=3.0)  # threads of OpenBLAS spin for 100 ms after a product
 
 
 def _parser() -> argparse.ArgumentParser:

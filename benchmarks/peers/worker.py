@@ -24,7 +24,7 @@ from benchmarks.timing import version_of
 READY, FAILED, MISSING = "ready", "failed", "missing"
 WARM_UP = 0.01
 """Seconds of calls that do not count before those that do. Worker threads that slept may share the caller's core until the
-system's next look at the balance, 2 to 4 ms later; a pool that spins for 25 ms after its work would not show it."""
+system's next look at the balance, 2 to 4 ms later; a pool that spins for 100 ms after its work would not show it."""
 
 
 class Worker:
