@@ -2,9 +2,9 @@
 
 Every contender has a process of its own, and only one of them is asked at a time. So thread pools never fight: while a
 contender has its turn the others block on their standard input, and the pause before a turn (``Effort.pause``) is
-longer than their idle threads spin (OpenMP's, TBB's and Eigen's sleep within milliseconds, OpenBLAS's after 100). ``OMP_WAIT_POLICY``
-therefore stays as it is: PASSIVE would make PyTorch pay for waking its threads at every op. A contender that needs
-another Numba, or that must be stopped in the middle of a compilation, needs its own process anyway.
+longer than their idle threads spin: OpenMP's, TBB's and Eigen's sleep within milliseconds, OpenBLAS's after 100.
+``OMP_WAIT_POLICY`` therefore stays as it is: PASSIVE would make PyTorch pay for waking its threads at every op. A contender
+that needs another Numba, or that must be stopped in the middle of a compilation, needs its own process anyway.
 """
 
 from __future__ import annotations
