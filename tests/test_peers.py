@@ -268,3 +268,9 @@ def test_unknown_contenders_are_refused(capsys):
     with pytest.raises(SystemExit):
         peers.main(["--contenders", "tracegrad,nobody"])
     assert "nobody" in capsys.readouterr().err
+
+
+def test_the_better_of_two_measurements_is_the_limit():
+    first = Limits({1024: 2.0, 4096: 1.0}, {"float64": 3.0, "float32": 6.0})
+    second = Limits({1024: 1.0, 4096: 4.0}, {"float64": 5.0, "float32": 2.0})
+    assert first.better(second) == Limits({1024: 2.0, 4096: 4.0}, {"float64": 5.0, "float32": 6.0})

@@ -75,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for program in () if options.compile_only else programs:
             rows.append(measure(program, list(pythons), field, limits, settings))
             progress.print(f"{program.name}: {_summary(rows[-1])}", markup=False, highlight=False)
+    limits = limits.better(measured(options.quick))  # a core taken by something else at the beginning would halve them
+    for row in rows:
+        row.least = limits.seconds(row.moved, row.flops, row.program.dtype) * 1e6
     for program in programs if options.compile or options.compile_only else ():
         made.append(compilation(program, pythons, settings))
         progress.print(f"{program.name} compiled: {made[-1].seconds}", markup=False, highlight=False)

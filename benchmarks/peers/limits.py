@@ -35,6 +35,13 @@ class Limits:
     triad: dict[int, float]
     flops: dict[str, float]
 
+    def better(self, other: Limits) -> Limits:
+        """The greater of two measurements: whatever disturbs one of them makes it less."""
+        return Limits(
+            {size: max(rate, other.triad[size]) for size, rate in self.triad.items()},
+            {dtype: max(rate, other.flops[dtype]) for dtype, rate in self.flops.items()},
+        )
+
     def seconds(self, moved: float, flops: float, dtype: str) -> float:
         """The least time of so many bytes and flops: the slower of both, each at its limit."""
         size = min(self.triad, key=lambda size: abs(np.log(size / moved)))
