@@ -185,3 +185,11 @@ def test_equal_kernels_of_a_chain_are_written_once():
         planned(layers, [np.eye(4)] * count, np.ones((50, 4)), wrt=range(count)).generated.source for count in (3, 9)
     )
     assert deep.count("@kernel") == shallow.count("@kernel")
+
+
+def test_nodes_that_hold_arrays_may_have_the_axis():
+    x = RNG.normal(size=(60, 5))
+    function = lambda x: np.sum(np.tanh(np.gradient(x, 0.5, axis=1, edge_order=2)) ** 2)
+    compiled, expected = (tg.grad_compile(function, compile=c).value_and_grad(x) for c in ("now", "never"))
+    np.testing.assert_allclose(compiled[0], expected[0], rtol=1e-12)
+    np.testing.assert_allclose(compiled[1], expected[1], rtol=1e-12)

@@ -72,7 +72,7 @@ def with_rows(graph: Graph, along: Mapping[int, int], rows: int) -> Graph | None
         if axis is not None:
             shape = node.aval.shape
             new = (*shape[:axis], rows, *shape[axis + 1 :])
-            params = {k: new if v == shape else v for k, v in node.params.items()}
+            params = {k: new if isinstance(v, tuple) and v == shape else v for k, v in node.params.items()}
             node = replace(node, aval=replace(node.aval, shape=new), params=params)
             if node.op.kind is Kind.VIEW:
                 try:
