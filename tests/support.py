@@ -54,6 +54,16 @@ def all_ops():
     return dict(sorted(found.items()))
 
 
+def same(a, b):
+    """Assert that two results have one structure, and leaves of equal classes, dtypes and values."""
+    one, other = flatten(a), flatten(b)
+    assert one[1] == other[1]
+    for x, y in zip(one[0], other[0], strict=True):
+        assert type(x) is type(y)
+        assert np.asarray(x).dtype == np.asarray(y).dtype
+        np.testing.assert_array_equal(x, y)
+
+
 def central_difference(function, arrays, position, direction, step=1e-6):
     """The derivative of ``function(*arrays)`` along a direction in one operand, to the fourth order of the step."""
     arrays = list(arrays)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import tracegrad as tg
+from tests.support import same
 from tracegrad.callers import MISS
-from tracegrad.core.tree import flatten
 
 X = np.linspace(-1.0, 1.0, 7)
 Line = namedtuple("Line", "slope offset")
@@ -34,15 +34,6 @@ def called(function, *args, **kwargs):
     caller = function._callers[0]
     assert caller(args, kwargs) is not MISS
     return results
-
-
-def same(a, b):
-    one, other = flatten(a), flatten(b)
-    assert one[1] == other[1]
-    for x, y in zip(one[0], other[0], strict=True):
-        assert type(x) is type(y)
-        assert np.asarray(x).dtype == np.asarray(y).dtype
-        np.testing.assert_array_equal(x, y)
 
 
 @pytest.mark.parametrize(

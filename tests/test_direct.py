@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tracegrad as tg
+from tests.support import same
 from tracegrad.core.tree import flatten
 
 X = np.linspace(-1.0, 1.0, 7)
@@ -36,15 +37,6 @@ def refused(function):
     general = function._called
     function.__dict__["_called"] = lambda *args, **kwargs: asked.append(1) or general(*args, **kwargs)
     return asked
-
-
-def same(a, b):
-    one, other = flatten(a), flatten(b)
-    assert one[1] == other[1]
-    for x, y in zip(one[0], other[0], strict=True):
-        assert type(x) is type(y)
-        assert np.asarray(x).dtype == np.asarray(y).dtype
-        np.testing.assert_array_equal(x, y)
 
 
 @pytest.mark.parametrize(

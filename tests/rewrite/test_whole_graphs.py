@@ -89,13 +89,13 @@ def test_maps_that_are_connected_are_walked_over_once(monkeypatch):
         return np.sum(u)
 
     walked = []
-    connected = embedded._connected
+    connected = embedded.connected_maps
 
     def counted(*arguments):
         walked.append(connected(*arguments))
         return walked[-1]
 
-    monkeypatch.setattr(embedded, "_connected", counted)
+    monkeypatch.setattr(embedded, "connected_maps", counted)
     graph = tg.grad_compile(loss, compile="never").value_and_grad.graph(np.ones(30))
     walked.clear()
     embedded.embed_sums(graph)

@@ -16,7 +16,6 @@ from tracegrad.codegen.plan import Plan, plan_program
 from tracegrad.codegen.template import cold_reads, lower_template
 from tracegrad.codegen.templates import MOST_CHUNKS
 from tracegrad.codegen.text import ABI, SUMMED, KernelText, Slot, combine_text, dtype_name
-from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
 from tracegrad.schedule.chain import block_kernels, with_rows
 from tracegrad.schedule.memory import ALIGN
@@ -85,7 +84,6 @@ TOTAL_WORDS = 4
 class _Block:
     """The members lowered for a number of rows, and their table and memory."""
 
-    graph: Graph
     launches: tuple[Launch, ...]
     plan: Plan
 
@@ -136,7 +134,7 @@ class _ChainWriter:
             base += FIRST + len(text.slots)
         outside = tuple(Parameter("outside", n, "", "") for n in sorted(chain.outside | self.kernel.reads))
         steps = tuple(Step((launch,), 0) for launch in launches)
-        return _Block(graph, tuple(launches), plan_program(members, Generated("", outside, steps, base, (), len(launches))))
+        return _Block(tuple(launches), plan_program(members, Generated("", outside, steps, base, (), len(launches))))
 
     def _slot(self, slot: Slot) -> int:
         self.slots.append(slot)

@@ -81,10 +81,20 @@ CHEAP_FUNCTIONS = frozenset(
 )
 """Functions of the vocabulary that cost an instruction or a few; the others are polynomials or loops."""
 
+DEAR = 15
+"""Operations that a function of the others, such as exp, counts for."""
+
 NAN_KEEPING_FUNCTIONS = frozenset(
     {"add", "subtract", "multiply", "negative", "absorbing_multiply", "divide", "where", "sqrt", "absolute", "exp"}
 )
 """Functions that give NaN for NaN, or leave an operand out by a condition of their own."""
+
+
+def operations(expression: Scalar) -> int:
+    """Operations of a scalar expression, cheap functions counted as one."""
+    if not isinstance(expression, Call):
+        return 0
+    return (1 if expression.function in CHEAP_FUNCTIONS else DEAR) + sum(operations(a) for a in expression.arguments)
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -196,12 +196,18 @@ class Graph:
                 stack.extend(self._nodes[i].inputs)
         return seen
 
-    def users(self) -> dict[int, list[int]]:
-        """For each node the ids of the nodes that read it, in order."""
-        result: dict[int, list[int]] = {n.id: [] for n in self._nodes}
-        for node in self._nodes:
+    def live(self) -> Iterator[Node]:
+        """The inputs and what the outputs need, in order."""
+        needed = self.ancestors(self.outputs)
+        return (n for n in self._nodes if n.id in needed or n.op.kind is Kind.INPUT)
+
+    def readers(self) -> dict[int, list[Node]]:
+        """For each live node the live nodes that read it, in order."""
+        result: dict[int, list[Node]] = {}
+        for node in self.live():
+            result[node.id] = []
             for i in dict.fromkeys(node.inputs):
-                result[i].append(node.id)
+                result[i].append(node)
         return result
 
     @property

@@ -156,9 +156,7 @@ class Walk(Recorder):
         for i in source.outputs:
             uses[i] += 1
         new: dict[int, int] = {}
-        for node in source:
-            if node.id not in needed and node.op.kind is not Kind.INPUT:
-                continue
+        for node in source.live():
             self._where = node.where
             result = self.emit(node.op, tuple([new[i] for i in node.inputs]), node.params, node.aval)
             new[node.id] = result

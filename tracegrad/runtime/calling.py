@@ -288,15 +288,10 @@ class _Steps:
         self.put(self.words, self.operand(0), self.operand(1))
 
     def do_run(self) -> None:
-        b = self.builder
-        run, brief = self.operand(0, ENTRY.as_pointer()), self.operand(1)
-        with b.if_else(b.icmp_unsigned("!=", brief, self.word(0))) as (short, long):
-            with short:
-                b.call(run, [self.words])
-            with long:
-                state = self.call("PyEval_SaveThread", OBJECT)
-                b.call(run, [self.words])
-                self.call("PyEval_RestoreThread", VOID, state)
+        run = self.operand(0, ENTRY.as_pointer())
+        state = self.call("PyEval_SaveThread", OBJECT)
+        self.builder.call(run, [self.words])
+        self.call("PyEval_RestoreThread", VOID, state)
 
     def do_give(self) -> None:
         blocks = self.operand(0, OBJECT)

@@ -53,7 +53,7 @@ class Do(enum.IntEnum):
     WORD = 14
     """w[a] becomes b."""
     RUN = 15
-    """Call the function at a with the entry's words; without the GIL, unless b."""
+    """Call the function at a with the entry's words, without the GIL."""
     GIVE = 16
     """The array that was taken goes back to the list a, if that has fewer than b."""
     SCALAR = 17

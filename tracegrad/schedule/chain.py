@@ -52,7 +52,7 @@ def chain_kernels(program: Program) -> Program:
     # most kernels have, as a network has an axis for each of its layers.
     having = [(len({home[n] for n in along if n in home}), along) for along in classes if not given.isdisjoint(along.items())]
     likely = sorted(having, key=lambda each: -each[0])[:CANDIDATES]
-    best = max((_Chaining(program, along) for _, along in likely), key=lambda each: each.most, default=None)
+    best = max((_Chaining(program, along, home) for _, along in likely), key=lambda each: each.most, default=None)
     return (best.run() if best is not None else None) or program
 
 
@@ -112,9 +112,9 @@ class _Role:
 class _Chaining:
     """One attempt: chains along one axis."""
 
-    def __init__(self, program: Program, along: dict[int, int]) -> None:
+    def __init__(self, program: Program, along: dict[int, int], home: Mapping[int, int]) -> None:
         self.program, self.graph, self.along = program, program.graph, along
-        self.home = {n: k for k, kernel in enumerate(program.kernels) for n in kernel.nodes}
+        self.home = home
         self.readers: dict[int, set[int]] = {}
         for k, kernel in enumerate(program.kernels):
             for n in kernel.reads:

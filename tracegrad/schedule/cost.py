@@ -12,7 +12,7 @@ from functools import cache
 from itertools import takewhile
 
 from tracegrad.core.aval import Shape
-from tracegrad.core.expr import CHEAP_FUNCTIONS, Call, Operand, Scalar
+from tracegrad.core.expr import Operand, operations
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind, Op
 from tracegrad.schedule.program import Kernel, Program
@@ -33,7 +33,6 @@ RECOMPUTE_NS = 1.0
 """A value cheaper than this is computed again in a later loop instead of being stored and read back."""
 
 CHEAP_NS = 0.08
-DEAR_NS = 1.2
 LOAD_NS = 0.15
 
 
@@ -41,14 +40,7 @@ LOAD_NS = 0.15
 def _op_ns(op: Op, operands: int, params: tuple[tuple[str, object], ...]) -> float:
     if op.kind is not Kind.MAP:
         return CHEAP_NS
-    return _scalar_ns(op.lower(*(Operand(k) for k in range(operands)), **dict(params)))
-
-
-def _scalar_ns(expression: Scalar) -> float:
-    if not isinstance(expression, Call):
-        return 0.0
-    own = CHEAP_NS if expression.function in CHEAP_FUNCTIONS else DEAR_NS
-    return own + sum(_scalar_ns(a) for a in expression.arguments)
+    return CHEAP_NS * operations(op.lower(*(Operand(k) for k in range(operands)), **dict(params)))
 
 
 def node_ns(node: Node) -> float:

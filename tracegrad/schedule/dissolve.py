@@ -13,6 +13,7 @@ from tracegrad.core.aval import Shape
 from tracegrad.core.expr import axes_of
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
+from tracegrad.core.regions import computed_within, connected_maps
 from tracegrad.schedule.cost import RECOMPUTE_NS, node_ns
 
 __all__ = ["dissolved_maps"]
@@ -29,7 +30,7 @@ def dissolved_maps(graph: Graph) -> frozenset[int]:
             readers[i].append(node)
     found: set[int] = set()
     for node in sums:
-        inner = _cluster(graph, graph[node.inputs[0]].inputs[0], readers)
+        inner = connected_maps(graph, graph[node.inputs[0]].inputs[0], readers)
         pads = {reader.id: reader for i in inner for reader in readers[i] if reader.id not in inner}
         only = inner.isdisjoint(graph.outputs) and all(_padded(graph, pad) for pad in pads.values())
         if only and _again_ns(graph, inner, list(pads.values())) <= RECOMPUTE_NS:
@@ -48,35 +49,11 @@ def _padded(graph: Graph, view: Node) -> bool:
     return len(reads) == 1 and bool(reads[0].guards) and all(i.is_affine for i in reads[0].index)
 
 
-def _cluster(graph: Graph, node: int, readers: dict[int, list[Node]]) -> set[int]:
-    """The maps of one shape that a map is connected with, as what they read or as what reads them."""
-    shape = graph[node].aval.shape
-    seen: set[int] = set()
-    stack = [node]
-    while stack:
-        n = stack.pop()
-        if n not in seen and graph[n].op.kind is Kind.MAP and graph[n].aval.shape == shape:
-            seen.add(n)
-            stack += [*graph[n].inputs, *(reader.id for reader in readers[n])]
-    return seen
-
-
-def _below(graph: Graph, node: int, inner: set[int]) -> set[int]:
-    seen: set[int] = set()
-    stack = [node]
-    while stack:
-        n = stack.pop()
-        if n in inner and n not in seen:
-            seen.add(n)
-            stack.extend(graph[n].inputs)
-    return seen
-
-
 def _again_ns(graph: Graph, inner: set[int], pads: list[Node]) -> float:
     """Nanoseconds per element of computing what is read at several distances once for each."""
     at: dict[tuple[Shape, object], set[int]] = defaultdict(set)
     for pad in pads:
         source = graph[pad.inputs[0]]
         [read] = pad.op.lower(axes_of(pad.aval.shape), source.aval, **pad.params)
-        at[pad.aval.shape, read.index] |= _below(graph, source.id, inner)
+        at[pad.aval.shape, read.index] |= computed_within(graph, source.id, inner)
     return sum(node_ns(graph[n]) for nodes in at.values() for n in nodes) - sum(node_ns(graph[n]) for n in inner)

@@ -11,7 +11,6 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from tracegrad.core.graph import Graph, Node
-from tracegrad.core.op import Kind
 from tracegrad.ops.broadcasting import reduce_sum, reshape_to
 from tracegrad.ops.contractions import matmul_batched
 from tracegrad.ops.maps import add, multiply
@@ -34,7 +33,6 @@ def meet_products(graph: Graph) -> Graph | None:
         return None
     made = Graph()
     new: dict[int, int] = {}
-    needed = graph.ancestors(graph.outputs)
 
     def emitted(i: int) -> int:
         if i not in new:
@@ -42,9 +40,7 @@ def meet_products(graph: Graph) -> Graph | None:
             new[i] = made.emit(node.op, tuple([emitted(k) for k in node.inputs]), node.params, node.where)
         return new[i]
 
-    for node in graph:
-        if node.id not in needed and node.op.kind is not Kind.INPUT:
-            continue
+    for node in graph.live():
         if node.id in moves:
             move = moves[node.id]
             known, cotangent = emitted(move.known), emitted(move.cotangent)

@@ -40,13 +40,8 @@ def _short(node: Node) -> bool:
 
 def _members(graph: Graph) -> frozenset[int]:
     """The maps that are taken apart."""
-    needed = graph.ancestors(graph.outputs)
-    readers: dict[int, list[Node]] = {i: [] for i in needed}
-    for node in graph:
-        if node.id in needed:
-            for i in dict.fromkeys(node.inputs):
-                readers[i].append(node)
-    maps = {i for i in needed if graph[i].op.kind is Kind.MAP and _short(graph[i])}
+    readers = graph.readers()
+    maps = {i for i in readers if graph[i].op.kind is Kind.MAP and _short(graph[i])}
     found: set[int] = set()
     seen: set[int] = set()
     for start in sorted(maps):
@@ -87,10 +82,7 @@ class _Parts:
     def run(self) -> Graph:
         """The whole graph."""
         source = self.source
-        needed = source.ancestors(source.outputs)
-        for node in source:
-            if node.id not in needed and node.op.kind is not Kind.INPUT:
-                continue
+        for node in source.live():
             if node.id in self.members:
                 for k in range(node.aval.shape[-1]):
                     parts = tuple([self.part(i, k, node) for i in node.inputs])

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.graph import Graph, Node
-from tracegrad.core.op import Kind
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.comparisons import equal, greater_equal, less, logical_and
 from tracegrad.ops.indexing import gather, scatter_add
@@ -26,10 +25,7 @@ def compare_columns(graph: Graph) -> Graph | None:
         return None
     made = Graph()
     new: dict[int, int] = {}
-    needed = graph.ancestors(graph.outputs)
-    for node in graph:
-        if node.id not in needed and node.op.kind is not Kind.INPUT:
-            continue
+    for node in graph.live():
         if node.op is reshape_to and node.inputs[0] in columns:
             source = graph[node.inputs[0]]
             new[node.id] = _written_out(made, new[source.inputs[0]], new[columns[source.id]], node)
@@ -52,12 +48,7 @@ def _columns(graph: Graph) -> dict[int, int]:
         for n in (graph[i] for i in needed)
         if n.op is gather and n.params["axis"] == 0
     }
-    readers: dict[int, list[Node]] = {node.id: [] for node in sums}
-    for node in graph:
-        if node.id in needed:
-            for i in node.inputs:
-                if i in readers:
-                    readers[i].append(node)
+    readers = graph.readers()
     found = {}
     for node in sums:
         shapes = {r.aval.shape if r.op is reshape_to else () for r in readers[node.id]}

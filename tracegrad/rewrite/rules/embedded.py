@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 
 from tracegrad.core.aval import Shape
-from tracegrad.core.expr import CHEAP_FUNCTIONS, Call, Operand, Scalar
+from tracegrad.core.expr import Operand, operations
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
+from tracegrad.core.regions import computed_within, connected_maps
 from tracegrad.ops.broadcasting import reduce_sum
 from tracegrad.ops.views import embed
 
@@ -19,8 +20,6 @@ MARGIN = 4
 """Elements that the whole may have more along each axis: a bound that holds for all sizes, or for none."""
 MOST_AGAIN = 12
 """Operations that may be computed for several elements each, where the array between the loops is saved."""
-DEAR = 15
-"""Operations that a function such as exp counts for."""
 
 
 def embed_sums(graph: Graph) -> Graph | None:
@@ -30,10 +29,7 @@ def embed_sums(graph: Graph) -> Graph | None:
         return None
     made = Graph()
     new: dict[int, int] = {}
-    needed = graph.ancestors(graph.outputs)
-    for node in graph:
-        if node.id not in needed and node.op.kind is not Kind.INPUT:
-            continue
+    for node in graph.live():
         operands = tuple([new[i] for i in node.inputs])
         if node.id in homes:
             operands = (made.emit(embed, operands, homes[node.id].params, node.where),)
@@ -43,16 +39,12 @@ def embed_sums(graph: Graph) -> Graph | None:
 
 def _homes(graph: Graph) -> dict[int, Node]:
     """The sums to rewrite, with the node that places values beside theirs into the whole."""
-    needed = graph.ancestors(graph.outputs)
-    readers: dict[int, list[Node]] = defaultdict(list)
-    for node in graph:
-        for i in node.inputs if node.id in needed else ():
-            readers[i].append(node)
+    readers = graph.readers()
     found: dict[int, Node] = {}
     seen: set[int] = set()
-    for node in graph:
-        if node.id in needed and _is_margin(graph, node) and node.inputs[0] not in seen:
-            inner = _connected(graph, node.inputs[0], readers)
+    for node in graph.live():
+        if _is_margin(graph, node) and node.inputs[0] not in seen:
+            inner = connected_maps(graph, node.inputs[0], readers)
             seen |= inner
             outside = {r.id: r for i in inner for r in readers[i] if r.id not in inner}.values()
             margins = [r for r in outside if _is_margin(graph, r)]
@@ -66,8 +58,8 @@ def _homes(graph: Graph) -> dict[int, Node]:
 
 def _nearest(graph: Graph, node: Node, inner: set[int], margins: list[Node]) -> Node:
     """The place at which most of what a sum reads is computed anyway."""
-    mine = _below(graph, node.inputs[0], inner)
-    return max(margins, key=lambda m: sum(_work(graph[n]) for n in mine & _below(graph, m.inputs[0], inner)))
+    mine = computed_within(graph, node.inputs[0], inner)
+    return max(margins, key=lambda m: sum(_work(graph[n]) for n in mine & computed_within(graph, m.inputs[0], inner)))
 
 
 def _is_margin(graph: Graph, node: Node) -> bool:
@@ -79,45 +71,15 @@ def _is_margin(graph: Graph, node: Node) -> bool:
     return source.op.kind is Kind.MAP and all(n > 1 and whole - n <= MARGIN for n, whole in sizes)
 
 
-def _connected(graph: Graph, node: int, readers: dict[int, list[Node]]) -> set[int]:
-    """The maps of one shape that a map is connected with, as what they read or as what reads them."""
-    shape = graph[node].aval.shape
-    seen: set[int] = set()
-    stack = [node]
-    while stack:
-        n = stack.pop()
-        if n not in seen and graph[n].op.kind is Kind.MAP and graph[n].aval.shape == shape:
-            seen.add(n)
-            stack += [*graph[n].inputs, *(reader.id for reader in readers[n])]
-    return seen
-
-
 def _work_again(graph: Graph, inner: set[int], margins: list[Node]) -> int:
     """Operations on each element to compute once for each distance what is placed at several."""
     at: dict[Shape, set[int]] = defaultdict(set)
     for node in margins:
-        at[node.params["starts"]] |= _below(graph, node.inputs[0], inner)
+        at[node.params["starts"]] |= computed_within(graph, node.inputs[0], inner)
     return sum(_work(graph[n]) for nodes in at.values() for n in nodes) - sum(
         _work(graph[n]) for n in set().union(*at.values())
     )
 
 
-def _below(graph: Graph, node: int, inner: set[int]) -> set[int]:
-    seen: set[int] = set()
-    stack = [node]
-    while stack:
-        n = stack.pop()
-        if n in inner and n not in seen:
-            seen.add(n)
-            stack.extend(graph[n].inputs)
-    return seen
-
-
 def _work(node: Node) -> int:
-    return _calls(node.op.lower(*(Operand(k) for k in range(len(node.inputs))), **node.params))
-
-
-def _calls(expression: Scalar) -> int:
-    if not isinstance(expression, Call):
-        return 0
-    return (1 if expression.function in CHEAP_FUNCTIONS else DEAR) + sum(_calls(a) for a in expression.arguments)
+    return operations(node.op.lower(*(Operand(k) for k in range(len(node.inputs))), **node.params))

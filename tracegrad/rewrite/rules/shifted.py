@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from tracegrad.core.graph import Graph, Node
-from tracegrad.core.op import Kind
 from tracegrad.ops.broadcasting import broadcast
 from tracegrad.ops.maps import add, multiply, scale
 from tracegrad.ops.sources import constant
@@ -70,10 +69,7 @@ class _Applied:
     def run(self) -> Graph:
         """The whole graph; values that nothing reads any more are left to the rewriter."""
         source = self.source
-        needed = source.ancestors(source.outputs)
-        for node in source:
-            if node.id not in needed and node.op.kind is not Kind.INPUT:
-                continue
+        for node in source.live():
             if node.id not in self.factors:
                 self.new[node.id] = self.emitted(node, self.new)
             elif node.op in (multiply, scale):

@@ -18,10 +18,7 @@ def turn(graph: Graph) -> Graph | None:
         return None
     made = Graph()
     new: dict[int, int] = {}
-    needed = graph.ancestors(graph.outputs)
-    for node in graph:
-        if node.id not in needed and node.op.kind is not Kind.INPUT:
-            continue
+    for node in graph.live():
         inputs = tuple([new[i] for i in node.inputs])
         if node.id in orders:
             order = orders[node.id]
@@ -35,16 +32,10 @@ def turn(graph: Graph) -> Graph | None:
 
 def _orders(graph: Graph) -> dict[int, tuple[int, ...]]:
     """The values to turn, and their axes in the order in which their first reader wants them."""
-    needed = graph.ancestors(graph.outputs)
-    readers: dict[int, list[Node]] = {i: [] for i in needed}
-    for node in graph:
-        if node.id in needed:
-            for i in node.inputs:
-                readers[i].append(node)
     return {
-        i: readers[i][0].params["axes"]
-        for i in needed - set(graph.outputs)
-        if graph[i].op.kind is Kind.MAP and readers[i] and all(r.op is permute for r in readers[i])
+        i: readers[0].params["axes"]
+        for i, readers in graph.readers().items()
+        if i not in graph.outputs and graph[i].op.kind is Kind.MAP and readers and all(r.op is permute for r in readers)
     }
 
 
