@@ -54,6 +54,17 @@ class Rule:
     pull: Callable[..., Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Linear(Rule):
+    """The transpose of an op that is linear in this operand: its tangent goes through the op itself.
+
+    A product is linear in each of its factors while the others are held. With ``together`` it is linear in all such
+    operands at once, as concatenation is: their tangents take the places of all of them, zeros for those that have none.
+    """
+
+    together: bool = False
+
+
 class _Flat:
     """The derivative is zero wherever it exists, or the input carries no derivative (indices, conditions)."""
 
@@ -281,7 +292,7 @@ def linear(
 
     Further operands (positions, say) carry no derivative.
     """
-    return Op(name, kind, infer, keep, eager, (Rule(transpose), FLAT), lower, numpy, torch, doc, samples)
+    return Op(name, kind, infer, keep, eager, (Linear(transpose), FLAT), lower, numpy, torch, doc, samples)
 
 
 def bilinear(
@@ -297,7 +308,7 @@ def bilinear(
     numpy: tuple[Callable[..., Any], ...] = (),
 ) -> Op:
     """A contraction of two operands, linear in each: one transpose per operand gives every derivative."""
-    rules = tuple(Rule(t) for t in transposes)
+    rules = tuple(Linear(t) for t in transposes)
     return Op(name, Kind.CONTRACT, infer, common, eager, rules, lower, numpy, torch, doc, samples)
 
 
@@ -312,11 +323,12 @@ def reduction(
     torch: tuple[str, str],
     promote: Callable[..., tuple[np.dtype[Any], ...]] = keep,
     empty: bool = True,
+    additive: bool = False,
 ) -> Op:
     """A reduction over ``axes`` (sorted, non-negative), which it drops.
 
     ``pull`` is its vector-Jacobian product, None if it has no derivative; ``empty`` says whether a reduction of no
-    elements has a value.
+    elements has a value; ``additive`` that it is linear.
     """
 
     def infer(x: Aval, *, axes: tuple[int, ...]) -> Aval:
@@ -330,5 +342,5 @@ def reduction(
     def eager(x: Any, *, axes: tuple[int, ...]) -> Any:
         return ufunc.reduce(x, axis=axes, dtype=x.dtype if ufunc in (np.add, np.multiply) else None)
 
-    partial: Partial = FLAT if pull is None else Rule(pull)
+    partial: Partial = FLAT if pull is None else Linear(pull) if additive else Rule(pull)
     return Op(name, Kind.REDUCE, infer, promote, eager, (partial,), reducer, (), torch, doc, samples)

@@ -80,6 +80,7 @@ _OPAQUE = frozenset(
         matrices.det,
         matrices.slogdet_packed,
         decompositions.matrix_exp,
+        decompositions.matrix_exp_turn,
     )
 )
 _EXTREMES = frozenset((reductions.reduce_max, reductions.reduce_min, pooling.reduce_first_max))

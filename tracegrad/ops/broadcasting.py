@@ -58,6 +58,7 @@ reduce_sum: Op = reduction(
     lambda g, out, x, *, axes: broadcast_back(g, shape_of(x), axes),
     Reducer("add", 0),
     torch=("sum", "SumBackward1"),
+    additive=True,
     doc="The sum over axes.",
     samples=(
         Sample((Values((3, 4)),), {"axes": (0, 1)}),

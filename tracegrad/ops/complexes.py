@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, shape_of
-from tracegrad.core.op import Kind, Op, Rule, Sample, Values, common, keep
+from tracegrad.core.op import Kind, Linear, Op, Sample, Values, common, keep
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops.sources import zeros_shape
 
@@ -53,7 +53,7 @@ def _declare(
     doc: str,
     samples: tuple[Sample, ...],
 ) -> Op:
-    partials = tuple(Rule(pull) for pull in pulls)
+    partials = tuple(Linear(pull, together=len(pulls) > 1) for pull in pulls)
     promote = keep if len(pulls) == 1 else common
     return Op(name, Kind.OPAQUE, infer, promote, eager, partials, None, (), ("", torch), doc, samples)
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, shape_of
-from tracegrad.core.op import FLAT, MISSING, Op, Rule, Sample, Values
+from tracegrad.core.op import FLAT, MISSING, Linear, Op, Rule, Sample, Values
 from tracegrad.ops.assembly import tril
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.indexing import getitem
@@ -287,21 +287,48 @@ qr_complete = opaque(
 # -- the exponential ----------------------------------------------------------------------------------------------------
 
 
-def _expm_rule(g: Any, out: Any, x: Any) -> Any:
-    # exp of [[xᵀ g] [0 xᵀ]] has the derivative of exp at xᵀ along g in its corner
+def _blocks(corner: Any, diagonal: Any) -> Any:
+    """The matrix [[diagonal, corner], [0, diagonal]]: exp of it has the derivative of exp along the corner in its corner."""
+    return concatenate([concatenate([diagonal, corner], -1), concatenate([diagonal * 0.0, diagonal], -1)], -2)
+
+
+def _upper_right(x: Any) -> Any:
+    n = shape_of(x)[-1] // 2
+    return columns(rows(x, 0, n), n, None)
+
+
+def _exp_turn_eager(g: Array, x: Array) -> Array:
+    turned: Array = _upper_right(_exp_eager(_blocks(g, x)))
+    return turned
+
+
+def _exp_turn_rule(c: Any, out: Any, g: Any, x: Any) -> Any:
+    # the corner of exp of the blocks, whose derivative is one of exp again
     n = shape_of(x)[-1]
-    turned = transposed(x)
-    above = concatenate([turned, g], -1)
-    below = concatenate([turned * 0.0, turned], -1)
-    corner = matrix_exp(concatenate([above, below], -2))
-    return columns(rows(corner, 0, n), n, None)
+    whole = matrix_exp_turn(_blocks(c, c * 0.0), transposed(_blocks(g, x)))
+    return columns(rows(whole, 0, n), 0, n) + columns(rows(whole, n, None), n, None)
 
 
+def _exp_eager(x: Array) -> Array:
+    result: Array = importlib.import_module("scipy.linalg").expm(x) if x.size else x
+    return result
+
+
+matrix_exp_turn: Op = opaque(
+    "matrix_exp_turn",
+    lambda g, x: x,
+    _exp_turn_eager,
+    (Linear(lambda c, out, g, x: matrix_exp_turn(c, transposed(x))), Rule(_exp_turn_rule)),
+    ("", ""),
+    "The derivative of the exponential series of x along g.",
+    (Sample((Values((3, 3)), Values((3, 3), -0.7, 0.7))), Sample((Values((2, 2, 2)), Values((2, 2, 2), -0.7, 0.7)))),
+    inexact,
+)
 matrix_exp: Op = opaque(
     "matrix_exp",
     square("linalg.matrix_exp"),
-    lambda x: importlib.import_module("scipy.linalg").expm(x) if x.size else x,
-    (Rule(_expm_rule),),
+    _exp_eager,
+    (Rule(lambda g, out, x: matrix_exp_turn(g, transposed(x))),),
     ("", "LinalgMatrixExpBackward0"),
     "The exponential series of each matrix.",
     (*stacks((3, 3), (2, 2, 2), diagonal=0.5), refused((2, 3), "2 by 3")),

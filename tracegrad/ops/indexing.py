@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape, broadcast_shapes, normalise_axis, shape_of
-from tracegrad.core.op import FLAT, Kind, Op, Rule, Sample, Values, linear
+from tracegrad.core.op import FLAT, Kind, Linear, Op, Sample, Values, linear
 from tracegrad.errors import DtypeError, ShapeError, TraceError
 from tracegrad.ops.broadcasting import reshape_to
 from tracegrad.ops.comparisons import logical_and
@@ -117,13 +117,14 @@ put: Op = Op(
     promote=lambda base, indices, x: (base, indices, base),
     eager=_put_eager,
     partials=(
-        Rule(
+        Linear(
             lambda g, out, base, indices, x, *, axis: put(
                 g, indices, np.broadcast_to(np.zeros((), g.dtype), shape_of(x)), axis=axis
-            )
+            ),
+            together=True,
         ),
         FLAT,
-        Rule(_pull_put),
+        Linear(_pull_put, together=True),
     ),
     lower="indexed_write",
     numpy=(),

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.special
 
 from tracegrad.core.expr import Scalar, call
-from tracegrad.core.op import FLAT, Op, Rule, Sample, Values, by_ufunc, common, elementwise, keep
+from tracegrad.core.op import FLAT, Linear, Op, Rule, Sample, Values, by_ufunc, common, elementwise, keep
 from tracegrad.errors import DtypeError
 from tracegrad.ops.comparisons import isinf, logical_and
 from tracegrad.ops.complexes import conj, is_complex, real
@@ -35,7 +35,7 @@ def _scale_eager(g: Any, factor: Any) -> Any:
 scale: Op = elementwise(
     "scale",
     np.multiply,
-    (Rule(lambda c, out, g, factor: scale(c, factor)), Rule(lambda c, out, g, factor: scale(c, g))),
+    (Linear(lambda c, out, g, factor: scale(c, factor)), Linear(lambda c, out, g, factor: scale(c, g))),
     named("absorbing_multiply"),
     eager=_scale_eager,
     numpy=(),
@@ -66,8 +66,8 @@ select: Op = elementwise(
     np.add,
     (
         FLAT,
-        Rule(lambda g, out, c, x, y: select(c, g, _nothing(g))),
-        Rule(lambda g, out, c, x, y: select(c, _nothing(g), g)),
+        Linear(lambda g, out, c, x, y: select(c, g, _nothing(g)), together=True),
+        Linear(lambda g, out, c, x, y: select(c, _nothing(g), g), together=True),
     ),
     named("where"),
     eager=_select_eager,
@@ -98,7 +98,7 @@ def _cast_lower(x: Scalar, *, dtype: Any) -> Scalar:
 cast: Op = elementwise(
     "cast",
     np.positive,
-    (Rule(lambda g, out, x, *, dtype: cast(g, dtype=x.dtype)),),
+    (Linear(lambda g, out, x, *, dtype: cast(g, dtype=x.dtype)),),
     _cast_lower,
     eager=_cast_eager,
     promote=lambda x: (x if isinstance(x, np.dtype) else common(x)[0],),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape, shape_of
-from tracegrad.core.op import Kind, Op, Partial, Rule, Sample, Values, common
+from tracegrad.core.op import Kind, Linear, Op, Partial, Rule, Sample, Values, common
 from tracegrad.errors import DtypeError, ShapeError, TracegradError
 from tracegrad.ops.assembly import tril, triu
 from tracegrad.ops.complexes import imag, is_complex, join, real
@@ -228,7 +228,7 @@ solve: Op = opaque(
     _solve_eager,
     (
         Rule(lambda g, out, a, b: -matmul(solve(transposed(a), g), transposed(out))),
-        Rule(lambda g, out, a, b: solve(transposed(a), g)),
+        Linear(lambda g, out, a, b: solve(transposed(a), g)),
     ),
     ("", "LinalgSolveExBackward0"),
     "The solutions x of a x = b for stacks of equal batch shape; singular matrices raise LinAlgError.",
@@ -285,7 +285,7 @@ solve_triangular: Op = opaque(
     _triangular_eager,
     (
         Rule(_triangular_matrix_rule),
-        Rule(
+        Linear(
             lambda g, out, a, b, *, upper, unitriangular: solve_triangular(
                 transposed(a), g, upper=not upper, unitriangular=unitriangular
             )
@@ -389,7 +389,7 @@ cofactor_turn: Op = opaque(
     "cofactor_turn",
     lambda g, x: x,
     _cofactor_turn_eager,
-    (Rule(lambda c, out, g, x: cofactor_turn(c, x)), Rule(_turn_rule)),
+    (Linear(lambda c, out, g, x: cofactor_turn(c, x)), Rule(_turn_rule)),
     ("", ""),
     "The derivative of the matrix of cofactors along g, which is its own adjoint; right at singular matrices, too.",
     (Sample((Values((3, 3)), _Matrices((3, 3), -1, 1))), Sample((Values((2, 2, 2)), _Matrices((2, 2, 2), -1, 1)))),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, normalise_axis, shape_of
-from tracegrad.core.op import FLAT, Kind, Op, Rule, Sample, Values, common, keep, linear
+from tracegrad.core.op import FLAT, Kind, Linear, Op, Rule, Sample, Values, common, keep, linear
 from tracegrad.errors import DtypeError, TraceError
 from tracegrad.ops.along import gather_along
 from tracegrad.ops.comparisons import isfinite
@@ -84,7 +84,7 @@ recurrence: Op = Op(
     eager=_recurrence_eager,
     partials=(
         Rule(lambda g, out, a, b, *, axis: scale(_pull_terms(g, out, a, b, axis=axis), _shifted(out, axis))),
-        Rule(_pull_terms),
+        Linear(_pull_terms),
     ),
     lower=None,
     numpy=(),

@@ -14,7 +14,7 @@ import numpy as np
 from tracegrad.core.aval import Aval, Shape, normalise_axes, normalise_axis, shape_of
 from tracegrad.core.expr import Guard, Index, Read
 from tracegrad.core.extent import size_of
-from tracegrad.core.op import Kind, Op, Rule, Sample, Values, Variadic, common, linear
+from tracegrad.core.op import Kind, Linear, Op, Sample, Values, Variadic, common, linear
 from tracegrad.errors import ShapeError
 from tracegrad.ops.broadcasting import broadcast, reduce_sum, reshape_to
 
@@ -149,12 +149,16 @@ update: Op = Op(
     promote=lambda base, x: (base, base),
     eager=_update_eager,
     partials=(
-        Rule(
+        Linear(
             lambda g, out, base, x, *, starts, steps: update(
                 g, np.broadcast_to(np.zeros((), g.dtype), shape_of(x)), starts=starts, steps=steps
-            )
+            ),
+            together=True,
         ),
-        Rule(lambda g, out, base, x, *, starts, steps: strided_slice(g, starts=starts, sizes=shape_of(x), steps=steps)),
+        Linear(
+            lambda g, out, base, x, *, starts, steps: strided_slice(g, starts=starts, sizes=shape_of(x), steps=steps),
+            together=True,
+        ),
     ),
     lower=_update_lower,
     numpy=(),
@@ -195,14 +199,14 @@ def _concatenate_lower(index: Vector, *avals: Aval, axis: int) -> tuple[Read, ..
     return tuple(reads)
 
 
-def _cut_part(k: int) -> Rule:
+def _cut_part(k: int) -> Linear:
     def pull(g: Any, out: Any, *parts: Any, axis: int) -> Any:
         shape = shape_of(parts[k])
         before = sum(shape_of(p)[axis] for p in parts[:k])
         starts = tuple(before if d == axis else 0 for d in range(len(shape)))
         return strided_slice(g, starts=starts, sizes=shape, steps=(1,) * len(shape))
 
-    return Rule(pull)
+    return Linear(pull, together=True)
 
 
 join: Op = Op(
