@@ -1,0 +1,89 @@
+"""The functions of tracegrad.compat.numpy: their gradients are those of HIPS autograd and of differences."""
+
+import warnings
+
+import numpy as onp  # noqa: ICN001 - np is the namespace that is tested
+import pytest
+
+import tracegrad.compat.numpy as np
+from tests.compat.cases import CASES
+from tests.support import central_difference
+from tracegrad.compat import grad, make_jvp, value_and_grad
+from tracegrad.compat.calls import is_box
+
+OF_SYMMETRIC = ("linalg.cholesky", "linalg.eigh")
+"""NumPy reads one triangle of their matrix; a gradient is that of both as one."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_are_right(name):
+    f, x = CASES[name]
+    value, gradient = value_and_grad(lambda v: f(np, v))(x)
+    onp.testing.assert_allclose(value, f(np, x), rtol=1e-12)  # plain arrays give the same
+    assert gradient.shape == x.shape
+    direction = onp.random.default_rng(1).normal(size=x.shape)
+    if name in OF_SYMMETRIC:
+        direction = direction + direction.T
+    want = central_difference(lambda v: f(np, v), [x], 0, direction, step=1e-4)
+    onp.testing.assert_allclose(onp.sum(gradient * direction), want, rtol=1e-6, atol=1e-8)
+    onp.testing.assert_allclose(make_jvp(lambda v: f(np, v))(x)(direction)[1], want, rtol=1e-6, atol=1e-8)
+
+
+MORE_THAN_AUTOGRAD = """
+    cbrt ptp median average unwrap cumprod nansum nanmean nanvar positive float_power fmax fmin sort sort_axis flip diag
+    einsum dstack lists_of_boxes numpys_own_functions float_scalars methods remainder round fix trunc rint partition
+"""
+"""What autograd refuses, or gives a wrong shape."""
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in MORE_THAN_AUTOGRAD.split()])
+def test_gradients_are_autograds(name):
+    autograd = pytest.importorskip("autograd")
+    theirs = pytest.importorskip("autograd.numpy")
+    f, x = CASES[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        want = autograd.grad(lambda v: f(theirs, v))(x)
+    got = grad(lambda v: f(np, v))(x)
+    if name in OF_SYMMETRIC:
+        got, want = got + got.T, want + want.T
+    onp.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-11)
+
+
+def test_names_are_numpys():
+    x = onp.array([1.0, 2.0])
+    assert np.pi == onp.pi
+    assert np.float32 is onp.float32
+    assert np.sum(x) == 3.0
+    assert np.add.reduce(x) == 3.0
+    assert onp.array_equal(np.add.outer(x, x), onp.add.outer(x, x))
+    assert grad(lambda v: np.add.reduce(v) * np.multiply.reduce(v))(x).tolist() == [8.0, 5.0]
+    assert np.where(True, 1, 2) == 1
+    assert type(np.where(True, 1, 2)) is int
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        np.nothing
+    first = np.random.default_rng(0).normal(size=2)
+    assert onp.array_equal(first, onp.random.default_rng(0).normal(size=2))
+    assert np.random.randn(2).shape == (2,)
+
+
+def test_what_is_compared_or_counted_is_plain():
+    found = []
+
+    def f(x):
+        found.extend([x > 0, np.argmax(x), np.argsort(x), np.shape(x), np.ndim(x), len(x), np.isfinite(x), np.nonzero(x > 0)])
+        found.extend([np.zeros_like(x), np.floor(x) == 1, np.allclose(x, x), np.any(x > 0), x == x, np.result_type(x)])
+        return np.sum(x)
+
+    grad(f)(onp.array([1.0, -2.0]))
+    assert not any(is_box(value) for value in found)
+
+
+def test_vectorize_and_apply_along_axis():
+    x = onp.array([[1.0, -2.0], [3.0, 4.0]])
+    f = np.vectorize(lambda v: v**2 if v > 0 else -v)
+    onp.testing.assert_allclose(grad(lambda v: np.sum(f(v)))(x), [[2.0, -1.0], [6.0, 8.0]])
+    onp.testing.assert_allclose(f(x), [[1.0, 2.0], [9.0, 16.0]])
+    onp.testing.assert_allclose(
+        grad(lambda v: np.sum(np.apply_along_axis(np.sum, 0, v) ** 2))(x), 2 * x.sum(0) * onp.ones((2, 2))
+    )

@@ -1,0 +1,231 @@
+"""Which function runs where NumPy's or SciPy's is called with boxes: ours, or theirs on the values alone.
+
+``namespaces`` says which function of ours means which of theirs; here stands only what values that are known allow
+beyond it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.op import Op
+from tracegrad.core.source import user_frame
+from tracegrad.errors import DifferentiationError, EscapeError, TracegradError
+from tracegrad.namespaces import ACCUMULATIONS, REDUCTIONS, meaning_of, name_of, takes_sequence
+from tracegrad.ops import complexes, maps, pointwise, views
+
+Function = Callable[..., Any]
+
+
+def is_box(x: Any) -> bool:
+    """Whether a value is being differentiated: its class says so, which stands above this module."""
+    return getattr(type(x), "boxes_value", False)
+
+
+def holds_box(x: Any) -> bool:
+    """Whether a value is a box, or a list, tuple or dict that holds one."""
+    if isinstance(x, (list, tuple)):
+        return any(holds_box(item) for item in x)
+    if isinstance(x, dict):
+        return any(holds_box(item) for item in x.values())
+    return is_box(x)
+
+
+def unboxed(x: Any) -> Any:
+    """A value, or list, tuple, dict or slice of values, without records."""
+    if is_box(x):
+        return x._value
+    if type(x) in (list, tuple):
+        return type(x)(unboxed(item) for item in x)
+    if type(x) is dict:
+        return {key: unboxed(item) for key, item in x.items()}
+    return x
+
+
+def gathered(x: Any, dtype: Any = None) -> Any:
+    """Nested lists with boxes in them as one array; other values as arrays."""
+    if isinstance(x, (list, tuple)):
+        if not holds_box(x):
+            return np.asarray(x, dtype)
+        parts = [gathered(item) for item in x]
+        shapes = {part.shape for part in parts}
+        if len(shapes) > 1:
+            raise DifferentiationError(
+                f"np.array of a ragged list, whose parts have the shapes {', '.join(map(str, sorted(shapes)))}",
+                fix="give all parts one shape, or use np.concatenate",
+                where=user_frame(),
+            )
+        x = views.stack(parts)
+    elif not is_box(x):
+        return np.asarray(x, dtype)
+    return x if dtype is None or np.dtype(dtype) == x.dtype else x.astype(dtype)
+
+
+_POSITIONS = (
+    "all any allclose argmax argmin argpartition argsort argwhere array2string array_equal array_equiv array_repr array_str "
+    "bincount can_cast common_type count_nonzero digitize einsum_path empty_like flatnonzero gcd histogram histogram2d "
+    "histogram_bin_edges isclose iscomplex iscomplexobj isin isreal isrealobj lcm lexsort may_share_memory min_scalar_type "
+    "nanargmax nanargmin ndim nextafter nonzero ones_like packbits result_type searchsorted shape shares_memory size spacing "
+    "unravel_index zeros_like"
+)
+_FLAT = frozenset(getattr(np, name) for name in _POSITIONS.split())
+"""Their results are positions, counts, truth values or texts, or arrays made new: no derivative flows through them."""
+
+
+def _meaning(function: Any) -> Function:
+    """What runs in place of a function; DifferentiationError where there is nothing."""
+    ours = meaning_of(function)
+    if ours is None:
+        name = name_of(function)
+        raise DifferentiationError(
+            f"{name} has no derivative here",
+            fix="compose it of functions that have one, or give it one: f = primitive(...); defvjp(f, ...)",
+            where=user_frame(),
+        )
+    return ours
+
+
+def call_ours(ours: Function, theirs: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call ours; what it raises has the user's line, and arguments it does not take are refused by name."""
+    try:
+        return ours(*args, **kwargs)
+    except TracegradError as error:
+        raise error.at(user_frame()) from None
+    except TypeError:
+        if isinstance(ours, Op) and kwargs:
+            why = ", ".join(f"{k}=" for k in kwargs)
+        else:
+            try:
+                inspect.signature(ours).bind(*args, **kwargs)
+            except TypeError as refused:
+                why = str(refused)
+            else:
+                raise
+        raise DifferentiationError(
+            f"{name_of(theirs)} has no derivative with these arguments: {why}",
+            fix="call it with fewer, or compose it of other functions",
+            where=user_frame(),
+        ) from None
+
+
+def apply_method(function: Any, box: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A method of an array that is a function of NumPy as well."""
+    return apply_function(function, (box, *args), kwargs)
+
+
+def apply_function(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """A function of NumPy or SciPy with a box among its arguments."""
+    if function in _FLAT or (function is np.where and len(args) + len(kwargs) == 1):
+        return function(*unboxed(tuple(args)), **unboxed(kwargs))
+    own = _OWN.get(function)
+    if own is not None:
+        return call_ours(own, function, args, kwargs)
+    ours = _meaning(function)
+    if kwargs:
+        kwargs = _named(function, kwargs)
+        if not args:
+            first = next(iter(kwargs))
+            args = (kwargs.pop(first),)
+    if args and isinstance(args[0], (list, tuple)) and not takes_sequence(function) and holds_box(args[0]):
+        args = (gathered(args[0]), *args[1:])
+    return call_ours(ours, function, args, kwargs)
+
+
+def _named(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Named arguments without ``out=None``, which is NumPy's default; the first operand stands first."""
+    if kwargs.get("out") is not None:
+        raise _no_out(function)
+    kwargs = {k: v for k, v in kwargs.items() if k != "out"}
+    operand = next((k for k, v in kwargs.items() if holds_box(v)), None)
+    if operand is not None:
+        kwargs = {operand: kwargs.pop(operand), **kwargs}
+    return kwargs
+
+
+def _no_out(function: Any) -> EscapeError:
+    return EscapeError(
+        f"{name_of(function)} with out=, or x += y of an array that was made outside, cannot be differentiated",
+        fix="use the result: x = x + y",
+        where=user_frame(),
+    )
+
+
+def apply_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """A ufunc, or its ``reduce``, ``accumulate`` or ``outer``, with a box among its operands."""
+    if any(out is not None for out in kwargs.get("out") or ()):
+        raise _no_out(ufunc)
+    kwargs = {k: v for k, v in kwargs.items() if v is not None and k != "out"}
+    inputs = [gathered(x) if isinstance(x, (list, tuple)) else x for x in inputs]
+    if method == "__call__":
+        dtype = kwargs.pop("dtype", None)
+        if dtype is not None:
+            inputs = [gathered(x, dtype) for x in inputs]
+        if ufunc in _FLAT:
+            return ufunc(*unboxed(inputs), **kwargs)
+        return call_ours(_meaning(ufunc), ufunc, inputs, {k: v for k, v in kwargs.items() if k not in _HINTS})
+    if method in _METHODS and ufunc in _METHODS[method]:
+        return call_ours(_METHODS[method][ufunc], ufunc, inputs, {"axis": 0, **kwargs})
+    if method == "outer" and not kwargs:
+        first, second = inputs
+        return call_ours(_meaning(ufunc), ufunc, (views.reshape(first, (*first.shape, *(1,) * np.ndim(second))), second), {})
+    raise DifferentiationError(
+        f"{name_of(ufunc)}.{method} has no derivative here", fix="use np.sum, np.prod, np.max and kin", where=user_frame()
+    )
+
+
+_HINTS = frozenset({"order", "casting", "subok"})
+_METHODS: Mapping[str, Mapping[np.ufunc, Function]] = {"reduce": REDUCTIONS, "accumulate": ACCUMULATIONS}
+
+
+def _full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
+    like = a.dtype if dtype is None else np.dtype(dtype)
+    return views.broadcast_to(gathered(fill_value, like), np.shape(unboxed(a)) if shape is None else shape)
+
+
+def _linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None) -> Any:
+    start, stop = gathered(start), gathered(stop)
+    places = np.arange(num, dtype=np.float64).reshape((-1,) + (1,) * max(start.ndim, stop.ndim))
+    step = (stop - start) / max(num - 1 if endpoint else num, 1)
+    result = gathered(places * step + start, dtype)
+    return (result, step) if retstep else result
+
+
+def _angle(z: Any, deg: bool = False) -> Any:
+    angle = maps.arctan2(complexes.imag(z), complexes.real(z)) if complexes.is_complex(z) else pointwise.angle(z)
+    return maps.multiply(angle, 180 / math.pi) if deg else angle
+
+
+def _real_if_close(a: Any, tol: float = 100) -> Any:
+    close = complexes.is_complex(a) and not np.iscomplexobj(np.real_if_close(unboxed(a), tol))
+    return complexes.real(a) if close else a
+
+
+_OWN: Mapping[Any, Function] = {
+    np.angle: _angle,
+    np.real_if_close: _real_if_close,
+    np.full_like: _full_like,
+    np.linspace: _linspace,
+    np.array2string: lambda a, *args, **kwargs: np.array2string(unboxed(a), *args, **kwargs),
+    np.apply_along_axis: lambda func1d, axis, arr, *args, **kwargs: _along(func1d, axis, arr, args, kwargs),
+}
+"""Functions of arrays that are known: what they do with boxes."""
+
+
+def _along(function: Function, axis: int, arr: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``np.apply_along_axis``: the function's results of each line, in the line's place."""
+    last = np.moveaxis(arr, axis, -1)
+    lines = views.reshape(last, (-1, last.shape[-1]))
+    results = [gathered(function(line, *args, **kwargs)) for line in lines]
+    shape = (*last.shape[:-1], *results[0].shape)
+    whole = views.reshape(views.stack(results), shape)
+    place = axis % arr.ndim
+    own = results[0].ndim
+    if not own:
+        return whole
+    lead = len(shape) - own
+    return np.moveaxis(whole, tuple(range(lead, lead + own)), tuple(range(place, place + own)))

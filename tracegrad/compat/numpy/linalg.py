@@ -1,0 +1,15 @@
+"""``numpy.linalg``, with boxes."""
+
+from typing import Any
+
+import numpy as np
+
+from tracegrad.compat.wrap import getter
+
+__all__ = list(np.linalg.__all__)
+
+__getattr__: Any = getter(__name__, np.linalg, globals())
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
