@@ -21,7 +21,18 @@ from itertools import pairwise
 import numpy as np
 
 from tracegrad.codegen.doubt import decided
-from tracegrad.codegen.text import ABI, ACCUMULATE, MATHLIB, KernelText, Scope, Slot, accumulate_text, combine_text, number_text
+from tracegrad.codegen.text import (
+    ABI,
+    ACCUMULATE,
+    MATHLIB,
+    KernelText,
+    Scope,
+    Slot,
+    accumulate_text,
+    combine_text,
+    identity_text,
+    number_text,
+)
 from tracegrad.codegen.values import ValueWriter
 from tracegrad.core.expr import Index
 from tracegrad.schedule.cost import chunking
@@ -414,17 +425,9 @@ class _PartWriter(ValueWriter):
 
     def _identity(self, node: int) -> str:
         n = self.graph[node]
-        identity = n.op.lower.identity
-        dtype = n.aval.dtype
-        if dtype.kind in "iuf":
-            self.dtype_word(dtype)
-        if isinstance(identity, str):
-            if dtype.kind == "f":
-                self.imports.add(("math", "inf"))
-                return number_text(-math.inf if identity == "lowest" else math.inf, dtype)
-            info = np.iinfo(dtype)
-            return number_text(info.min if identity == "lowest" else info.max, dtype)
-        return number_text(bool(identity) if dtype.kind == "b" else identity, dtype)
+        if n.aval.dtype.kind in "iuf":
+            self.dtype_word(n.aval.dtype)
+        return identity_text(n.op.lower.identity, n.aval.dtype, self.imports)
 
     # -- after the loops -------------------------------------------------------------------------------------------
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from tracegrad.codegen.lines import lower_lines
 from tracegrad.codegen.templates import MOST_CHUNKS, Layout, contraction
-from tracegrad.codegen.text import ABI, KernelText, Slot, dtype_name
+from tracegrad.codegen.text import ABI, KernelText, Slot, combine_text, dtype_name, identity_text
 from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Node
-from tracegrad.core.op import Kind
+from tracegrad.core.op import Kind, Reducer
 from tracegrad.errors import CompileError
 from tracegrad.schedule.cost import CHUNK, PARALLEL_NS, chunking
 from tracegrad.schedule.domain import in_order, is_affine, offset_in, single_place
@@ -43,6 +44,8 @@ def lower_template(program: Program, kernel: Kernel, most: int = MOST_CHUNKS, co
         return _contraction(program, node, most, cold)
     if node.op.kind is Kind.INDEX:
         return _indexing(program, node)
+    if node.op.kind is Kind.LINE and node.op.lower is not None:
+        return lower_lines(program, node)
     raise CompileError(
         f"{node.op.name} has no native code",
         fix='run the function in the interpreter with compile="never"',
@@ -106,20 +109,26 @@ def {{name}}(first, last, table):
 """
 
 _READ = """    for c in range(first, last):
+        k = c * step % count
+        base = c * step // count * size
         for r in range(c * step, min((c + 1) * step, n)):
-            i = index[r % count]
+            i = index[k]
             if i < 0 or i >= size:
                 bad[0] = code
                 i = 0
-            start = (r // count * size + i) * width
-            for k in range(width):
-                out[r * width + k] = x[start + k]
+            start = (base + i) * width
+            for e in range(width):
+                out[r * width + e] = x[start + e]
+            k = k + 1
+            if k == count:
+                k = 0
+                base = base + size
 """
 
-_ADD = """    for c in range(first, last):
+_REDUCE = """    for c in range(first, last):
         for o in range(c * step, min((c + 1) * step, n)):
             for k in range(size * width):
-                out[o * size * width + k] = {zero}
+                out[o * size * width + k] = {start}
             for r in range(count):
                 i = index[r]
                 if i < 0 or i >= size:
@@ -127,7 +136,8 @@ _ADD = """    for c in range(first, last):
                 else:
                     start = (o * size + i) * width
                     for k in range(width):
-                        out[start + k] = out[start + k] + x[(o * count + r) * width + k]
+                        into = start + k
+                        out[into] = {both}
 """
 
 _WRITE = """    x = read(table, 12, {dtype})
@@ -146,14 +156,13 @@ _WRITE = """    x = read(table, 12, {dtype})
 
 
 def _indexing(program: Program, node: Node) -> KernelText:
-    """Gather, scatter-add or put along one axis; positions out of range set a status word that the call checks."""
+    """Elements read, reduced or put at positions along an axis; those out of range set a status word, which the call checks."""
     graph = program.graph
     axis = node.params["axis"]
     operands = [in_order(graph, i) for i in node.inputs]
     data, index = graph[node.inputs[0]].aval, graph[node.inputs[1]].aval
-    bodies = {"indexed_read": _READ, "indexed_add": _ADD, "indexed_write": _WRITE}
     kind = node.op.lower
-    size = node.aval.shape[axis] if kind == "indexed_add" else data.shape[axis]
+    size = node.aval.shape[axis] if isinstance(kind, Reducer) else data.shape[axis]
     outer, width = math.prod(node.aval.shape[:axis]), math.prod(data.shape[axis + 1 :])
     rows = outer * index.size if kind == "indexed_read" else outer
     step, chunks = chunking(rows, width if kind == "indexed_read" else max(size, index.size) * width)
@@ -163,11 +172,13 @@ def _indexing(program: Program, node: Node) -> KernelText:
     if kind == "indexed_write":
         slots.append(Slot("buffer", operands[2]))
     dtype = dtype_name(np.dtype(node.aval.dtype))
-    zero = "False" if dtype == "boolean" else f"{dtype}(0)"
     text = _HEAD.format(x="base" if kind == "indexed_write" else "x", dtype=dtype)
-    text += bodies[kind].format(dtype=dtype, zero=zero)
-    if kind == "indexed_add":
-        text = text.replace("out = write", "out = update")
-    words_used = ("read", "write", "update") if kind == "indexed_add" else ("read", "write")
-    imports = frozenset((ABI, w) for w in ("kernel", "int64", dtype, *words_used))
-    return KernelText(text, imports, tuple(slots), chunks, False, rows * width > 16 * CHUNK, {1: node.id})
+    imports = {(ABI, w) for w in ("kernel", "int64", dtype, "read", "write")}
+    if isinstance(kind, Reducer):
+        imports.add((ABI, "update"))
+        start = identity_text(kind.identity, node.aval.dtype, imports)
+        both = combine_text(kind.combine, "out[into]", "x[(o * count + r) * width + k]", imports)
+        text = text.replace("out = write", "out = update") + _REDUCE.format(start=start, both=both)
+    else:
+        text += {"indexed_read": _READ, "indexed_write": _WRITE}[kind].format(dtype=dtype)
+    return KernelText(text, frozenset(imports), tuple(slots), chunks, False, rows * width > 16 * CHUNK, {1: node.id})

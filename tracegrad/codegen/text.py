@@ -110,6 +110,19 @@ def number_text(value: Any, dtype: np.dtype[Any]) -> str:
     return text if dtype == np.int64 else f"{dtype.name}({text})"
 
 
+def identity_text(identity: float | str, dtype: np.dtype[Any], imports: set[tuple[str, str]]) -> str:
+    """What a reduction begins with: a number, or the ``"lowest"`` or ``"highest"`` of the dtype."""
+    if not isinstance(identity, str):
+        return number_text(bool(identity) if dtype.kind == "b" else identity, dtype)
+    if dtype.kind == "f":
+        imports.add(("math", "inf"))
+        return number_text(-math.inf if identity == "lowest" else math.inf, dtype)
+    if dtype.kind == "b":
+        return number_text(identity == "highest", dtype)
+    info = np.iinfo(dtype)
+    return number_text(info.min if identity == "lowest" else info.max, dtype)
+
+
 INFIX = {
     "add": "+",
     "subtract": "-",

@@ -33,6 +33,8 @@ class Kind(enum.Enum):
     """Positions that are known at run time only."""
     CONTRACT = "contract"
     """Sums of products; its lowering is a kernel template."""
+    LINE = "line"
+    """Walks along an axis, an element after the other: scans, orders, searches."""
     OPAQUE = "opaque"
     """No native code: the program is split there."""
 

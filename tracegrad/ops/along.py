@@ -1,8 +1,7 @@
 """Reading and writing along one axis at positions that have a shape of their own.
 
 An index array of the rank of the array it addresses says, element by element, where along the axis to go; along the
-others an element stays where it is. All of it is NumPy's flat positions, so it becomes the INDEX ops' vectors. The
-reductions at positions (``scatter_prod``, ``scatter_max`` …) are the exception: only sums have a native kernel.
+others an element stays where it is. All of it is NumPy's flat positions, so it becomes the INDEX ops' vectors.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape, normalise_axis, shape_of
-from tracegrad.core.op import FLAT, Kind, Op, Rule, Sample, Values, keep
+from tracegrad.core.op import FLAT, Kind, Op, Reducer, Rule, Sample, Values, keep
 from tracegrad.ops.comparisons import logical_and
 from tracegrad.ops.indexing import gather, put, scatter_add
 from tracegrad.ops.maps import cast, scale, select
@@ -73,15 +72,15 @@ def _pull_product(g: Any, out: Any, x: Any, indices: Any, *, axis: int, size: in
     return scale(gather(g, indices, axis=axis), others)
 
 
-def _reduction_at(name: str, ufunc: np.ufunc, start: Any, pull: Any, doc: str, **more: Any) -> Op:
+def _reduction_at(name: str, ufunc: np.ufunc, start: Any, pull: Any, reducer: Reducer, doc: str, **more: Any) -> Op:
     return Op(
         name=name,
-        kind=Kind.OPAQUE,
+        kind=Kind.INDEX,
         infer=lambda x, indices, *, axis, size: Aval((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype),
         promote=keep,
         eager=_reduced_at(ufunc, start),
         partials=(Rule(pull), FLAT),
-        lower=None,
+        lower=reducer,
         numpy=(),
         torch=("", "ScatterReduceBackward0"),
         doc=doc,
@@ -103,6 +102,7 @@ scatter_prod: Op = _reduction_at(
     np.multiply,
     lambda dtype: 1,
     _pull_product,
+    Reducer("multiply", 1),
     "Elements multiplied at a vector of positions along an axis of ones.",
     low=0.4,
     high=1.6,
@@ -112,6 +112,7 @@ scatter_max: Op = _reduction_at(
     np.maximum,
     _lowest,
     _pull_extreme,
+    Reducer("maximum", "lowest"),
     "The greatest of the elements at each of a vector of positions along an axis; the lowest value where there is none.",
     distinct=True,
 )
@@ -120,6 +121,7 @@ scatter_min: Op = _reduction_at(
     np.minimum,
     _highest,
     _pull_extreme,
+    Reducer("minimum", "highest"),
     "The smallest of the elements at each of a vector of positions along an axis; the highest value where there is none.",
     distinct=True,
 )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape, broadcast_shapes, normalise_axis, shape_of
-from tracegrad.core.op import FLAT, Kind, Linear, Op, Sample, Values, linear
+from tracegrad.core.op import FLAT, Kind, Linear, Op, Reducer, Sample, Values, linear
 from tracegrad.errors import DtypeError, ShapeError, TraceError
 from tracegrad.ops.broadcasting import reshape_to
 from tracegrad.ops.comparisons import logical_and
@@ -78,7 +78,7 @@ scatter_add: Op = linear(
     infer=lambda x, indices, *, axis, size: Aval((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype),
     eager=_scatter_add_eager,
     transpose=lambda g, out, x, indices, *, axis, size: gather(g, indices, axis=axis),
-    lower="indexed_add",
+    lower=Reducer("add", 0),
     torch=("index_add", "IndexAddBackward0"),
     doc="Elements added up at a vector of positions along an axis of zeros: the transpose of take.",
     samples=(

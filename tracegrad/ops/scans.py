@@ -51,11 +51,11 @@ def _samples(**more: Any) -> tuple[Sample, ...]:
 
 running_sum: Op = linear(
     "cumsum",
-    Kind.OPAQUE,
+    Kind.LINE,
     infer=lambda x, *, axis: x,
     eager=lambda x, *, axis: np.cumsum(x, axis, dtype=x.dtype),
     transpose=lambda g, out, x, *, axis: _backward(running_sum(_backward(g, axis), axis=axis), axis),
-    lower=None,
+    lower="running_sum",
     torch=("", "CumsumBackward0"),
     doc="The sums of the elements up to each one along an axis.",
     samples=_samples(),
@@ -78,7 +78,7 @@ def _pull_terms(g: Any, out: Any, a: Any, b: Any, *, axis: int) -> Any:
 
 recurrence: Op = Op(
     name="recurrence",
-    kind=Kind.OPAQUE,
+    kind=Kind.LINE,
     infer=lambda a, b, *, axis: b,
     promote=common,
     eager=_recurrence_eager,
@@ -86,7 +86,7 @@ recurrence: Op = Op(
         Rule(lambda g, out, a, b, *, axis: scale(_pull_terms(g, out, a, b, axis=axis), _shifted(out, axis))),
         Linear(_pull_terms),
     ),
-    lower=None,
+    lower="running_affine",
     numpy=(),
     torch=("", ""),
     doc="The linear recurrence y[k] = a[k]·y[k - 1] + b[k] along an axis, from y[0] = b[0].",
@@ -107,12 +107,12 @@ def _pull_running_product(g: Any, out: Any, x: Any, *, axis: int) -> Any:
 
 running_product: Op = Op(
     name="cumprod",
-    kind=Kind.OPAQUE,
+    kind=Kind.LINE,
     infer=lambda x, *, axis: x,
     promote=keep,
     eager=lambda x, *, axis: np.cumprod(x, axis, dtype=x.dtype),
     partials=(Rule(_pull_running_product),),
-    lower=None,
+    lower="running_product",
     numpy=(),
     torch=("", "CumprodBackward0"),
     doc="The products of the elements up to each one along an axis.",
@@ -129,12 +129,12 @@ def _extreme_position_eager(x: Any, *, axis: int, largest: bool) -> Any:
 
 extreme_position: Op = Op(
     name="cumargmax",
-    kind=Kind.OPAQUE,
+    kind=Kind.LINE,
     infer=lambda x, *, axis, largest: Aval(x.shape, np.dtype(np.int64)),
     promote=keep,
     eager=_extreme_position_eager,
     partials=(FLAT,),
-    lower=None,
+    lower="running_extreme",
     numpy=(),
     torch=("", ""),
     doc="Where along an axis the greatest (or smallest) element so far stands; of equal ones the latest, or a NaN.",

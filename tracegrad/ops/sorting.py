@@ -37,12 +37,12 @@ def _order_eager(x: Any, *, axis: int, descending: bool) -> Any:
 
 order: Op = Op(
     name="argsort",
-    kind=Kind.OPAQUE,
+    kind=Kind.LINE,
     infer=lambda x, *, axis, descending: Aval(x.shape, _INT),
     promote=keep,
     eager=_order_eager,
     partials=(FLAT,),
-    lower=None,
+    lower="order",
     numpy=(),
     torch=("", ""),
     doc="The positions along an axis in the order of the elements there; equal elements keep their order.",
@@ -111,12 +111,12 @@ def _search_eager(line: Any, x: Any, *, right: bool) -> Any:
 
 search: Op = Op(
     name="searchsorted",
-    kind=Kind.OPAQUE,
+    kind=Kind.LINE,
     infer=_search_infer,
     promote=common,
     eager=_search_eager,
     partials=(FLAT, FLAT),
-    lower=None,
+    lower="search",
     numpy=(),
     torch=("", ""),
     doc="How many elements of a sorted line are less than each value, or with ``right`` not greater.",
