@@ -252,8 +252,11 @@ def abi_words():
 
 
 def texts(tree):
-    """Yield the string literals of code: no docstrings, nor strings that stand alone as comments."""
+    """Yield the string literals of code: no docstrings, nor strings that stand alone as comments, nor what is exported."""
     alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            alone |= {id(name) for name in ast.walk(node.value)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
             yield node

@@ -11,6 +11,20 @@ from tracegrad.config import config, get_num_threads, set_num_threads
 from tracegrad.core.tree import register_pytree
 from tracegrad.eager import Tensor, enable_grad, no_grad, set_grad_enabled, tensor
 from tracegrad.errors import TracegradError
+from tracegrad.transforms import (
+    elementwise_grad,
+    grad,
+    hessian,
+    hvp,
+    jacfwd,
+    jacobian,
+    jacrev,
+    jvp,
+    linearize,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+)
 
 __version__ = "0.1.0"
 
@@ -25,15 +39,27 @@ __all__ = [
     "compile",
     "compile_step",
     "config",
+    "elementwise_grad",
     "enable_grad",
     "functional",
     "get_num_threads",
+    "grad",
     "grad_compile",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
     "jit",
+    "jvp",
+    "linearize",
     "no_grad",
     "optim",
     "register_pytree",
     "set_grad_enabled",
     "set_num_threads",
+    "stop_gradient",
     "tensor",
+    "value_and_grad",
+    "vjp",
 ]

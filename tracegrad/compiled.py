@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from tracegrad import records
+from tracegrad.autodiff.inside import gradient_transform
 from tracegrad.background import Pending
 from tracegrad.callers import MISS, Caller, Signature, make_caller
 from tracegrad.calls import Call, Family, Marked, Options, Stats, checked_budget
@@ -167,7 +168,9 @@ class Compiled(Called[P, R]):
         self._prepared: dict[Any, tuple[tuple[_Bound, Settings, bool], Caller | None]] = {}
         self._static: dict[Any, tuple[int, ...]] = {}
         self._methods: dict[int, tuple[weakref.ref[Any], Compiled[Any, Any]]] = {}
-        functools.update_wrapper(self, family.function)
+        # the attributes of a function are those a person has given it; what else can be called has its own state
+        attributes = ("__dict__",) if isinstance(family.function, (types.FunctionType, types.MethodType)) else ()
+        functools.update_wrapper(self, family.function, updated=attributes)
         self.__call__ = self._called  # type: ignore[method-assign]  # until there is a direct caller
 
     def _described(self) -> list[Any]:
@@ -183,6 +186,12 @@ class Compiled(Called[P, R]):
     def stats(self) -> Stats:
         """Traces, compiles, cache hits, kernels and seconds of each stage so far; value and gradient share them."""
         return self._family.stats
+
+    def seen_inside(self, twin: Callable[..., Any]) -> Callable[..., Any]:
+        """What a trace runs in place of this function, given the twin of its Python function."""
+        if self._want == VALUE:
+            return twin
+        return gradient_transform(twin, self._family.options.argnums, has_aux=False, keep_value=self._want == BOTH)
 
     def __repr__(self) -> str:
         return f"<compiled {self._want} of {self._family.name}>"

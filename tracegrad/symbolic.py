@@ -9,6 +9,7 @@ are values: they never change.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dis
 import math
 import sys
@@ -152,6 +153,10 @@ class Recorder:
             if not any(error is known for known in self.escapes):
                 self.escapes.append(error.at(self.locate()))
             raise
+
+
+current_recorder: contextvars.ContextVar[Recorder | None] = contextvars.ContextVar("current_recorder", default=None)
+"""That of the trace that is running."""
 
 
 class Sym(ArrayMethods):

@@ -408,6 +408,9 @@ class Compiled:
     def __init__(self, py_func):
         self.py_func = py_func
 
+    def seen_inside(self, twin):
+        return twin
+
     def __call__(self, *args):
         raise AssertionError("the twin of py_func runs in its place")
 

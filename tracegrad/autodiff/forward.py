@@ -162,7 +162,7 @@ def _transposed(node: Node, position: int, rule: Rule, avals: tuple[Aval, ...]) 
         Sym(recorder, recorder.emit(input_op, (), {"position": k, "aval": aval})) for k, aval in enumerate(places)
     ]
     pulled = recorder.operand(rule.pull(cotangent, out, *operands, **node.params))
-    (output,) = pull_back_nodes(graph, [cotangent.id], {pulled.id: tangent.id})
+    (output,) = pull_back_nodes(graph, [cotangent.id], [(pulled.id, tangent.id)])
     if cotangent.id in graph.ancestors([output]):
         raise DifferentiationError(
             f"the derivative rule of {node.op.name} for operand {position} is not linear in the cotangent",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -68,19 +68,23 @@ def pull_back_graph(graph: Graph, wrt: Sequence[int], outputs: Sequence[int]) ->
     return joint.freeze((*graph.outputs, *gradients), primal_outputs=len(graph.outputs))
 
 
-def pull_back_nodes(graph: Graph, wrt: Sequence[int], cotangents: Mapping[int, int]) -> list[int]:
+def pull_back_nodes(graph: Graph, wrt: Sequence[int], cotangents: Iterable[tuple[int, int]]) -> list[int]:
     """The cotangents of some nodes of an open graph, appended to it.
 
     Parameters
     ----------
     graph: the graph that grows.
     wrt: ids of the nodes that get a cotangent.
-    cotangents: ids of the cotangents of nodes, by the node's id.
+    cotangents: ids of nodes, each with that of a cotangent; those of one node are summed.
 
     Returns one id per node in ``wrt``, of zeros where nothing leads there.
     """
     walk = _Backward(graph)
-    return walk.run(graph, wrt, {node: Sym(walk.recorder, g) for node, g in cotangents.items()})
+    starts: dict[int, Sym] = {}
+    for node, cotangent in cotangents:
+        g = Sym(walk.recorder, cotangent)
+        starts[node] = add(starts[node], g) if node in starts else g
+    return walk.run(graph, wrt, starts)
 
 
 class _Backward:

@@ -304,6 +304,16 @@ class TreeDef:
             raise TreeError(f"{len(leaves)} leaves for a structure of {self.size}: {self!r}")
         return leaves[0] if self.spec is ... else _build(self.spec, iter(leaves))
 
+    def part(self, position: int) -> TreeDef:
+        """The structure of a child, counted from 0.
+
+        >>> flatten(({"w": 1.0}, [2.0, 3.0]))[1].part(1)
+        TreeDef([*, *])
+        """
+        assert self.spec is not ...
+        spec = self.spec[2][position]
+        return TreeDef(spec, _count(spec))
+
     def paths(self, root: str = "tree") -> tuple[str, ...]:
         """Name every leaf as a person would write it.
 
@@ -313,6 +323,10 @@ class TreeDef:
             What the whole tree is called.
         """
         return tuple(_name(self.spec, root))
+
+
+def _count(spec: Any) -> int:
+    return 1 if spec is ... else sum(_count(child) for child in spec[2])
 
 
 def tuple_of(structures: Sequence[TreeDef]) -> TreeDef:

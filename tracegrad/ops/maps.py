@@ -141,6 +141,20 @@ stop_gradient: Op = elementwise(
     samples=one(smooth=False),
 )
 
+variable: Op = elementwise(
+    "variable_of_derivative",
+    np.positive,
+    (lambda out, x, *, number: 1,),
+    lambda x, *, number: x,
+    eager=lambda x, *, number: x,
+    promote=lambda x: (x if isinstance(x, np.dtype) else common(x)[0],),
+    result=lambda x, *, number: x,
+    numpy=(),
+    torch=("", ""),
+    doc="The value itself, told apart from it while a trace takes a derivative with respect to it.",
+    samples=tuple(Sample(sample.operands, {"number": 0}) for sample in one()),
+)
+
 # -- arithmetic -------------------------------------------------------------------------------------------------------
 
 add = elementwise(

@@ -8,6 +8,7 @@ from typing import Any
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
 from tracegrad.errors import ShapeError
+from tracegrad.ops.maps import variable
 from tracegrad.symbolic import Recorder, Sym
 
 
@@ -35,11 +36,22 @@ def inline(graph: Graph, recorder: Recorder, arguments: Sequence[Any]) -> list[S
 
 
 def emit_again(graph: Graph, target: Graph, known: dict[int, int], outputs: Iterable[int]) -> dict[int, int]:
-    """The ids in ``target`` of what ``outputs`` need of a graph; ``known`` gives those of its inputs."""
+    """The ids in ``target`` of what ``outputs`` need of a graph; ``known`` gives those of its inputs, or of others."""
     ids = dict(known)
-    needed = graph.ancestors(outputs)
+    needed: set[int] = set()
+    stack = [i for i in outputs if i not in ids]
+    while stack:
+        i = stack.pop()
+        if i not in needed:
+            needed.add(i)
+            stack += [k for k in graph[i].inputs if k not in ids]
     for node in graph:
-        if node.id in needed and node.id not in ids:
+        if node.id not in needed:
+            continue
+        if node.op is variable:
+            # the derivatives with respect to it have been taken
+            ids[node.id] = ids[node.inputs[0]]
+        else:
             ids[node.id] = target.emit(node.op, tuple(ids[i] for i in node.inputs), node.params, node.where)
     return ids
 

@@ -32,7 +32,7 @@ from tracegrad.core.tree import TreeDef, flatten
 from tracegrad.errors import Frame, TraceError, TracegradError
 from tracegrad.namespaces import Protocols
 from tracegrad.ops.sources import input as input_op
-from tracegrad.symbolic import Recorder, Restart, Sym
+from tracegrad.symbolic import Recorder, Restart, Sym, current_recorder
 from tracegrad.trace.creation import Creation
 from tracegrad.trace.inline import prune
 from tracegrad.trace.reads import Capture, Guard, Read, Reads
@@ -160,6 +160,7 @@ class _Attempt:
 
     def run(self, function: Callable[..., Any], tree: TreeDef) -> Any:
         """The function's result; None when the trace has to start over."""
+        outer = current_recorder.set(self.recorder)
         try:
             args, kwargs = tree.unflatten(self.arguments)
             return self.twins.call(function, args, kwargs)
@@ -176,6 +177,8 @@ class _Attempt:
             if self.recorder.escapes:
                 raise self.recorder.escapes[0] from None
             raise
+        finally:
+            current_recorder.reset(outer)
 
     def finish(self, result: Any, name: str, function: Callable[..., Any]) -> Traced:
         """Close the graph over the results."""

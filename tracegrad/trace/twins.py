@@ -239,12 +239,16 @@ class Twins:
                 return UserModule(value, self, place)
             return self.stand_ins.of(value)
         if hasattr(value, "__tracegrad_compiled__"):
-            return CompiledTwin(value, self._show(value.py_func, name, place.attribute("py_func"))[0])
+            twin = self._show(value.py_func, name, place.attribute("py_func"))[0]
+            return CompiledTwin(value, value.seen_inside(twin))
+        if hasattr(value, "__tracegrad_transform__"):
+            parts = value.__tracegrad_transform__()
+            return value.around({k: self._show(f, f"{name}.{k}", place.attribute(k))[0] for k, f in parts.items()})
         if isinstance(value, FunctionType):
             return self.function(value, place) if _is_users(value) else self.stand_ins.of(value)
-        if isinstance(value, MethodType) and _is_users(value.__func__):
+        if isinstance(value, MethodType) and (hasattr(value.__func__, "__tracegrad_transform__") or _is_users(value.__func__)):
             owner = self.read(value.__self__, "self", place.attribute("__self__"), (id(value.__self__), "self"))
-            return MethodType(self.function(value.__func__, place.attribute("__func__")), owner)
+            return MethodType(self._show_callable(value.__func__, name, place.attribute("__func__")), owner)
         if isinstance(value, functools.partial):
             return self._partial(value, name, place)
         inner = getattr(value, "__wrapped__", None)
@@ -444,7 +448,7 @@ class UserModule(Namespace):
 
 
 class CompiledTwin:
-    """A compiled function called inside a trace: the call runs the twin of its Python function and so inlines it."""
+    """A compiled function inside a trace: a call runs the twin of its Python function, or its gradient, and so inlines it."""
 
     def __init__(self, compiled: Any, twin: Callable[..., Any]) -> None:
         self._compiled = compiled

@@ -1,0 +1,23 @@
+"""Functions made of functions: gradients, Jacobians and products with them, of each other and to any order.
+
+Each works on NumPy functions as they are, on compiled ones, and inside of functions that are being traced. Structures of
+results and signatures are JAX's.
+"""
+
+from tracegrad.transforms.derivatives import elementwise_grad, grad, jvp, linearize, stop_gradient, value_and_grad, vjp
+from tracegrad.transforms.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
+
+__all__ = [
+    "elementwise_grad",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jvp",
+    "linearize",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+]

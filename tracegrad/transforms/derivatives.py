@@ -1,0 +1,272 @@
+"""grad, value_and_grad, elementwise_grad; vjp, jvp and linearize: first derivatives, which may be taken of each other."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tracegrad.autodiff.inside import (
+    Argnums,
+    Leaves,
+    Transform,
+    checked_argnums,
+    fitting,
+    gathered,
+    gradient_transform,
+    leaves_of,
+    name_of,
+    parameter_name,
+    pulled_back,
+    pushed_forward,
+    with_variables,
+    without_aux,
+)
+from tracegrad.calls import Family
+from tracegrad.compiled import VALUE, Compiled
+from tracegrad.core.source import user_frame
+from tracegrad.core.tree import flatten
+from tracegrad.errors import DifferentiationError, TracegradError
+from tracegrad.ops.maps import stop_gradient as stop
+from tracegrad.symbolic import Recorder, current_recorder
+from tracegrad.transforms.maps import Linearised, LinearMap, map_inside, options_of
+
+Function = Callable[..., Any]
+
+
+def checked_function(function: Any, transform: str) -> Function:
+    """The function that a transform is given, or TracegradError."""
+    if not callable(function):
+        raise TracegradError(
+            f"tg.{transform} was given {type(function).__name__!r}, which is no function",
+            fix=f"pass the function itself: tg.{transform}(f)",
+            where=user_frame(),
+        )
+    made: Function = function
+    return made
+
+
+def callable_of(transform: Transform, function: Function) -> Any:
+    """A transform as what a person calls: compiled as its function is, or a part of the trace that is running."""
+    if current_recorder.get() is not None:
+        return transform
+    return Compiled(Family(transform, options_of(function)), VALUE)
+
+
+# -- gradients ---------------------------------------------------------------------------------------------------------
+
+
+def grad(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
+    """The gradient of a function with a scalar result.
+
+    Parameters
+    ----------
+    fun: a function of pytrees of arrays and numbers; a compiled one gives a compiled gradient, any other one that runs on
+        the interpreter (``tg.jit`` around it compiles).
+    argnums: position of the argument to differentiate with respect to, or several.
+    has_aux: whether ``fun`` returns ``(value, aux)``; the result is then ``(gradient, aux)``.
+
+    Returns a function of the same arguments, whose result has the structure, shapes and dtypes of the argument that
+    ``argnums`` names, a tuple of such for several. Its calls raise DifferentiationError for a result that is no float scalar
+    and for integer arguments, TraceError where the code cannot become a static graph.
+
+    >>> import tracegrad as tg
+    >>> cube = lambda x: x**3
+    >>> tg.grad(cube)(2.0), tg.grad(tg.grad(cube))(2.0), tg.grad(tg.grad(tg.grad(cube)))(2.0)
+    (np.float64(12.0), np.float64(12.0), np.float64(6.0))
+    """
+    return _gradient(fun, argnums, has_aux, keep_value=False)
+
+
+def value_and_grad(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
+    """Value and gradient of a function with a scalar result, from one program.
+
+    Takes what ``grad`` takes. Returns a function of the same arguments that gives ``(value, gradient)``, or
+    ``((value, aux), gradient)`` with ``has_aux``, and raises what that of ``grad`` raises.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> tg.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    (np.float64(5.0), array([2., 4.]))
+    """
+    return _gradient(fun, argnums, has_aux, keep_value=True)
+
+
+def _gradient(fun: Function, argnums: Any, has_aux: bool, keep_value: bool) -> Any:
+    checked_function(fun, "value_and_grad" if keep_value else "grad")
+    return callable_of(gradient_transform(fun, checked_argnums(argnums), has_aux, keep_value), fun)
+
+
+def elementwise_grad(fun: Function, argnums: int | Sequence[int] = 0) -> Any:
+    """The derivatives of a function whose every result depends on its own element of the argument alone.
+
+    It is the gradient of the sum of the results, whatever their shape. Takes ``fun`` and ``argnums`` as ``grad`` does.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> tg.elementwise_grad(np.sin)(np.array([0.0, np.pi]))
+    array([ 1., -1.])
+    """
+    rule = functools.partial(_elementwise_rule, argnums=checked_argnums(argnums))
+    return callable_of(Transform({"function": checked_function(fun, "elementwise_grad")}, rule, "elementwise_grad"), fun)
+
+
+def _elementwise_rule(
+    recorder: Recorder, parts: Mapping[str, Function], args: Sequence[Any], kwargs: Mapping[str, Any], *, argnums: Argnums
+) -> Any:
+    function = parts["function"]
+    result, variables = with_variables(recorder, function, args, kwargs, argnums)
+    outputs = leaves_of(recorder, result, f"the result of {name_of(function)}")
+    ones = [recorder.operand(np.broadcast_to(np.ones((), aval.dtype), aval.shape)).id for aval in outputs.avals]
+    return gathered(argnums, pulled_back(recorder, variables, list(zip(outputs.ids, ones, strict=True))))
+
+
+# -- tangents and cotangents --------------------------------------------------------------------------------------------
+
+
+def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
+    """The value of a function, and the function that pulls a cotangent of it back.
+
+    Parameters
+    ----------
+    fun: a function of pytrees of arrays and numbers.
+    primals: its arguments; all of them are differentiated.
+    has_aux: whether ``fun`` returns ``(value, aux)``.
+
+    Returns ``(value, pullback)``, or ``(value, pullback, aux)``. ``pullback`` takes a cotangent, of the value's structure,
+    shapes and dtypes, and gives a tuple with one cotangent for each of ``primals``. It may be called any number of times.
+    It raises TreeError, ShapeError or DtypeError for a cotangent that does not fit.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> value, pullback = tg.vjp(lambda x, y: x * y, np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    >>> value, pullback(np.ones(2))
+    (array([3., 8.]), (array([3., 4.]), array([1., 2.])))
+    """
+    result, variables, outputs, aux, derivative = _at(checked_function(fun, "vjp"), primals, has_aux, forward=False)
+    of = f"the result of {name_of(fun)}"
+
+    def pullback(cotangent: Any) -> Any:
+        values = iter(derivative(fitting(cotangent, outputs, "the cotangent", of)))
+        return tuple(leaves.structure.unflatten([next(values) for _ in leaves.ids]) for leaves in variables)
+
+    return (result, pullback, aux) if has_aux else (result, pullback)
+
+
+def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
+    """The value of a function, and its derivative there as a function of tangents.
+
+    Takes what ``vjp`` takes. Returns ``(value, push)``, or ``(value, push, aux)``. ``push`` takes one tangent for each of
+    ``primals``, of its structure, shapes and dtypes, and gives the tangent of the value; what depends on the primals alone
+    is computed once.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> value, push = tg.linearize(np.sin, 0.0)
+    >>> value, push(2.0)
+    (np.float64(0.0), np.float64(2.0))
+    """
+    result, variables, outputs, aux, derivative = _at(checked_function(fun, "linearize"), primals, has_aux, forward=True)
+
+    def push(*tangents: Any) -> Any:
+        return outputs.structure.unflatten(derivative(_fitting_all(fun, tangents, variables)))
+
+    return (result, push, aux) if has_aux else (result, push)
+
+
+def jvp(fun: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
+    """The value of a function, and the tangent of the value for tangents of its arguments.
+
+    Parameters
+    ----------
+    fun: a function of pytrees of arrays and numbers.
+    primals: a tuple or list of its arguments.
+    tangents: one for each of them, of the same structure, shapes and dtypes.
+    has_aux: whether ``fun`` returns ``(value, aux)``.
+
+    Returns ``(value, tangent)``, or ``(value, tangent, aux)``; the tangent of an integer result is 0. Raises TreeError,
+    ShapeError or DtypeError for tangents that do not fit, DifferentiationError for integer arguments.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> tg.jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
+    (np.float64(6.0), np.float64(23.0))
+    """
+    checked_function(fun, "jvp")
+    for name, given in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(given, (tuple, list)):
+            raise TracegradError(
+                f"{name} of tg.jvp is of type {type(given).__name__}, not a tuple of arguments",
+                fix=f"write tg.jvp(f, (x,), (v,)), with {name} in a tuple even if there is one",
+                where=user_frame(),
+            )
+    recorder = current_recorder.get()
+    if recorder is None:
+        result, variables, outputs, aux, derivative = _at(fun, primals, has_aux, forward=True)
+        tangent = outputs.structure.unflatten(derivative(_fitting_all(fun, tangents, variables)))
+    else:
+        result, inside, outputs, aux = _inside(recorder, fun, primals, has_aux)
+        values = [recorder.operand(t).id for t in _fitting_all(fun, tangents, inside)]
+        wrt = [i for leaves in inside for i in leaves.ids]
+        tangent = pushed_forward(recorder, dict(zip(wrt, values, strict=True)), outputs)
+    return (result, tangent, aux) if has_aux else (result, tangent)
+
+
+def _fitting_all(fun: Function, tangents: Sequence[Any], variables: Sequence[Leaves]) -> list[Any]:
+    if len(tangents) != len(variables):
+        raise DifferentiationError(
+            f"{len(tangents)} tangents for {len(variables)} arguments of {name_of(fun)}",
+            fix="give one tangent for each argument",
+            where=user_frame(),
+        )
+    parts = []
+    for k, (tangent, leaves) in enumerate(zip(tangents, variables, strict=True)):
+        parts += fitting(tangent, leaves, f"the tangent of {parameter_name(fun, k)}", parameter_name(fun, k))
+    return parts
+
+
+def _at(
+    fun: Function, primals: Sequence[Any], has_aux: bool, forward: bool
+) -> tuple[Any, Sequence[Leaves], Leaves, Any, LinearMap]:
+    """A function at primals: its result, the leaves of these and of it, what comes along, and its derivative."""
+    recorder = current_recorder.get()
+    if recorder is not None:
+        result, variables, outputs, aux = _inside(recorder, fun, primals, has_aux)
+        return result, variables, outputs, aux, map_inside(recorder, variables, outputs, forward)
+    _check_primals(fun, primals)
+    point = Linearised(fun, tuple(range(len(primals))), has_aux).at(primals, {}, forward)
+    return point.result, point.variables, point.outputs, point.aux, point.derivative
+
+
+def _inside(recorder: Recorder, fun: Function, primals: Sequence[Any], has_aux: bool) -> tuple[Any, list[Leaves], Leaves, Any]:
+    _check_primals(fun, primals)
+    found, variables = with_variables(recorder, fun, primals, {}, tuple(range(len(primals))))
+    value, aux = without_aux(found, fun, has_aux)
+    outputs = leaves_of(recorder, value, f"the result of {name_of(fun)}")
+    return outputs.unflatten(recorder, outputs.ids), variables, outputs, aux
+
+
+def _check_primals(fun: Function, primals: Sequence[Any]) -> None:
+    if not primals:
+        raise DifferentiationError(
+            f"{name_of(fun)} was given no arguments to differentiate with respect to",
+            fix="pass its arguments behind it",
+            where=user_frame(),
+        )
+
+
+def stop_gradient(x: Any) -> Any:
+    """The value itself, which derivatives take for a constant.
+
+    Parameters
+    ----------
+    x: a pytree of arrays and numbers.
+
+    >>> import tracegrad as tg
+    >>> tg.grad(lambda x: x * tg.stop_gradient(x))(3.0)
+    np.float64(3.0)
+    """
+    leaves, structure = flatten(x)
+    return structure.unflatten([stop(leaf) if hasattr(leaf, "dtype") else leaf for leaf in leaves])

@@ -1,0 +1,212 @@
+"""Whole Jacobians and Hessians, column by column or row by row, and products of a Hessian with vectors.
+
+Outside of a trace the columns come from one program for the linear map, which runs once for each; inside of one the map is
+part of the graph once for each column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tracegrad.autodiff.inside import (
+    Argnums,
+    Leaves,
+    Transform,
+    checked_argnums,
+    gathered,
+    leaves_of,
+    name_of,
+    with_variables,
+    without_aux,
+)
+from tracegrad.core.aval import Aval
+from tracegrad.core.source import user_frame
+from tracegrad.errors import DifferentiationError
+from tracegrad.ops.assembly import moveaxis
+from tracegrad.ops.views import reshape, stack
+from tracegrad.symbolic import Recorder, current_recorder
+from tracegrad.transforms.derivatives import checked_function, grad, jvp
+from tracegrad.transforms.maps import Linearised, LinearMap, map_inside
+
+Function = Callable[..., Any]
+FORWARD, REVERSE, EITHER = "jacfwd", "jacrev", "jacobian"
+
+
+class Jacobian(Transform):
+    """A function's Jacobian, as a function: outside of a trace it runs on arrays, within one it is part of it."""
+
+    def __init__(self, function: Function, direction: str, argnums: Argnums, has_aux: bool) -> None:
+        super().__init__({"function": function}, self._inside, direction)
+        self._direction = direction
+        self._argnums = argnums
+        self._has_aux = has_aux
+        self._linearised: Linearised | None = None
+
+    def around(self, parts: Mapping[str, Function]) -> Jacobian:
+        """The Jacobian of another function, of a twin."""
+        return Jacobian(parts["function"], self._direction, self._argnums, self._has_aux)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The Jacobian for these arguments."""
+        if current_recorder.get() is not None:
+            return super().__call__(*args, **kwargs)
+        if self._linearised is None:
+            self._linearised = Linearised(self._parts["function"], self._argnums, self._has_aux)
+        forward = self._is_forward(*self._linearised.sizes(args, kwargs))
+        point = self._linearised.at(args, kwargs, forward)
+        jacobian = self._assembled(point.derivative, point.variables, point.outputs, forward)
+        return (jacobian, point.aux) if self._has_aux else jacobian
+
+    def _inside(self, recorder: Recorder, parts: Mapping[str, Function], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        function = parts["function"]
+        result, variables = with_variables(recorder, function, args, kwargs, self._argnums)
+        value, aux = without_aux(result, function, self._has_aux)
+        outputs = leaves_of(recorder, value, f"the result of {name_of(function)}")
+        sizes = (sum(a.size for leaves in variables for a in leaves.avals), sum(a.size for a in outputs.avals))
+        forward = self._is_forward(*sizes)
+        jacobian = self._assembled(map_inside(recorder, variables, outputs, forward), variables, outputs, forward)
+        return (jacobian, aux) if self._has_aux else jacobian
+
+    def _is_forward(self, inputs: int, outputs: int) -> bool:
+        return inputs <= outputs if self._direction == EITHER else self._direction == FORWARD
+
+    def _assembled(self, derivative: LinearMap, variables: Sequence[Leaves], outputs: Leaves, forward: bool) -> Any:
+        """Trees of trees: for each leaf of the result the structure of the argument, whose axes come last."""
+        for path, aval in zip(outputs.paths, outputs.avals, strict=True):
+            if not aval.differentiable:
+                raise DifferentiationError(
+                    f"{path} is {aval.dtype}, which has no derivative",
+                    fix="compute it in floating point, or return it as aux with has_aux=True",
+                    where=user_frame(),
+                )
+        inner = [aval for leaves in variables for aval in leaves.avals]
+        rows = over_basis(derivative, inner if forward else outputs.avals)
+        table: list[list[Any]] = []
+        for i, of in enumerate(outputs.avals):
+            line = []
+            for j, aval in enumerate(inner):
+                found = moveaxis(rows[j][i], 0, -1) if forward else rows[i][j]
+                line.append(reshape(found, (*of.shape, *aval.shape))[()])
+            table.append(line)
+        parts = []
+        for line in table:
+            leaves_of_line = iter(line)
+            parts.append(
+                gathered(self._argnums, [v.structure.unflatten([next(leaves_of_line) for _ in v.ids]) for v in variables])
+            )
+        return outputs.structure.unflatten(parts)
+
+
+def over_basis(derivative: LinearMap, avals: Sequence[Aval]) -> list[list[Any]]:
+    """A linear map of each vector of the standard basis.
+
+    Parameters
+    ----------
+    derivative: the map.
+    avals: the leaves of its argument.
+
+    Returns for each leaf of the argument, and each leaf of the result, an array whose first axis counts the elements of the
+    former. A batched map would take all of them at once.
+    """
+    zeros = [np.zeros(aval.shape, aval.dtype) for aval in avals]
+    table = []
+    for k, aval in enumerate(avals):
+        columns: list[list[Any]] = []
+        for place in range(aval.size):
+            unit = np.zeros(aval.size, aval.dtype)
+            unit[place] = 1
+            columns.append(derivative([*zeros[:k], unit.reshape(aval.shape), *zeros[k + 1 :]]))
+        if columns:
+            table.append([stack(list(parts), 0) for parts in zip(*columns, strict=True)])
+        else:
+            nodes = [derivative.graph[i].aval for i in derivative.graph.outputs]
+            table.append([np.zeros((0, *aval.shape), aval.dtype) for aval in nodes])
+    return table
+
+
+def jacfwd(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
+    """The Jacobian of a function, one column after the other by forward mode: for few arguments and many results.
+
+    Parameters
+    ----------
+    fun: a function of pytrees of float arrays whose result is one, too.
+    argnums: position of the argument to differentiate with respect to, or several.
+    has_aux: whether ``fun`` returns ``(value, aux)``; the result is then ``(jacobian, aux)``.
+
+    Returns a function of the same arguments. Its result has the structure of that of ``fun``, with the structure of the
+    argument in place of each leaf (a tuple of these for several); there, axes of the result come first, then those of the
+    argument. Calls raise DifferentiationError for integers in either.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> tg.jacfwd(lambda x: x**2)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    return Jacobian(checked_function(fun, FORWARD), FORWARD, checked_argnums(argnums), has_aux)
+
+
+def jacrev(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
+    """The Jacobian of a function, one row after the other by reverse mode: for many arguments and few results.
+
+    Takes and returns what ``jacfwd`` does.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> tg.jacrev(lambda p: {"area": p["a"] * p["b"]})({"a": 2.0, "b": 3.0})
+    {'area': {'a': np.float64(3.0), 'b': np.float64(2.0)}}
+    """
+    return Jacobian(checked_function(fun, REVERSE), REVERSE, checked_argnums(argnums), has_aux)
+
+
+def jacobian(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
+    """The Jacobian of a function, by forward mode where it has no more columns than rows, else by reverse mode.
+
+    Takes and returns what ``jacfwd`` does.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> tg.jacobian(lambda x: np.stack([x[0] * x[1], x[1]]))(np.array([2.0, 3.0]))
+    array([[3., 2.],
+           [0., 1.]])
+    """
+    return Jacobian(checked_function(fun, EITHER), EITHER, checked_argnums(argnums), has_aux)
+
+
+def hessian(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
+    """The second derivatives of a function with a scalar result, by forward over reverse mode.
+
+    Takes what ``jacfwd`` does; the result has the structure of the argument twice, one within the other.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> tg.hessian(lambda x: x[0] ** 2 * x[1])(np.array([3.0, 5.0]))
+    array([[10.,  6.],
+           [ 6.,  0.]])
+    """
+    checked_function(fun, "hessian")
+    return jacfwd(jacrev(fun, argnums, has_aux), argnums, has_aux)
+
+
+def hvp(fun: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """The product of a function's Hessian with a vector, without the Hessian: forward over reverse mode.
+
+    Parameters
+    ----------
+    fun: a function with a scalar result.
+    primals: a tuple or list of its arguments.
+    tangents: one for each of them, of the same structure, shapes and dtypes.
+
+    Returns the product, in the structure of the argument where there is one, in a tuple where there are several.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> tg.hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
+    array([ 6., 12.])
+    """
+    checked_function(fun, "hvp")
+    argnums = tuple(range(len(primals))) if len(primals) > 1 else 0
+    return jvp(grad(fun, argnums), primals, tangents)[1]

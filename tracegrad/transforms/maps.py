@@ -1,0 +1,192 @@
+"""Linear maps: what ``vjp`` and ``linearize`` give, a graph and the values it takes, called as often as one likes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tracegrad.autodiff.inside import Leaves, checked_argnums
+from tracegrad.autodiff.linear import linear_map
+from tracegrad.calls import Call, Family, Options
+from tracegrad.compiled import VALUE, Compiled
+from tracegrad.core.graph import Graph
+from tracegrad.core.source import user_frame
+from tracegrad.errors import DifferentiationError, TraceError
+from tracegrad.pipeline import compile_graph
+from tracegrad.symbolic import Recorder, Sym, current_recorder
+from tracegrad.trace.inline import emit_again, inline, prune
+from tracegrad.trace.reads import held
+from tracegrad.trace.tracer import Traced
+
+
+@dataclass(frozen=True, slots=True)
+class LinearMap:
+    """A linear map from some leaves to others.
+
+    ``graph`` takes ``residuals`` first and then the leaves of the argument; ``run`` is its program for arrays.
+    """
+
+    graph: Graph
+    residuals: tuple[Any, ...]
+    run: Callable[..., list[Any]]
+
+    def __call__(self, leaves: Sequence[Any]) -> list[Any]:
+        """The leaves of the result, computed at once, or as part of the trace that is running."""
+        recorder = current_recorder.get()
+        if recorder is None:
+            recorder = next((x.recorder for x in leaves if isinstance(x, Sym)), None)
+        if recorder is None:
+            return self.run([*self.residuals, *leaves])
+        return list(inline(self.graph, recorder, [*self.residuals, *leaves]))
+
+
+def options_of(function: Any) -> Options:
+    """How a transform of a function runs: as the function does, on the interpreter where it is not compiled."""
+    return function._family.options if isinstance(function, Compiled) else Options(0, (), "never")
+
+
+def map_inside(recorder: Recorder, variables: Sequence[Leaves], outputs: Leaves, forward: bool) -> LinearMap:
+    """The derivative of what the running trace has computed."""
+    wrt = [i for leaves in variables for i in leaves.ids]
+    joint, part, residuals = linear_map(recorder.graph, wrt, outputs.ids, forward)
+    known = {node.id: node.id for node in recorder.graph}
+    ids = emit_again(joint, recorder.graph, known, residuals)
+    return LinearMap(part, tuple(Sym(recorder, ids[i]) for i in residuals), _called_too_late)
+
+
+def _called_too_late(arguments: Sequence[Any]) -> list[Any]:
+    raise TraceError(
+        "a derivative of a trace was called after the trace had ended",
+        fix="call it inside of the traced function, or take tg.vjp or tg.linearize outside of it",
+        where=user_frame(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A function at given arguments: its result, and its derivative there in one direction.
+
+    ``variables`` are the leaves of each argument, ``outputs`` those of the result; ids mean nothing.
+    """
+
+    result: Any
+    variables: tuple[Leaves, ...]
+    outputs: Leaves
+    aux: Any
+    derivative: LinearMap
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    traced: Traced
+    outputs: Leaves
+    first: Callable[..., list[Any]]
+    residuals: int
+    part: Graph
+    second: Callable[..., list[Any]]
+
+
+class Linearised:
+    """The derivatives of a function at arrays, traced once for each kind of arguments.
+
+    Parameters
+    ----------
+    function: a function of NumPy arrays, or a compiled one.
+    argnums: the arguments that are differentiated.
+    has_aux: whether the result is a pair of what is differentiated and what comes along.
+    """
+
+    def __init__(self, function: Callable[..., Any], argnums: Any, has_aux: bool) -> None:
+        numbers = checked_argnums(argnums)
+        self.options = replace(options_of(function), argnums=numbers)
+        self.function = function
+        self.has_aux = has_aux
+        self.compiled: Compiled[..., Any] = Compiled(Family(function, self.options), VALUE)
+        self._programs: dict[Any, _Program] = {}
+
+    def sizes(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[int, int]:
+        """How many numbers are differentiated with respect to, and how many are differentiated."""
+        call, traced, _ = self._traced(args, kwargs)
+        graph = traced.graph
+        outputs = self._outputs(traced)
+        return (
+            sum(graph[i].aval.size for leaves in self._variables(call, traced) for i in leaves.ids),
+            sum(aval.size for aval in outputs.avals),
+        )
+
+    def at(self, args: Sequence[Any], kwargs: dict[str, Any], forward: bool) -> Point:
+        """Result and derivative for these arguments."""
+        call, traced, key = self._traced(args, kwargs)
+        variables = self._variables(call, traced)
+        program = self._programs.get((key, forward))
+        if program is None or program.traced is not traced:
+            program = self._programs[key, forward] = self._built(traced, variables, forward)
+        values = [call.leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
+        found = program.first(values)
+        count = len(found) - program.residuals
+        result, aux = traced.output_tree.unflatten(found[:count]), None
+        if self.has_aux:
+            result, aux = result
+        derivative = LinearMap(program.part, tuple(found[count:]), program.second)
+        return Point(result, variables, program.outputs, aux, derivative)
+
+    def _traced(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Call, Traced, Any]:
+        family = self.compiled._family
+        call = family.call(tuple(args), kwargs)
+        if call.tensors or call.recorder is not None:
+            raise TraceError(
+                f"a derivative of {family.name} at tensors was asked for, and this transform takes arrays",
+                fix="pass x.numpy(), or use loss.backward() and autograd.functional of the eager namespace",
+                where=user_frame(),
+            )
+        with family.lock:
+            return call, *self.compiled._traced_key(call)
+
+    def _variables(self, call: Call, traced: Traced) -> tuple[Leaves, ...]:
+        nodes = {leaf: node.id for leaf, node in zip(traced.inputs, traced.graph.inputs, strict=False)}
+        made = []
+        for start, leaves, structure, root in self.compiled._wanted(call):
+            paths = structure.paths(root)
+            ids = tuple(
+                self.compiled._differentiable(traced, nodes, start + k, path, leaves[k]) for k, path in enumerate(paths)
+            )
+            made.append(Leaves(structure, ids, tuple(traced.graph[i].aval for i in ids), paths))
+        return tuple(made)
+
+    def _outputs(self, traced: Traced) -> Leaves:
+        root = f"the result of {self.compiled._family.name}"
+        spec, ids = traced.output_tree.spec, traced.graph.outputs
+        structure = traced.output_tree
+        if self.has_aux:
+            if spec is ... or spec[0] is not tuple or len(spec[2]) != 2:
+                raise DifferentiationError(
+                    f"has_aux=True, but {self.compiled._family.name} returns no pair",
+                    fix="return (value, aux): first what is differentiated, then what comes along",
+                    where=user_frame(),
+                )
+            structure = structure.part(0)
+            ids = ids[: structure.size]
+        return Leaves(structure, ids, tuple(traced.graph[i].aval for i in ids), structure.paths(root))
+
+    def _built(self, traced: Traced, variables: tuple[Leaves, ...], forward: bool) -> _Program:
+        graph, outputs = traced.graph, self._outputs(traced)
+        wrt = [i for leaves in variables for i in leaves.ids]
+        joint, part, residuals = linear_map(graph, wrt, outputs.ids, forward)
+        whole, _ = prune(joint.freeze(()), (*graph.outputs, *residuals), len(graph.inputs))
+        native = self.options.native and not self.options.background
+        compiled = functools.partial(compile_graph, native=native, threads=self.options.threads)
+        first = compiled(whole).run
+        assert first is not None
+
+        @functools.cache
+        def second() -> Callable[..., list[Any]]:
+            run = compiled(part).run
+            assert run is not None
+            return run
+
+        def run_second(arguments: Sequence[Any]) -> list[Any]:
+            return second()(arguments)  # compiled when it is first called
+
+        return _Program(traced, outputs, first, len(residuals), part, run_second)
