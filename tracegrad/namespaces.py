@@ -335,6 +335,8 @@ def name_of(function: Any) -> str:
     owner = getattr(function, "__self__", None)
     if isinstance(getattr(owner, "name", None), str) and "rv_" in " ".join(c.__name__ for c in type(owner).__mro__):
         name = f"{owner.name}.{name}"  # type: ignore[union-attr]
+    elif type(owner).__name__.endswith("_gen"):  # distributions of several variables have no name of their own
+        name = f"{type(owner).__name__.removesuffix('_gen')}.{name}"
     module = getattr(function, "__module__", None) or ""
     if isinstance(function, np.ufunc):  # those of SciPy do not say where they live
         module = "numpy" if getattr(np, name, None) is function else "scipy.special"

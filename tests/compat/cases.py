@@ -128,6 +128,16 @@ case(
     ),
     V,
 )
+case(
+    "complex_algebra",
+    lambda np, x: (
+        np.real(np.sum(np.linalg.inv(x + 1j * S)))
+        + np.imag(np.sum(np.dot(x * (1 + 1j), A) @ np.linalg.solve(S + 1j * x, V)))
+        + np.abs(np.einsum("ij,ij", x * 1j, x + 2j))
+        + np.sum(np.abs(np.linalg.det(x * 1j + S)))
+    ),
+    A,
+)
 case("angle", lambda np, x: np.sum(np.angle(x + 1j * V)), V)
 
 # -- methods
@@ -140,3 +150,28 @@ case(
     ),
     A,
 )  # fmt: skip
+
+# -- Fourier transforms
+_TRANSFORMS = "fft ifft fft2 ifft2 fftn ifftn rfft rfft2 rfftn fftshift ifftshift ihfft"
+for _name in _TRANSFORMS.split():
+    case(
+        "fft." + _name,
+        lambda np, x, name=_name: (
+            np.sum(np.abs(getattr(np.fft, name)(x)) ** 2 * 1.5)
+            + np.sum(np.real(getattr(np.fft, name)(x)) * A[:, : getattr(onp.fft, name)(A).shape[1]])
+        ),
+        A,
+    )
+for _name in ("irfft", "irfftn", "irfft2", "hfft"):
+    case("fft." + _name, lambda np, x, name=_name: np.sum(getattr(np.fft, name)(x * (1 + 2j)) ** 2), A)
+for _norm in ("ortho", "forward", "backward"):
+    case(
+        "fft_" + _norm,
+        lambda np, x, norm=_norm: (
+            np.sum(np.imag(np.fft.fft(x, 6, 0, norm=norm)) * onp.arange(4))
+            + np.sum(np.fft.irfft(np.fft.ifft(x, norm=norm), 5, norm=norm) ** 2)
+            + np.sum(np.fft.hfft(x, 3, norm=norm) ** 2)
+            + np.sum(np.abs(np.fft.rfftn(x, (3, 5), (0, 1), norm=norm)))
+        ),
+        A,
+    )

@@ -32,6 +32,7 @@ def test_gradients_are_right(name):
 MORE_THAN_AUTOGRAD = """
     cbrt ptp median average unwrap cumprod nansum nanmean nanvar positive float_power fmax fmin sort sort_axis flip diag
     einsum dstack lists_of_boxes numpys_own_functions float_scalars methods remainder round fix trunc rint partition
+    fft.ihfft fft.hfft fft_ortho fft_forward fft_backward
 """
 """What autograd refuses, or gives a wrong shape."""
 

@@ -17,9 +17,10 @@ from tracegrad.compat.calls import apply_function, apply_method, apply_ufunc
 from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.nodes import Node, Version
+from tracegrad.eager.real_only import takes_complex
 from tracegrad.eager.record import explain, record, record_alone
 from tracegrad.eager.residuals import find_plan_of_one, plan
-from tracegrad.errors import EscapeError, MissingAttributeError
+from tracegrad.errors import DtypeError, EscapeError, MissingAttributeError
 from tracegrad.ops.complexes import imag, is_complex, real
 from tracegrad.ops.methods import ArrayMethods
 
@@ -85,6 +86,8 @@ class ArrayBox(ArrayMethods):
             raise
         if out.dtype.kind not in "fc":
             return out
+        if any(x.dtype.kind == "c" for x in kept) and not takes_complex(op):
+            raise _complex_refused(op)
         found = plan(op, tuple([s is not None for s in sources]), kept, params)
         if not found.active:
             return out
@@ -113,6 +116,8 @@ class ArrayBox(ArrayMethods):
         source = self._source
         if source is None or out.dtype.kind not in "fc":
             return out
+        if array.dtype.kind == "c" and not takes_complex(op):
+            raise _complex_refused(op)
         found = find_plan_of_one(op, array.shape, array.dtype.char, *params, *params.values())
         if not found.active:
             return out
@@ -249,6 +254,14 @@ _OPERANDS = frozenset({ArrayBox, np.ndarray, bool, int, float, complex, list, tu
 
 def _is_numpy(x: Any) -> bool:
     return isinstance(x, (np.ndarray, np.generic))
+
+
+def _complex_refused(op: Op) -> DtypeError:
+    return DtypeError(
+        f"{op.name} of complex numbers has no derivative",
+        fix="take np.abs(x), or np.real(x) and np.imag(x) apart",
+        where=user_frame(),
+    )
 
 
 def _leaving(what: str) -> EscapeError:

@@ -17,7 +17,7 @@ from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
 from tracegrad.errors import DifferentiationError, EscapeError, TracegradError
 from tracegrad.namespaces import ACCUMULATIONS, REDUCTIONS, meaning_of, name_of, takes_sequence
-from tracegrad.ops import complexes, maps, pointwise, views
+from tracegrad.ops import complexes, fourier, maps, phases, pointwise, views
 
 Function = Callable[..., Any]
 
@@ -196,7 +196,7 @@ def _linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retst
 
 
 def _angle(z: Any, deg: bool = False) -> Any:
-    angle = maps.arctan2(complexes.imag(z), complexes.real(z)) if complexes.is_complex(z) else pointwise.angle(z)
+    angle = phases.angle(z) if complexes.is_complex(z) else pointwise.angle(z)
     return maps.multiply(angle, 180 / math.pi) if deg else angle
 
 
@@ -205,7 +205,9 @@ def _real_if_close(a: Any, tol: float = 100) -> Any:
     return complexes.real(a) if close else a
 
 
+_TRANSFORMS = "fft ifft rfft irfft hfft ihfft fftn ifftn rfftn irfftn fft2 ifft2 rfft2 irfft2 fftshift ifftshift"
 _OWN: Mapping[Any, Function] = {
+    **{getattr(np.fft, name): getattr(fourier, name) for name in _TRANSFORMS.split()},
     np.angle: _angle,
     np.real_if_close: _real_if_close,
     np.full_like: _full_like,

@@ -70,6 +70,26 @@ def wrapped(value: Any) -> Any:
     return of_function(value)
 
 
+class Methods:
+    """An object whose methods take boxes: a distribution of ``scipy.stats``."""
+
+    def __init__(self, value: Any) -> None:
+        self._value_of = value
+
+    def __getattr__(self, name: str) -> Any:
+        return wrapped(getattr(self._value_of, name))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The distribution with these parameters, which must be no boxes."""
+        if holds_box(args) or holds_box(kwargs):
+            raise DifferentiationError(
+                f"a frozen {getattr(self._value_of, 'name', 'distribution')} has no derivative with respect to its parameters",
+                fix="give them to its methods: norm.logpdf(x, loc, scale)",
+                where=user_frame(),
+            )
+        return self._value_of(*args, **kwargs)
+
+
 def drawing(name: str, function: Function) -> Function:
     """A function that draws random numbers, whose parameters must be no boxes."""
 
@@ -87,7 +107,7 @@ def drawing(name: str, function: Function) -> Function:
     return draw
 
 
-def getter(name: str, module: ModuleType, own: dict[str, Any]) -> Callable[[str], Any]:
+def getter(name: str, module: Any, own: dict[str, Any]) -> Callable[[str], Any]:
     """The ``__getattr__`` of a module that stands for another one.
 
     Parameters

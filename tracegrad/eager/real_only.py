@@ -12,7 +12,7 @@ import numpy as np
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import is_user_file
 from tracegrad.errors import DtypeError
-from tracegrad.ops import comparisons, complexes, decompositions, maps, matrices, phases, pooling, reductions, scans
+from tracegrad.ops import comparisons, complexes, decompositions, fourier, maps, matrices, phases, pooling, reductions, scans
 
 _ELEMENTWISE = frozenset(
     (
@@ -71,6 +71,7 @@ _OPAQUE = frozenset(
         complexes.from_pairs,
         phases.angle,
         phases.direction,
+        fourier.dft,
         scans.running_sum,
         scans.running_product,
         scans.recurrence,

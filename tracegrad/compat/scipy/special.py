@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import scipy.special as _special
@@ -25,18 +25,21 @@ def __dir__() -> list[str]:
     return list(__all__)
 
 
-def of_argument(function: Function, argnum: int, slope: Function) -> Any:
-    """A primitive from a function of SciPy that has a derivative with respect to one argument alone.
+def of_arguments(function: Function, slopes: Mapping[int, Function]) -> Any:
+    """A primitive from a function of SciPy that has derivatives with respect to some arguments alone.
 
-    ``slope(ans, *args)`` is the derivative; operands broadcast.
+    ``slopes[k](ans, *args)`` is that with respect to argument ``k``; operands broadcast.
     """
     made = primitive(function)
 
-    def maker(ans: Any, *args: Any) -> Function:
-        factor = slope(ans, *args)
-        return lambda g: sum_to(maps.multiply(g, factor), shape_of(args[argnum]))
+    def maker(argnum: int, slope: Function) -> Function:
+        def vjp_of(ans: Any, *args: Any) -> Function:
+            factor = slope(ans, *args)
+            return lambda g: sum_to(maps.multiply(g, factor), shape_of(args[argnum]))
 
-    defvjp(made, maker, argnums=(argnum,))
+        return vjp_of
+
+    defvjp(made, *(maker(k, slope) for k, slope in slopes.items()), argnums=tuple(slopes))
     return made
 
 
@@ -53,7 +56,7 @@ def _neighbours(scale: float, sign: float) -> Function:
 
 
 def _bessel(function: Function, slope: Function) -> Any:
-    made: Any = of_argument(function, 1, lambda ans, n, x: slope(ans, n, x, made))
+    made: Any = of_arguments(function, {1: lambda ans, n, x: slope(ans, n, x, made)})
     return made
 
 
@@ -62,7 +65,7 @@ yn = yv = _bessel(_special.yv, _neighbours(0.5, -1.0))
 iv = _bessel(_special.iv, _neighbours(0.5, 1.0))
 kv = _bessel(_special.kv, _neighbours(-0.5, 1.0))
 ive = _bessel(_special.ive, lambda ans, n, x, f: 0.5 * (f(n - 1, x) + f(n + 1, x)) - ans * (1.0 - 2.0 * (getval(x) < 0)))
-betainc = of_argument(_special.betainc, 2, _beta_slope)
+betainc = of_arguments(_special.betainc, {2: _beta_slope})
 """``betainc`` with its derivative with respect to ``x``; the shape parameters have none, as in autograd."""
 
 

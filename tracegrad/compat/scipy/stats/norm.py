@@ -1,0 +1,9 @@
+"""``scipy.stats.norm``, with boxes."""
+
+from typing import Any
+
+import scipy.stats as _stats
+
+from tracegrad.compat.wrap import getter
+
+__getattr__: Any = getter(__name__, _stats.norm, globals())
