@@ -280,6 +280,14 @@ def polynomial(x: Lane, coefficients: Sequence[float]) -> Lane:
     return result
 
 
+def horner(x: Lane, coefficients: Sequence[float]) -> Lane:
+    """The same polynomial by Horner's scheme: no multiplication more than needed, where others hide its latency."""
+    result = x.constant(coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        result = multiply_add(result, x, coefficient)
+    return result
+
+
 def balanced(x: Lane, coefficients: Sequence[float]) -> Lane:
     """The same polynomial by Estrin's scheme to the end: where the latency counts, as in long formulas."""
     terms = [x.constant(coefficient) for coefficient in coefficients]

@@ -8,7 +8,14 @@ digits; their own error is under 0.2 ulp. Zero, negative, infinite, NaN and subn
 power needs the logarithm to 64 bits, since y log(x) reaches 709 and its absolute error is the relative error of the
 result. m is multiplied by one of five factors whose logarithms are nearly multiples of 2**-42 (after Gal's accurate
 tables), so that |f| <= 0.07; then log(1 + f) = s + s**3 / 12 + ..., where only s = 2 f / (2 + f) needs two parts
-(Dekker). In float32 power is float64's log2 and exp2, to 33 and 29 bits, rounded.
+(Dekker).
+
+In float32 power needs log2(x) to 2**-31, since y log2(x) reaches 126: k + log2(m), where log2(m) is a pair of float32. With
+s = f / (2 + f), log2(m) = s (C + c z + ...) for C = 2 / ln 2 and c = C / 3, of which only what begins at z**2 is rounded
+to one float32. k stays by itself: y k - n is exact for the integer n nearest to the exponent; and 2**r is a pair until its
+last sum, so that a result that float32 holds is given. Measured on 10**4 elements on Zen 4: 0.70 ns an element, where
+float64's log2 and exp2, rounded, took 1.15 and NumPy's power takes 0.70. With k and the pair in one sum, and all of z c + ...
+rounded, it took 0.74 and was off by 2.05 ulp; without the pair of 2**r 0.67, and 3**6 was not 729.
 """
 
 from __future__ import annotations
@@ -24,6 +31,7 @@ from tracegrad.codegen.mathlib_lane import (
     copy_sign,
     fast_two_sum,
     fma,
+    horner,
     polynomial,
     select,
     two_product,
@@ -86,30 +94,9 @@ BASES = (-0.27755911271447076, -0.137001031441514, 0.0, 0.13942373006693742, 0.2
 LN2_SHORT = (0.6931471805598903, 5.497923018708371e-14)
 # (atanh(h) - h) / h**3 in h**2 for |h| <= 0.0384
 ATANH = (0.33333333333333337, 0.19999999999987128, 0.1428571432580196, 0.11111056635675207, 0.09124498502812255)
-# log2(1 + f) / f on the interval of LOG32, to 2**-33; 2**r for |r| <= 1/2, to 2**-29
-LOG2_WIDE = (
-    1.4426950409392607,
-    -0.7213475252142991,
-    0.48089832074482447,
-    -0.36067280045833416,
-    0.2885406425587901,
-    -0.240504176666736,
-    0.2060962833569636,
-    -0.17904693277796754,
-    0.1590011675113235,
-    -0.156982104099195,
-    0.15485901086007442,
-    -0.08634788856940463,
-)
-EXP2 = (
-    1.000000000554256,
-    0.6931472057362058,
-    0.24022646889789742,
-    0.0555032877838501,
-    0.009618489047563157,
-    0.0013399930860573837,
-    0.00015345789023112974,
-)
+# 2 / ln 2 in two parts, and (2 atanh(s) / ln 2 - s 2 / ln 2) / s**3 in s**2 for |s| <= 0.1716, to 2**-35 of the logarithm
+ATANH2 = (2.885390043258667, 3.851926067000022e-08)
+ATANH2_REST = (0.9617966923069008, 0.577079774710626, 0.41190121235959, 0.33658920415199856)
 
 # 1/ln 2, 1/ln 10 and log10(2), each in two parts; the first of log10(2) so short that its product with k is exact.
 LOG2_E = {64: (1.4426950408889634, 2.0355273740931033e-17), 32: (1.4426950216293335, 1.925963033500011e-08)}
@@ -274,17 +261,29 @@ def power(x: Lane, y: Lane) -> Lane:
 
 
 def _power_32(x: Lane, y: Lane) -> tuple[Lane, Lane]:
-    """(2**(y log2(x)), the exponent's nearest integer) in float64, for positive normal x and |y log2(x)| < 1000."""
-    form = x.format
-    moved = x.bits() - form.encode(math.sqrt(0.5))
-    k = moved.arithmetic_shift_right(form.mantissa)
-    m = ((moved & ((1 << form.mantissa) - 1)) + form.encode(math.sqrt(0.5))).as_float()
-    f = (m - 1.0).widened()
-    log2_x, y = fma(f, balanced(f, LOG2_WIDE), k.widened()), y.widened()
-    shifted = fma(y, log2_x, y.format.shifter)
+    """(2**(y log2(x)), the exponent's nearest integer), for positive normal x and |y log2(x)| < 126."""
+    k, m, _ = _split(x)
+    f = m - 1.0
+    divisor = 2.0 + f
+    # f / (2 + f) = s + rest / (2 + f)
+    s = f / divisor
+    rest = fma(-s, f - (divisor - 2.0), fma(-s, divisor, f))
+    z = s * s
+    # 2 atanh(s) / (s ln 2) in two parts
+    factor = fma(z, ATANH2_REST[0], ATANH2[0])
+    beyond = fma(z * z, horner(z, ATANH2_REST[1:]), ATANH2[1])
+    factor_low = fma(z, ATANH2_REST[0], ATANH2[0] - factor) + beyond
+    # the slope of atanh times 1 / (2 + f) is 1 / (2 + 2 s)
+    slope = horner(s, (ATANH2[0] / 2, -ATANH2[0] / 2, ATANH2[0] / 2))
+    high = s * factor
+    low = fma(rest, slope, fma(s, factor_low, fma(s, factor, -high)))
+    shifted = fma(y, k + high, y.format.shifter)
     n = shifted - y.format.shifter
-    value = balanced(fma(y, log2_x, -n), EXP2)
-    return mathlib_exp.shifted_by(value, shifted).narrowed(), n.narrowed()
+    r = fma(y, low, fma(y, high, fma(y, k, -n)))
+    # 2**r = whole + part: what a float32 holds is given, not its neighbour
+    whole = fma(r, mathlib_exp.EXP2_32[0], 1.0)
+    part = fma(r * r, horner(r, mathlib_exp.EXP2_32[1:]), fma(r, mathlib_exp.EXP2_32[0], 1.0 - whole))
+    return mathlib_exp.shifted_by(whole + part, shifted), n
 
 
 def _power_32_any(x: Lane, y: Lane) -> Lane:
