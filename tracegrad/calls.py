@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Collection, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from tracegrad.eager import Tensor
 from tracegrad.errors import DtypeError, TraceError, TracegradError
 from tracegrad.pipeline import Compilation
 from tracegrad.symbolic import Recorder, Sym
+from tracegrad.trace.counts import counted_graph
 from tracegrad.trace.tracer import Argument, Static, Traced, trace
 
 
@@ -212,6 +213,12 @@ class Family:
                 entries.append(_entry(leaf, path))
         began = time.perf_counter()
         traced = trace(self.function, call.tree, entries, name=self.name)
+        if self.options.native and call.recorder is None and not call.tensors:
+            general = counted_graph(self.function, call.tree, entries, traced)
+            if traced.guard.fresh():
+                traced = replace(traced, general=general)
+            else:  # the function changes what it reads: what it read last counts
+                traced = trace(self.function, call.tree, entries, name=self.name)
         self.stats.spent("trace", time.perf_counter() - began)
         self.stats.traces += 1
         self.traces[key] = traced

@@ -354,6 +354,7 @@ class Compiled(Called[P, R]):
                 native=options.native and not options.background,
                 memory_budget=options.memory_budget,
                 threads=options.threads,
+                general=traced.general,
             )
             self._family.stats.count(compilation)
             assert compilation.run is not None

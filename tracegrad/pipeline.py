@@ -69,9 +69,13 @@ class Compilation:
 
 
 def _differentiate(c: Compilation) -> Compilation:
-    forward, new = many_of_one(c.forward) if c.general is None else (c.general, {n.id: n.id for n in c.general})
+    if c.general is None:
+        forward, new = many_of_one(c.forward)
+    else:
+        forward = c.general
+        new = {a.id: b.id for a, b in zip(c.forward.inputs, forward.inputs, strict=True)}
     if c.wrt is None:
-        return replace(c, joint=c.forward, general=forward)
+        return replace(c, joint=plain_sizes(forward), general=forward)
     joint = differentiate(forward, tuple(new[i] for i in c.wrt))
     if not c.keep_value:
         kept = Graph(joint)
@@ -195,6 +199,7 @@ def compile_graph(
     native: bool = True,
     memory_budget: int | float | None = None,
     threads: int | None = None,
+    general: Graph | None = None,
 ) -> Compilation:
     """Run a traced graph through all stages.
 
@@ -206,15 +211,16 @@ def compile_graph(
     native: False stops before kernels are made and runs the graph on the interpreter.
     memory_budget: bytes, or a fraction of what the program takes without a budget, for values between the kernels.
     threads: how many threads a kernel may use at most.
+    general: the same values as those of ``forward``, with sizes and numbers marked that count the elements of an axis.
 
     Raises CompileError where the budget in bytes cannot be met.
     """
-    begun = Compilation(forward, wrt, keep_value, memory_budget, threads)
+    begun = Compilation(forward, wrt, keep_value, memory_budget, threads, general=general)
     try:
         done = functools.reduce(_staged, ON_GRAPHS, begun)
     except (ShapeError, AssertionError):
         # a rule that takes sizes apart may lose what a batch of one is seen as; it then gets a program of its own
-        if config.verify or many_of_one(forward)[0] is forward:
+        if config.verify or (general is None and many_of_one(forward)[0] is forward):
             raise
         done = functools.reduce(_staged, ON_GRAPHS, replace(begun, general=forward))
     assert done.graph is not None

@@ -51,6 +51,7 @@ class Recorder:
     flexible: positions of inputs that may become concrete if code needs them so.
     inherit: takes over what a trace that is inlined has read (its ``reads`` and ``captured``).
     dtypes: those its values may have; a trace that is to be compiled has SUPPORTED.
+    most: how many nodes the graph may have, None for any number.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Recorder:
         flexible: Callable[[int], bool] = lambda position: False,
         inherit: Callable[[Any, Any], None] = lambda reads, captured: None,
         dtypes: frozenset[np.dtype[Any]] = VALUES,
+        most: int | None = None,
     ) -> None:
         self.graph = graph
         self.locate = locate
@@ -71,6 +73,7 @@ class Recorder:
         self.flexible = flexible
         self.inherit = inherit
         self.dtypes = dtypes
+        self.most = most
         self.wanted: set[int] = set()
         """Inputs that turned out to be structure."""
         self.escapes: list[TraceError] = []
@@ -87,6 +90,8 @@ class Recorder:
                 fix="return it from the function instead of keeping it in a global, an attribute or a closure",
                 where=self.locate(),
             )
+        if self.most is not None and len(self.graph) > self.most:
+            raise TraceError(f"the graph has more than {self.most} nodes", fix="allow more")
         node = self.graph.emit(op, ids, params, self.locate())
         if self.dtypes is SUPPORTED:
             supported(self.graph[node].aval.dtype)
@@ -116,7 +121,7 @@ class Recorder:
             # a stretched scalar stays one: the constant holds one element
             scalar = self.constant(array.flat[0], array.dtype)
             return Sym(self, self.emit(broadcast, (scalar,), {"shape": array.shape}))
-        return Sym(self, self.constant(array), weak=weak)
+        return Sym(self, self.constant(array if array.ndim else value), weak=weak)
 
     def constant_value(self, node: int) -> Any:
         """The value of a node that depends on no input, None for others."""
@@ -249,7 +254,7 @@ class Sym(ArrayMethods):
             return value.id
         node = self.recorder.graph[value.id]
         if node.op is constant and not value.shape:
-            return self.recorder.constant(node.params["value"].value, dtype)
+            return self.recorder.constant(node.params["value"].number, dtype)
         return self.recorder.emit(cast, (value.id,), {"dtype": dtype})
 
     def _view(self, step: Step, node: int) -> Sym:

@@ -61,10 +61,11 @@ def plan_program(program: Program, generated: Generated) -> Plan:
             for k, slot in enumerate(launch.text.slots):
                 if slot.kind in ("partial", "scratch"):
                     nbytes = slot.value * slot.dtype.itemsize if slot.dtype is not None else slot.value
-                    blocks.append(Lifetime((launch.kernel, k), nbytes, number, number))
+                    blocks.append(Lifetime((launch.kernel, k), int(nbytes), number, number))
                 checked = checked or slot.kind == STATUS
     last |= {node: len(generated.steps) - 1 for node in program.results if node in first}
-    blocks += [Lifetime(node, graph[node].aval.nbytes, first[node], last[node]) for node in first]
+    # offsets are of the sizes that there are, not of those that an axis of one element is compared as
+    blocks += [Lifetime(node, int(graph[node].aval.nbytes), first[node], last[node]) for node in first]
     placement = plan_memory(blocks)
     if checked:
         # the status word stands before everything else

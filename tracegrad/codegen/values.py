@@ -24,6 +24,7 @@ from tracegrad.codegen.text import (
     scalar_text,
     select_text,
 )
+from tracegrad.core.counted import both
 from tracegrad.core.expr import Axis, Floor, Guard, Index, Operand, flatten_index
 from tracegrad.core.graph import Node
 from tracegrad.core.op import Kind
@@ -197,11 +198,11 @@ class ValueWriter:
 
     def number(self, value: Any, dtype: np.dtype[Any]) -> str:
         """A constant: literal where it is simple, else a word of the table."""
-        if is_simple(value):
+        if all(is_simple(v) for v in both(value)):
             if dtype.kind in "iuf" and dtype not in (np.float64, np.int64):
                 self.dtype_word(dtype)
             return number_text(value, dtype)
-        key = ("number", value.dtype.str, value.tobytes())
+        key = ("number", value.dtype.str, *(v.tobytes() for v in both(value)))
         if key not in self.declared:
             word = self.dtype_word(dtype)
             self.imports.add((ABI, "scalar"))
@@ -334,7 +335,7 @@ class ValueWriter:
         """The text of a node's element at an index over domain axes; elements outside the guards are never touched."""
         n = self.graph[node]
         if n.op.kind is Kind.CONSTANT and n.aval.ndim == 0:
-            return self.number(n.params["value"].value[()], n.aval.dtype)
+            return self.number(n.params["value"].number, n.aval.dtype)
         if n.op.kind is Kind.INPUT and n.aval.ndim == 0:
             return self.argument(node)
         if guards and self._loaded(node) and self._safe(node, index):

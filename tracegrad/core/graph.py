@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracegrad.core.aval import Aval
+from tracegrad.core.counted import counted
 from tracegrad.core.draw import Box, svg
 from tracegrad.core.op import Kind, Op
 from tracegrad.errors import Frame
@@ -26,9 +27,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constant:
-    """An array or scalar held by a graph, compared by its bits (so -0.0 is not 0.0 and NaN equals itself)."""
+    """An array or scalar held by a graph, compared by its bits (so -0.0 is not 0.0 and NaN equals itself).
+
+    ``seen`` is what a scalar would be if an axis that it counts were longer (``core.counted``); None for other values.
+    """
 
     value: np.ndarray[Any, Any]
+    seen: np.ndarray[Any, Any] | None = None
+
+    @property
+    def number(self) -> Any:
+        """The value as NumPy's functions return it; a scalar that counts is a ``Counted``."""
+        return self.value[()] if self.seen is None else counted(self.value[()], self.seen[()])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Constant) and self._key() == other._key()
@@ -37,7 +47,8 @@ class Constant:
         return hash(self._key())
 
     def _key(self) -> tuple[Any, ...]:
-        return self.value.shape, self.value.dtype.str, self.value.tobytes()
+        seen = None if self.seen is None else self.seen.tobytes()
+        return self.value.shape, self.value.dtype.str, self.value.tobytes(), seen
 
     def __repr__(self) -> str:
         if self.value.ndim == 0:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape
+from tracegrad.core.counted import Counted
+from tracegrad.core.extent import Extent
 from tracegrad.core.graph import Constant
 from tracegrad.core.op import Kind, Op, keep
 
@@ -65,6 +67,10 @@ def literal(value: Any, dtype: Any = None) -> Constant:
     """A constant's parameter: a private read-only copy of the value."""
     array = np.array(value, dtype=dtype)
     array.flags.writeable = False
+    if isinstance(value, (Counted, Extent)):
+        seen = np.array(value.seen, dtype=array.dtype)
+        seen.flags.writeable = False
+        return Constant(array, seen)
     return Constant(array)
 
 

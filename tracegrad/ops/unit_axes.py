@@ -5,7 +5,8 @@ array. Where it comes from and where it goes tells: here each such axis of a tra
 first axis of an argument is taken for data, with all axes it meets, unless it is repeated somewhere, or reaches an op that
 is not followed. Data axes get an ``Extent``, so that what follows makes of them what it makes of any size.
 
-Numbers are not followed: a mean of one element divides by 1, which is rewritten away, and so it has a program of its own.
+This is for graphs alone, of which nothing else is known. Where there is a function to trace once more with longer axes, that
+tells better what counts, numbers included (``ops.counts``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from tracegrad.core.aval import Aval, Shape
 from tracegrad.core.extent import SEEN, Extent
-from tracegrad.core.graph import Graph, Node
+from tracegrad.core.graph import Constant, Graph, Node
 from tracegrad.core.op import Kind
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.contractions import matmul_batched
@@ -41,10 +42,14 @@ def many_of_one(graph: Graph) -> tuple[Graph, Mapping[int, int]]:
 
 
 def plain_sizes(graph: Graph) -> Graph:
-    """The same nodes under the same ids with plain ints for every ``Extent``: what runs on arrays and is shown."""
-    if not any(isinstance(n, Extent) for node in graph for n in node.aval.shape):
+    """The same nodes under the same ids with plain numbers for all that count: what runs on arrays and is shown."""
+    if not any(isinstance(n, Extent) for node in graph for n in node.aval.shape) and not any(_is_counted(n) for n in graph):
         return graph
     return graph.with_nodes([dataclasses.replace(n, params=_plain(n.params), aval=_plain(n.aval)) for n in graph])
+
+
+def _is_counted(node: Node) -> bool:
+    return node.op.kind is Kind.CONSTANT and node.params["value"].seen is not None
 
 
 def _plain(value: Any) -> Any:
@@ -52,6 +57,8 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, tuple):
         return tuple([_plain(v) for v in value])
+    if isinstance(value, Constant):
+        return value if value.seen is None else Constant(value.value)
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
     return Aval(_plain(value.shape), value.dtype) if isinstance(value, Aval) else value

@@ -208,7 +208,7 @@ class Walk(Recorder):
         if seen.op is broadcast:
             value = self.uniform(seen.inputs[0])
         elif seen.op.kind is Kind.CONSTANT and seen.aval.ndim == 0:
-            value = seen.params["value"].value[()]
+            value = seen.params["value"].number
         self._uniform[node] = value
         return value
 

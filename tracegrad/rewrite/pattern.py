@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape
+from tracegrad.core.counted import Counted, both, seen_of
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind, Op
 from tracegrad.ops.broadcasting import broadcast
@@ -96,7 +97,7 @@ class Number(Pattern):
     def matches(self, scope: Scope, node: int, found: Found) -> bool:
         """Whether the node is a constant that passes."""
         value = scope.uniform(node)
-        if value is None or not self.test(value):
+        if value is None or not all(map(self.test, both(value))):
             return False
         if self.name:
             found[self.name] = value
@@ -316,7 +317,11 @@ class Rule:
 
     def holds(self, captures: Found) -> bool:
         """Whether the condition holds."""
-        return bool(self.when(**{name: captures[name] for name in self._wanted[0]}))
+        wanted = {name: captures[name] for name in self._wanted[0]}
+        if any(isinstance(value, Counted) for value in wanted.values()):
+            seen = {name: seen_of(v) if isinstance(v, Counted) else v for name, v in wanted.items()}
+            return bool(self.when(**wanted) and self.when(**seen))
+        return bool(self.when(**wanted))
 
     def replace(self, captures: Found) -> Any:
         """Run the right side."""

@@ -74,12 +74,19 @@ class Traced:
     reads: tuple[Read, ...]
     guard: Guard
     """``guard.fresh()`` is the check of all ``reads``, quick enough for every call."""
+    general: Graph | None = None
+    """The same values as those of ``graph``, with what counts the elements of a short axis marked; None where nothing is."""
     by_shape: tuple[Capture, ...] = ()
     """All arrays from outside of which only shape and dtype count; the graph has only those it needs as ``captured``."""
 
 
 def trace(
-    function: Callable[..., Any], arguments_tree: TreeDef, leaves: Sequence[Argument | Static], *, name: str = ""
+    function: Callable[..., Any],
+    arguments_tree: TreeDef,
+    leaves: Sequence[Argument | Static],
+    *,
+    name: str = "",
+    most: int | None = None,
 ) -> Traced:
     """Run a function once with traced arguments.
 
@@ -89,6 +96,7 @@ def trace(
     arguments_tree: the structure of ``(args, kwargs)``.
     leaves: one entry per leaf of that structure.
     name: what errors call the function.
+    most: how many nodes the graph may have; TraceError where there are more.
 
     Raises TraceError (EscapeError, ConditionError) with the user's line where the code cannot become a static graph,
     and whatever the user's code raises by itself.
@@ -97,7 +105,7 @@ def trace(
     static: frozenset[int] = frozenset()
     frozen: frozenset[str] = frozenset()
     while True:
-        attempt = _Attempt(leaves, static, frozen)
+        attempt = _Attempt(leaves, static, frozen, most)
         result = attempt.run(function, arguments_tree)
         if not attempt.recorder.wanted:
             return attempt.finish(result, name, function)
@@ -109,7 +117,9 @@ def trace(
 class _Attempt:
     """One run; ``static`` names the leaves and ``frozen`` the captured arrays whose values are structure."""
 
-    def __init__(self, leaves: Sequence[Argument | Static], static: frozenset[int], frozen: frozenset[str]) -> None:
+    def __init__(
+        self, leaves: Sequence[Argument | Static], static: frozenset[int], frozen: frozenset[str], most: int | None = None
+    ) -> None:
         self.leaves = leaves
         self.static = static
         self.inputs = tuple(k for k, leaf in enumerate(leaves) if isinstance(leaf, Argument) and k not in static)
@@ -122,6 +132,7 @@ class _Attempt:
             flexible=self._flexible,
             inherit=lambda reads, captured: self.reads.inherit(reads, captured, self.twins.seen_from_here),
             dtypes=SUPPORTED,
+            most=most,
         )
         creation = Creation(self.recorder)
         self.recorder.protocols = Protocols(self.recorder, creation.functions)
@@ -196,7 +207,14 @@ class _Attempt:
         graph, used = prune(self.graph, outputs, first)
         captured = tuple(self.reads.captured[position - first] for position in used)
         return Traced(
-            graph, tree, self.inputs, tuple(sorted(self.static)), captured, reads, Guard(reads), tuple(self.reads.captured)
+            graph,
+            tree,
+            self.inputs,
+            tuple(sorted(self.static)),
+            captured,
+            reads,
+            Guard(reads),
+            by_shape=tuple(self.reads.captured),
         )
 
     def _output(self, value: Any, path: str) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tracegrad.core.counted import both
 from tracegrad.ops.maps import multiply, scale
 from tracegrad.rewrite.pattern import Application, Rule, Scope, example, family, number, rule
 from tracegrad.symbolic import Sym
@@ -22,7 +23,7 @@ def _is_product(c: Any, d: Any) -> bool:
 
 def _by_factor(scope: Scope, ids: tuple[int, ...]) -> bool:
     value = scope.uniform(ids[1])
-    return value is not None and _is_factor(value)
+    return value is not None and all(_is_factor(v) for v in both(value))
 
 
 def _together(first: Application, second: Application) -> Sym:

@@ -35,7 +35,7 @@ def is_constant(x: Sym) -> bool:
 
 def value_of(x: Sym) -> Any:
     """The array of a constant, before it was stretched."""
-    return made_by(unstretched(x)).params["value"].value[()]
+    return made_by(unstretched(x)).params["value"].number
 
 
 def with_leading_axes(x: Sym, ndim: int) -> Sym:

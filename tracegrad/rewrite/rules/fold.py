@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tracegrad.core.aval import Shape, broadcast_shapes
+from tracegrad.core.counted import Counted, counted, seen_of
 from tracegrad.core.op import Kind
 from tracegrad.ops.broadcasting import broadcast
 from tracegrad.ops.maps import exp, multiply
@@ -28,10 +30,20 @@ def _foldable(node: Application) -> bool:
 
 def _fold(node: Application) -> Sym:
     values = [value_of(x) for x in node.operands]
-    with np.errstate(all="ignore"):
-        result = np.asarray(node.op.eager(*values, **node.params), dtype=node.aval.dtype)
+    result = _computed(node, values)
     recorder = node.operands[0].recorder
+    if any(isinstance(v, Counted) for v in values):
+        seen = _computed(node, [seen_of(v) for v in values])
+        if all(x.size and np.all(x == x.flat[0]) for x in (result, seen)):
+            scalar = Sym(recorder, recorder.constant(counted(result.flat[0], seen.flat[0])))
+            stretched: Sym = broadcast(scalar, shape=node.aval.shape) if result.ndim else scalar
+            return stretched
     return Sym(recorder, recorder.constant(result))
+
+
+def _computed(node: Application, values: Sequence[Any]) -> np.ndarray[Any, Any]:
+    with np.errstate(all="ignore"):
+        return np.asarray(node.op.eager(*values, **node.params), dtype=node.aval.dtype)
 
 
 def _small(node: Application) -> tuple[list[Sym], Shape]:
