@@ -17,7 +17,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
@@ -25,7 +25,7 @@ from tracegrad.codegen.kinds import INT64, TABLE, WORD, Buffer, Plain, Scalar, T
 from tracegrad.codegen.versions import confirms, exact_words, quick_words
 from tracegrad.codegen.writer import KernelName, TranslationError, Typed, Writer
 
-__all__ = ["ENTRY", "contract", "entry_name", "translate"]
+__all__ = ["ENTRY", "Translated", "contract", "entry_name", "translate"]
 
 KERNEL = ir.FunctionType(ir.VoidType(), [WORD, WORD, WORD.as_pointer()])
 ENTRY = ir.FunctionType(ir.VoidType(), [WORD.as_pointer()])
@@ -36,6 +36,9 @@ MANY_PRODUCTS, LONG_LOOP = 18, 450
 
 MANY_CONDITIONS = 3
 """Conditional loads of loops that are not unrolled: a derivative of neighbours has two, and gains by it."""
+
+FINISH = "_finish"
+"""In the names of kernels that combine what the chunks of another have made."""
 
 LOOP = "tracegrad loop"
 
@@ -54,9 +57,15 @@ Resolve = Callable[[str, str], Any]
 """``(module, name) -> Scalar, Meaning or float``: what an imported name means."""
 
 
-def translate(
-    text: str, name: str, arguments: tuple[Any, ...], resolve: Resolve, apart: bool
-) -> tuple[ir.Module, frozenset[str]]:
+class Translated(NamedTuple):
+    """A program in IR: the module, the routines it is to be linked to, and its functions that run once a call or a block."""
+
+    module: ir.Module
+    routines: frozenset[str]
+    seldom: frozenset[str]
+
+
+def translate(text: str, name: str, arguments: tuple[Any, ...], resolve: Resolve, apart: bool) -> Translated:
     """Write a program as an IR module, whose entry is a function of the words of its arguments.
 
     Parameters
@@ -67,10 +76,6 @@ def translate(
     resolve: what imported names mean.
     apart: whether routines are left out of the module, to be linked to it.
 
-    Returns
-    -------
-    The module, and the names of the routines that are left out.
-
     Raises
     ------
     TranslationError
@@ -79,7 +84,7 @@ def translate(
     translation = Translation(ast.parse(text), name, resolve, apart)
     translation.write_entry(arguments)
     contract(translation.module)
-    return translation.module, frozenset(translation.routines)
+    return Translated(translation.module, frozenset(translation.routines), frozenset(translation.seldom))
 
 
 def contract(module: ir.Module) -> None:
@@ -101,6 +106,7 @@ class Translation:
         self.module = ir.Module(name)
         self.apart = apart
         self.routines: set[str] = set()
+        self.seldom: set[str] = set()
         self.names: dict[str, Any] = {}
         self.functions: dict[str, ast.FunctionDef] = {}
         self.entry: ast.FunctionDef | None = None
@@ -136,6 +142,8 @@ class Translation:
         writer.names = meanings
         writer.rare = name.endswith("_exact")
         writer.write(node, dict(zip(names, given, strict=True)))
+        if writer.calls_kernels or FINISH in name:
+            self.seldom.add(name)
         return function
 
     def write_entry(self, kinds: tuple[Any, ...]) -> None:
@@ -287,8 +295,12 @@ class FunctionWriter(Writer):
         advice: list[tuple[Any, ...]] = []
         if conditions >= MANY_CONDITIONS or any(isinstance(kind, (Table, Plain)) for kind, _ in into):
             advice.append(("llvm.loop.unroll.disable",))
-        if any(isinstance(kind, Table) and isinstance(index, ast.Subscript) for kind, index in into):
+        if any(isinstance(kind, Plain) for kind, _ in into):
+            advice.append(("llvm.loop.interleave.count", ir.Constant(ir.IntType(32), 1)))
+        if _folds(loop) or any(isinstance(kind, Table) and isinstance(index, ast.Subscript) for kind, index in into):
             advice.append(("llvm.loop.vectorize.enable", ir.Constant(ir.IntType(1), 0)))
+        if _folds(loop):
+            advice.append(("llvm.loop.unroll.disable",))
         return advice
 
     def _while(self, node: ast.While) -> None:
@@ -331,6 +343,16 @@ class FunctionWriter(Writer):
 
     def _pass(self, node: ast.Pass) -> None:
         pass
+
+
+def _folds(loop: ast.For) -> bool:
+    """Whether a loop adds up parts two by two: there are as many as chunks, and it is no work to speak of."""
+    places: dict[type, set[tuple[str, str]]] = {ast.Store: set(), ast.Load: set()}
+    for node in ast.walk(loop):
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            places[type(node.ctx)].add((node.value.id, ast.dump(node.slice)))
+    within = {name for name, _ in places[ast.Load]}
+    return any(name in within for name, _ in places[ast.Store] - places[ast.Load])
 
 
 def _holds_loop(nodes: list[ast.stmt]) -> bool:

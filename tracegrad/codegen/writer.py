@@ -109,6 +109,8 @@ class Writer:
         """The number of the block of statements that is being written."""
         self.outer = False
         """Whether it is in a loop that has another loop inside."""
+        self.calls_kernels = False
+        """Whether it drives other kernels."""
         self._continues: list[Any] = []
         self._scopes: list[str] = []
 
@@ -314,6 +316,7 @@ class Writer:
             [value] = arguments
             return Typed(meaning, convert(self.builder, value.value, value.kind, meaning))
         if isinstance(meaning, KernelName):
+            self.calls_kernels = True
             self.builder.call(self.translation.kernel(meaning.name), [value.value for value in arguments])
             return None
         if not hasattr(meaning, "emit"):

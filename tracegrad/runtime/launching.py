@@ -14,9 +14,11 @@ from llvmlite import ir
 from tracegrad.codegen.kinds import BYTE, WORD
 from tracegrad.runtime.threads import GateMode
 
-__all__ = ["GATE_SYMBOL", "launch_chunks"]
+__all__ = ["GATE_SYMBOL", "PARALLEL_ONLY", "launch_chunks"]
 
 GATE_SYMBOL = "tracegrad_gate"
+PARALLEL_ONLY = ("chunks.", "try_parallel")
+"""How the functions are called, or begin, that only runs over several threads need."""
 BYTES = BYTE.as_pointer()
 BIT = ir.IntType(1)
 VOID = ir.VoidType()
@@ -37,7 +39,7 @@ def _once(module: Any, name: str, kind: Any) -> tuple[Any, bool]:
 
 def _chunk_range(module: Any, kernel: Any) -> Any:
     """Return the kernel in the form the thread pool calls: args[0] is the first chunk, dims[0] how many."""
-    function, new = _once(module, f"chunks.{kernel.name}", CHUNKS)
+    function, new = _once(module, f"{PARALLEL_ONLY[0]}{kernel.name}", CHUNKS)
     if new:
         inside = ir.IRBuilder(function.append_basic_block())
         first = inside.ptrtoint(inside.load(function.args[0]), WORD)
@@ -52,7 +54,7 @@ def _try_parallel(module: Any) -> Any:
 
     It does not where the gate is closed, or exclusive and taken: the caller then runs the chunks itself.
     """
-    function, new = _once(module, "try_parallel", ir.FunctionType(BIT, [BYTES, WORD, BYTES, WORD]))
+    function, new = _once(module, PARALLEL_ONLY[1], ir.FunctionType(BIT, [BYTES, WORD, BYTES, WORD]))
     if not new:
         return function
     chunk_range, chunks, words, limit = function.args
