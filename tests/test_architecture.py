@@ -64,6 +64,7 @@ LOADED_WHEN_ASKED = {
     ("schedule.recompute", "networkx"),
     ("ops.matrices", "scipy.linalg"),
     ("ops.decompositions", "scipy.linalg"),
+    ("runtime.externals", None),  # the modules of SciPy that symbols name
 }
 
 # Where an op may be called by its name.

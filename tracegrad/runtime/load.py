@@ -91,7 +91,7 @@ class Toolchain:
 def _library_texts() -> tuple[str, ...]:
     """Return the sources of all code that decides what programs become."""
     package = Path(__file__).parent.parent
-    names = ("boundary", "calling", "launching", "machine", "steps", "threads", "words")
+    names = ("boundary", "calling", "externals", "lapack", "launching", "machine", "steps", "threads", "words")
     own = [package / "runtime" / f"{name}.py" for name in names]
     stems = ("kinds", "translate", "versions", "writer", "processor", "mathlib*", "microkernels*")
     helpers = [path for stem in stems for path in sorted((package / "codegen").glob(f"{stem}.py"))]
@@ -337,6 +337,7 @@ class _Build:
 
     def _linked(self, code: Any, folder: CacheFolder | None, from_cache: bool) -> LoadedProgram:
         routines = [self._routine(name, folder) for name in sorted(code.routines)]
+        self.tools.machine.bind_externals(code.externals)
         entry = self.tools.machine.linked(self.name, code.program, *routines)
         return self._loaded(entry, folder.source_path(self.name) if folder is not None else None, from_cache)
 

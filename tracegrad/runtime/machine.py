@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from tracegrad.codegen.translate import text as module_text
 from tracegrad.codegen.writer import TranslationError
 from tracegrad.runtime.boundary import BOUNDARY_NAME, add_symbols, built_in, parse_arguments, write_boundary
 from tracegrad.runtime.calling import CALLER_NAME, add_caller_symbols, caller_module
+from tracegrad.runtime.externals import address, is_external
 from tracegrad.runtime.launching import GATE_SYMBOL, PARALLEL_ONLY
 from tracegrad.runtime.threads import GATE
 from tracegrad.runtime.words import LIBRARIES, resolve
@@ -24,9 +25,11 @@ __all__ = [
     "Code",
     "TranslationError",
     "assembly",
+    "bind_externals",
     "compiled",
     "compiled_caller",
     "compiled_routine",
+    "externals_of",
     "linked",
     "linked_caller",
     "llvm_text",
@@ -87,20 +90,40 @@ def settings() -> tuple[str, ...]:
 
 
 class Code(NamedTuple):
-    """Object code of a program: its own, and the names of the routines that it is linked to."""
+    """Object code of a program: its own, the names of the routines that it is linked to, and its external functions."""
 
     program: bytes
     routines: frozenset[str]
+    externals: frozenset[str] = frozenset()
 
     def packed(self) -> bytes:
-        """Both as they are kept in a file."""
-        return " ".join(sorted(self.routines)).encode() + b"\n" + self.program
+        """All of it as it is kept in a file."""
+        return " ".join(sorted(self.routines | self.externals)).encode() + b"\n" + self.program
 
     @staticmethod
     def unpacked(data: bytes) -> Code:
         """The object code that a file holds."""
-        names, _, program = data.partition(b"\n")
-        return Code(program, frozenset(names.decode().split()))
+        line, _, program = data.partition(b"\n")
+        names = frozenset(line.decode().split())
+        externals = frozenset(filter(is_external, names))
+        return Code(program, names - externals, externals)
+
+
+def externals_of(module: Any) -> frozenset[str]:
+    """Return the symbols of the external functions that an IR module calls."""
+    return frozenset(function.name for function in module.functions if is_external(function.name))
+
+
+def bind_externals(symbols: Iterable[str]) -> None:
+    """Tell LLVM where external functions stand, before code is linked that calls them.
+
+    Raises
+    ------
+    CompileError
+        Where this SciPy does not have one of them.
+    """
+    for symbol in symbols:
+        ll.add_symbol(symbol, address(symbol))
 
 
 def compiled(text: str, name: str, arguments: tuple[str, ...]) -> Code:
@@ -122,9 +145,10 @@ def compiled(text: str, name: str, arguments: tuple[str, ...]) -> Code:
     declared = parse_arguments(arguments)
     module, routines, seldom = translate(text, name, tuple(argument.kind for argument in declared), resolve, apart=True)
     write_boundary(module, declared)
+    externals = externals_of(module)
     optimised = _optimised(module, _options())
     _simplify(optimised, lambda function: function in seldom or function.startswith(PARALLEL_ONLY))
-    return Code(bytes(_target().emit_object(optimised)), routines)
+    return Code(bytes(_target().emit_object(optimised)), routines, externals)
 
 
 def compiled_routine(name: str) -> bytes:

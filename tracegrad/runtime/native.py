@@ -25,7 +25,7 @@ from tracegrad.codegen.translate import ENTRY, entry_name
 from tracegrad.runtime import generated
 from tracegrad.runtime.boundary import C_ORDER, F_ORDER, Argument, parse_arguments
 from tracegrad.runtime.launching import GATE_SYMBOL
-from tracegrad.runtime.machine import whole
+from tracegrad.runtime.machine import bind_externals, externals_of, whole
 from tracegrad.runtime.threads import GATE, load_tbb
 
 __all__ = ["ParallelSupport", "dispatcher", "prepare_threads", "start_threads"]
@@ -85,6 +85,20 @@ def prepare_threads() -> None:
     ll.add_symbol(GATE_SYMBOL, GATE.address)
 
 
+@dataclass(frozen=True)
+class _Prepare:
+    """What cached code needs before it is loaded: the threads' symbol, and the external functions it calls.
+
+    Pickled by name into cached functions, as :func:`prepare_threads` is.
+    """
+
+    externals: tuple[str, ...]
+
+    def __call__(self) -> None:
+        prepare_threads()
+        bind_externals(self.externals)
+
+
 def dispatcher(source: str, name: str, arguments: tuple[str, ...]) -> Any:
     """Return a program as a function for njit code.
 
@@ -94,8 +108,8 @@ def dispatcher(source: str, name: str, arguments: tuple[str, ...]) -> Any:
     name: of the program.
     arguments: the types that its entry declares.
     """
-    text, declared = str(whole(source, name, arguments)), parse_arguments(arguments)
-    run = _native(text, name, declared)
+    module, declared = whole(source, name, arguments), parse_arguments(arguments)
+    run = _native(module, name, declared)
     names = ", ".join(f"a{k}" for k in range(len(declared)))
     module = ModuleType(f"{generated.__name__}.{name}")
     vars(module)["run"] = run
@@ -116,15 +130,18 @@ def _numba_type(argument: Argument) -> Any:
     return types.Array(scalar, argument.axes, order, readonly=True)
 
 
-def _native(text: str, name: str, declared: tuple[Argument, ...]) -> Any:
+def _native(program: Any, name: str, declared: tuple[Argument, ...]) -> Any:
     """Return the intrinsic that puts the arguments into words and calls the program, which is linked to it."""
+    text = str(program)
+    prepare = _Prepare(tuple(sorted(externals_of(program))))
 
     def run(typing_context: Any, *values: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             library = context.codegen().create_library(name)
             library.add_llvm_module(ll.parse_assembly(text))
             context.active_code_library.add_linking_library(library)
-            context.active_code_library._reload_init.add(prepare_threads)
+            context.active_code_library._reload_init.add(prepare)
+            prepare()
             words = builder.alloca(WORD, max(len(given), 1))
             for place, (argument, value, kind) in enumerate(zip(declared, given, signature.args, strict=True)):
                 word = _word(context, builder, argument, value, kind)

@@ -15,6 +15,8 @@ from llvmlite import ir
 from tracegrad.codegen import mathlib, microkernels, microkernels_conv, microkernels_vector
 from tracegrad.codegen.kinds import INT64, SCALARS, TABLE, WORD, Buffer, Plain, Scalar, Table, convert
 from tracegrad.codegen.writer import READS, Address, KernelName, TranslationError, Typed, Writer
+from tracegrad.runtime import lapack
+from tracegrad.runtime.externals import parsed
 from tracegrad.runtime.launching import launch_chunks
 
 __all__ = ["LIBRARIES", "resolve"]
@@ -47,6 +49,8 @@ def resolve(module: str, name: str) -> Any:
         if name in SCALARS:
             return SCALARS[name]
         found: Any = WORDS.get(name, "a decorator" if name in ("kernel", "entry", "confirm") else None)
+    elif module == lapack.__name__:
+        found = _external(lapack.SYMBOLS[name]) if name in lapack.SYMBOLS else None
     else:
         found = getattr(LIBRARIES.get(module), name, None)
         found = getattr(found, "helper", found)
@@ -111,6 +115,35 @@ def _table_at(writer: Writer, arguments: list[Any]) -> Typed:
     address, size = arguments
     _slot(size)
     return Typed(TABLE, writer.builder.inttoptr(_position(writer, address), WORD.as_pointer()))
+
+
+# ---------------------------------------------------------------- external functions
+
+_C_TYPES: Final = {
+    "void": ir.VoidType(),
+    "char": ir.IntType(8),
+    "int": ir.IntType(32),
+    "float": ir.FloatType(),
+    "double": ir.DoubleType(),
+}
+
+
+def _external(symbol: str) -> Word:
+    """A call of an external function all of whose parameters are pointers."""
+    _, name, result, parameters = parsed(symbol)
+    kinds = [_C_TYPES[kind.rstrip("*")].as_pointer() for kind in parameters]
+
+    def emit(writer: Writer, arguments: list[Any]) -> None:
+        if len(arguments) != len(kinds) or not all(isinstance(each.kind, (Buffer, Plain)) for each in arguments):
+            raise TranslationError(f"{name} takes {len(kinds)} pointers")
+        callee = writer.module.globals.get(symbol)
+        if callee is None:
+            callee = ir.Function(writer.module, ir.FunctionType(_C_TYPES[result], kinds), symbol)
+            callee.attributes.add("nounwind")
+        given = [writer.builder.bitcast(each.value, kind) for each, kind in zip(arguments, kinds, strict=True)]
+        writer.builder.call(callee, given)
+
+    return Word(emit)
 
 
 # ---------------------------------------------------------------- positions

@@ -1,0 +1,51 @@
+"""The functions of LAPACK that kernels call, as words of their language: ``dpotrf`` of a text is SciPy's, by its symbol.
+
+Every argument is a pointer, as in Fortran; a text puts letters, sizes and results into memory of its own. In plain Python
+the words call the same functions through ctypes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from tracegrad.runtime.externals import function
+
+__all__ = ["SYMBOLS"]
+
+_REALS: Final = {"s": "float*", "d": "double*"}
+_TAKEN: Final = {
+    # c: letters, i: integers, x: numbers
+    "potrf": "cixii",
+    "trtrs": "ccciixixii",
+    "getrf": "iixiii",
+    "getrs": "ciixiixii",
+    "getri": "ixiixii",
+    "gesv": "iixiixii",
+    "syevd": "ccixixxiiii",
+    "geqrf": "iixixxii",
+    "orgqr": "iiixixxii",
+    "gesdd": "ciixixxixixiii",
+    "gesvd": "cciixixxixixii",
+}
+"""What each function takes, one letter for a parameter."""
+
+
+def _symbol(letter: str, name: str) -> str:
+    kinds = {"c": "char*", "i": "int*", "x": _REALS[letter]}
+    return f"scipy.linalg.cython_lapack.{letter}{name}:void({','.join(kinds[kind] for kind in _TAKEN[name])})"
+
+
+SYMBOLS: Final = {f"{letter}{name}": _symbol(letter, name) for letter in _REALS for name in _TAKEN}
+"""The symbol of each word."""
+
+
+def __getattr__(name: str) -> Callable[..., None]:
+    """A function that takes pointers, for texts that run as Python."""
+    if name not in SYMBOLS:
+        raise AttributeError(f"no function {name}")
+
+    def call(*pointers: Any) -> None:
+        function(SYMBOLS[name])(*(pointer.address for pointer in pointers))
+
+    return call
