@@ -118,6 +118,9 @@ case(
     "linalg.norm_orders", lambda np, x: np.linalg.norm(x[0], 3) + np.linalg.norm(x, "nuc") + np.linalg.norm(x, axis=0).sum(), A
 )
 
+case("linalg.eig", lambda np, x: np.sum(np.abs(np.linalg.eig(x)[0]) ** 3) + np.sum(np.abs(np.linalg.eig(x)[1]) ** 3), A)
+case("linalg.eig_real", lambda np, x: np.sum(np.linalg.eig(x)[0] ** 2) + np.sum(np.linalg.eig(x)[1] ** 4), S)
+
 # -- complex numbers
 case(
     "complex",

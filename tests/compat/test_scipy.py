@@ -2,14 +2,16 @@
 
 import numpy as onp  # noqa: ICN001 - np is the namespace that is tested
 import pytest
+import scipy.integrate as real_integrate
+import scipy.signal as real_signal
 import scipy.stats as real_stats
 
 import tracegrad.compat.numpy as np
 from tests.support import central_difference
 from tracegrad.compat import grad
-from tracegrad.compat.scipy import special, stats
+from tracegrad.compat.scipy import integrate, linalg, signal, special, stats
 from tracegrad.compat.test_util import check_grads
-from tracegrad.errors import DifferentiationError
+from tracegrad.errors import DifferentiationError, ShapeError
 
 RNG = onp.random.default_rng(0)
 X = RNG.uniform(0.2, 0.8, 4)
@@ -116,3 +118,99 @@ def test_plain_values_give_scipys():
         grad(lambda m: stats.laplace(m).logpdf(0.0))(0.3)
     with pytest.raises(AttributeError):
         stats.no_such_distribution
+
+
+def test_signal_convolve_is_numpys_and_autograds():
+    a, b = RNG.normal(size=7), RNG.normal(size=3)
+    for mode in ("full", "valid", "same"):
+        onp.testing.assert_allclose(signal.convolve(a, b, mode=mode), onp.convolve(a, b, mode))
+        if mode != "same":
+            onp.testing.assert_allclose(signal.convolve(b, a, mode=mode), onp.convolve(b, a, mode))
+        check_grads(lambda x, y, mode=mode: signal.convolve(x, y, mode=mode), (0, 1), order=1)(a, b)
+    with pytest.raises(ShapeError, match="no mode"):
+        signal.convolve(a, b, mode="half")
+    with pytest.raises(ShapeError, match="neither covers"):
+        signal.convolve(onp.ones((3, 4)), onp.ones((4, 3)), mode="valid")
+
+
+IMAGES = RNG.normal(size=(2, 3, 6, 5))
+FILTERS = RNG.normal(size=(3, 4, 3, 2))
+
+
+@pytest.mark.parametrize("mode", ["full", "valid"])
+def test_signal_convolve_of_images(mode):
+    """As in autograd's example of a convolutional network: images by channels with filters by channels."""
+    axes, dot_axes = ([2, 3], [2, 3]), ([1], [0])
+    f = lambda x, w: signal.convolve(x, w, axes=axes, dot_axes=dot_axes, mode=mode)
+    got = f(IMAGES, FILTERS)
+    want = sum(
+        onp.stack([[real_signal.convolve2d(x[c], FILTERS[c, k], mode) for k in range(4)] for x in IMAGES]) for c in range(3)
+    )
+    onp.testing.assert_allclose(got, want, atol=1e-12)
+    onp.random.seed(0)  # noqa: NPY002 - check_grads draws from it, as in autograd
+    check_grads(f, (0, 1), order=1)(IMAGES, FILTERS)
+    autograd = pytest.importorskip("autograd")
+    theirs = pytest.importorskip("autograd.scipy.signal")
+    xp = pytest.importorskip("autograd.numpy")
+    g = lambda x, w: xp.sum(theirs.convolve(x, w, axes=axes, dot_axes=dot_axes, mode=mode) ** 2)
+    for k in (0, 1):
+        onp.testing.assert_allclose(
+            grad(lambda x, w: np.sum(f(x, w) ** 2), k)(IMAGES, FILTERS), autograd.grad(g, k)(IMAGES, FILTERS), rtol=1e-9
+        )
+
+
+def test_signal_convolve_of_a_small_with_a_large_array():
+    a, b = RNG.normal(size=(2, 3)), RNG.normal(size=(4, 7))
+    got = signal.convolve(a, b, axes=([1], [1]), mode="valid")
+    want = onp.array([[onp.convolve(row, other, "valid") for other in b] for row in a])
+    onp.testing.assert_allclose(got, want)
+
+
+def test_matrix_equations():
+    onp.random.seed(0)  # noqa: NPY002 - check_grads draws from it, as in autograd
+    a, b, q = RNG.normal(size=(3, 3)) + 3 * onp.eye(3), RNG.normal(size=(2, 2)) + 3 * onp.eye(2), RNG.normal(size=(3, 2))
+    check_grads(linalg.solve_sylvester, (0, 1, 2))(a, b, q)
+    check_grads(linalg.sqrtm)(COV)
+    check_grads(linalg.expm)(a * 0.3)
+    check_grads(linalg.solve_triangular, (0, 1), order=1)(a, q)
+    check_grads(lambda x: linalg.cholesky(x @ x.T + onp.eye(3), lower=True))(a)
+
+
+@pytest.mark.parametrize("columns", [(), (3,)])
+def test_banded_systems(columns):
+    onp.random.seed(0)  # noqa: NPY002 - check_grads draws from it, as in autograd
+    ab = RNG.normal(size=(4, 6)) + 4 * (onp.arange(4) == 2)[:, None]
+    b = RNG.normal(size=(6, *columns))
+    f = lambda ab, b: linalg.solve_banded((1, 2), ab, b)
+    check_grads(f, (0, 1))(ab, b)
+    dense = onp.array([[ab[2 + i - j, j] if -2 <= i - j <= 1 else 0.0 for j in range(6)] for i in range(6)])
+    onp.testing.assert_allclose(f(ab, b), onp.linalg.solve(dense, b))
+
+
+def pendulum(y, t, length, drag):
+    return np.array([y[1], -np.sin(y[0]) / length - drag["k"] * y[1] + 0.1 * t])
+
+
+def test_odeint():
+    tight = {"rtol": 1e-11, "atol": 1e-11}
+    y0, t, args = onp.array([0.4, 0.0]), onp.linspace(0.0, 1.5, 4), (1.3, {"k": 0.2})
+    onp.testing.assert_array_equal(integrate.odeint(pendulum, y0, t, args), real_integrate.odeint(pendulum, y0, t, args))
+    f = lambda y0, t, args: np.sum(integrate.odeint(pendulum, y0, t, args, **tight) ** 2)
+    to_y, to_t, to_args = grad(f, (0, 1, 2))(y0, t, args)
+    for k in range(2):
+        want = central_difference(lambda y: f(y, t, args), [y0], 0, onp.eye(2)[k], step=1e-3)
+        onp.testing.assert_allclose(to_y[k], want, rtol=1e-6)
+    for k in range(4):
+        want = central_difference(lambda s: f(y0, s, args), [t], 0, onp.eye(4)[k], step=1e-3)
+        onp.testing.assert_allclose(to_t[k], want, rtol=1e-6, atol=1e-8)
+    want = central_difference(lambda length: f(y0, t, (length, args[1])), [args[0]], 0, 1.0, step=1e-3)
+    onp.testing.assert_allclose(to_args[0], want, rtol=1e-6)
+    want = central_difference(lambda k: f(y0, t, (args[0], {"k": k})), [0.2], 0, 1.0, step=1e-3)
+    onp.testing.assert_allclose(to_args[1]["k"], want, rtol=1e-6)
+    with pytest.raises(DifferentiationError, match="tfirst"):
+        grad(lambda y: integrate.odeint(pendulum, y, t, args, tfirst=True)[0, 0])(y0)
+
+
+def test_odeint_twice():
+    decay = lambda k: integrate.odeint(lambda y, t, k: -k * y, [1.0], [0.0, 0.5, 1.0], (k,), rtol=1e-10, atol=1e-10)[-1, 0]
+    onp.testing.assert_allclose(grad(grad(decay))(2.0), onp.exp(-2.0), rtol=1e-6)
