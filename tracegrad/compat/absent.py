@@ -23,6 +23,15 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         "SparseObject": "an array: the cotangent of x[i] is not stored whole for each i",
         "register_notrace": "notrace_primitive, or a rule of None in defvjp",
     },
+    "tracegrad.compat.core": {
+        **dict.fromkeys(["JVPNode", "VJPNode", "backward_pass"], _NODES),
+        **dict.fromkeys(["SparseObject", "SparseBox", "sparse_add"], "arrays: the cotangent of x[i] is one"),
+        **dict.fromkeys(["primitive_vjps", "primitive_jvps"], _EXTEND),
+    },
+    "tracegrad.compat.tracer": {
+        **dict.fromkeys(["Node", "trace", "new_box", "trace_stack"], _NODES),
+        "register_notrace": "notrace_primitive, or a rule of None in defvjp",
+    },
     "tracegrad.compat.builtins": {
         **dict.fromkeys(["SequenceBox", "DictBox", "container_take", "container_untake", "make_sequence"], _CONTAINERS),
         **dict.fromkeys(["sequence_extend_right", "sequence_extend_left"], _CONTAINERS),

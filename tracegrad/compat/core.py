@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tracegrad.compat import operators
+from tracegrad.compat.absent import refusing
 from tracegrad.compat.extend import (
     VSpace,
     def_linear,
@@ -18,6 +19,7 @@ from tracegrad.compat.extend import (
 )
 from tracegrad.compat.tape import make_vjp
 
+__getattr__ = refusing(__name__)
 __all__ = [
     "VSpace",
     "def_linear",
