@@ -52,6 +52,8 @@ def test_gradients_are_autograds(name):
 
 
 def test_names_are_numpys():
+    for name in ("any", "all", "sum", "max", "isinstance"):
+        getattr(np, name, None)  # what was asked for once does not stand in for Python's own
     x = onp.array([1.0, 2.0])
     assert np.pi == onp.pi
     assert np.float32 is onp.float32

@@ -8,18 +8,33 @@ take boxes too, in any nesting of lists.
 np.float64(7.0)
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tracegrad.compat.boxes import ArrayBox
-from tracegrad.compat.calls import gathered, holds_box, unboxed
+from tracegrad.compat.boxes import ArrayBox as Box  # noqa: F401 - a name of the module
+from tracegrad.compat.creation import (  # noqa: F401 - names of the module
+    array,
+    array_from_args,
+    asanyarray,
+    asarray,
+    asarray_chkfinite,
+    ascontiguousarray,
+    asfortranarray,
+    c_,
+    concatenate_args,
+    full,
+    full_like,
+    isscalar,
+    make_diagonal,
+    r_,
+    row_stack,
+    select,
+    vectorize,
+    where,
+)
 from tracegrad.compat.numpy import fft, linalg, random  # noqa: F401 - submodules
 from tracegrad.compat.wrap import getter
-from tracegrad.ops import views as _views
 
 __version__ = np.__version__
 __all__ = list(np.__all__)
@@ -28,145 +43,4 @@ __getattr__: Any = getter(__name__, np, globals())
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *globals()})
-
-
-def array(object: Any, dtype: Any = None, *, copy: Any = True, ndmin: int = 0, **kwargs: Any) -> Any:  # noqa: A002
-    """``np.array``, of boxes in nested lists too.
-
-    >>> array([1, 2.5])
-    array([1. , 2.5])
-    """
-    if not holds_box(object):
-        return np.array(object, dtype, copy=copy, ndmin=ndmin, **kwargs)
-    result = gathered(object, dtype)
-    return result if result.ndim >= ndmin else _views.reshape(result, (1,) * (ndmin - result.ndim) + result.shape)
-
-
-def _as_array(function: Callable[..., Any]) -> Callable[..., Any]:
-    def make(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
-        return gathered(a, dtype) if holds_box(a) else function(a, dtype, **kwargs)
-
-    make.__name__ = function.__name__
-    make.__doc__ = f"``np.{function.__name__}``, of boxes in nested lists too."
-    return make
-
-
-asarray = _as_array(np.asarray)
-asanyarray = _as_array(np.asanyarray)
-ascontiguousarray = _as_array(np.ascontiguousarray)
-asfortranarray = _as_array(np.asfortranarray)
-asarray_chkfinite = _as_array(np.asarray_chkfinite)
-
-
-def array_from_args(array_args: Any, array_kwargs: Any, *args: Any) -> Any:
-    """``array(args)``, by autograd's name."""
-    return array(args, *array_args, **array_kwargs)
-
-
-def concatenate_args(axis: int, *args: Any) -> Any:
-    """``concatenate(args, axis)``, by autograd's name."""
-    return __getattr__("concatenate")(args, axis)
-
-
-def make_diagonal(D: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """Matrices with the last axis of ``D`` on their diagonals, by autograd's name and conditions on axes.
-
-    >>> make_diagonal(np.array([1.0, 2.0]), axis1=-1, axis2=-2)
-    array([[1., 0.],
-           [0., 2.]])
-    """
-    if (offset, axis1, axis2) != (0, -1, -2):
-        raise NotImplementedError("make_diagonal is there for offset=0, axis1=-1, axis2=-2; np.diag makes other diagonals")
-    return D[..., None] * np.eye(D.shape[-1])
-
-
-def row_stack(tup: Any) -> Any:
-    """``np.vstack`` by its old name."""
-    return __getattr__("vstack")(tup)
-
-
-def full(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
-    """``np.full``, of a box too."""
-    if not holds_box(fill_value):
-        return np.full(shape, fill_value, dtype, **kwargs)
-    return _views.broadcast_to(gathered(fill_value, dtype), (shape,) if isinstance(shape, int) else tuple(shape))
-
-
-def full_like(a: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
-    """``np.full_like``, of boxes too."""
-    like = unboxed(a)
-    if not holds_box(fill_value):
-        return np.full_like(like, fill_value, dtype, **kwargs)
-    return full(np.shape(like), fill_value, np.result_type(like) if dtype is None else dtype)
-
-
-def where(condition: Any, *args: Any, **kwargs: Any) -> Any:
-    """``np.where``; Python numbers in all places give a Python number, as in autograd."""
-    chosen = (*args, *kwargs.values())
-    if holds_box(condition) or holds_box(chosen):
-        return _where(unboxed(condition), *args, **kwargs)
-    result = np.where(condition, *args, **kwargs)
-    if not chosen or any(isinstance(x, (np.ndarray, np.generic, list, tuple)) for x in (condition, *chosen)):
-        return result
-    return result.tolist()
-
-
-def _where(condition: Any, x: Any, y: Any) -> Any:
-    first, second = (gathered(v) if isinstance(v, (list, tuple)) else v for v in (x, y))
-    return np.where(condition, first, second)
-
-
-def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
-    """``np.select``, of boxes too."""
-    if not holds_box((choicelist, default)):
-        return np.select(unboxed(condlist), choicelist, default)
-    return __getattr__("select")(unboxed(condlist), choicelist, default)
-
-
-def isscalar(element: Any) -> bool:
-    """``np.isscalar`` of the value."""
-    return np.isscalar(unboxed(element))
-
-
-def vectorize(pyfunc: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
-    """``np.vectorize``; with boxes the function is called element by element, and its results put together."""
-    plain = np.vectorize(pyfunc, *args, **kwargs)
-
-    def function(*operands: Any, **named: Any) -> Any:
-        if not holds_box(operands) and not holds_box(named):
-            return plain(*operands, **named)
-        boxes = [gathered(x) for x in operands]
-        shape = np.broadcast_shapes(*(x.shape for x in boxes))
-        flat = [_views.reshape(_views.broadcast_to(x, shape), -1) for x in boxes]
-        size = int(np.prod(shape))
-        results = [pyfunc(*(x[k] for x in flat), **named) for k in range(size)]
-        return _views.reshape(gathered(results), shape)
-
-    function.__name__ = getattr(pyfunc, "__name__", "vectorized")
-    return function
-
-
-class _Stacked:
-    """``np.r_`` and ``np.c_``, of boxes too."""
-
-    def __init__(self, columns: bool) -> None:
-        self._columns = columns
-
-    def __getitem__(self, key: Any) -> Any:
-        real = np.c_ if self._columns else np.r_
-        entries = key if isinstance(key, tuple) else (key,)
-        if not holds_box(entries):
-            return real[key]
-        parts = [np.r_[e] if isinstance(e, slice) else gathered(e) for e in entries]
-        if self._columns:
-            parts = [_views.reshape(p, (-1, 1)) if p.ndim < 2 else p for p in parts]
-            return _views.concatenate(parts, -1)
-        return _views.concatenate([_views.reshape(p, (1,)) if not p.ndim else p for p in parts], -1)
-
-
-r_ = _Stacked(columns=False)
-c_ = _Stacked(columns=True)
-
-Box = ArrayBox
-"""The class of values that are being differentiated."""
+    return [*__all__, *globals()]
