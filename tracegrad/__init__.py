@@ -12,6 +12,8 @@ from tracegrad.core.tree import register_pytree
 from tracegrad.eager import Tensor, enable_grad, no_grad, set_grad_enabled, tensor
 from tracegrad.errors import TracegradError
 from tracegrad.transforms import (
+    custom_jvp,
+    custom_vjp,
     elementwise_grad,
     grad,
     hessian,
@@ -39,6 +41,8 @@ __all__ = [
     "compile",
     "compile_step",
     "config",
+    "custom_jvp",
+    "custom_vjp",
     "elementwise_grad",
     "enable_grad",
     "functional",

@@ -33,6 +33,7 @@ from tracegrad.schedule.chain import chain_kernels
 from tracegrad.schedule.plan import schedule, verify_program
 from tracegrad.schedule.program import Program
 from tracegrad.schedule.recompute import choices, computed_again, cut_program
+from tracegrad.trace.inline import without_derivatives
 
 Run = Callable[..., list[Any]]
 
@@ -69,18 +70,20 @@ class Compilation:
 
 
 def _differentiate(c: Compilation) -> Compilation:
-    if c.general is None:
+    # what a person has written a derivative for is traced for these sizes
+    general = c.forward if without_derivatives(c.forward) is not c.forward else c.general
+    if general is None:
         forward, new = many_of_one(c.forward)
     else:
-        forward = c.general
+        forward = general
         new = {a.id: b.id for a, b in zip(c.forward.inputs, forward.inputs, strict=True)}
     if c.wrt is None:
-        return replace(c, joint=plain_sizes(forward), general=forward)
+        return replace(c, joint=plain_sizes(forward), general=without_derivatives(forward))
     joint = differentiate(forward, tuple(new[i] for i in c.wrt))
     if not c.keep_value:
         kept = Graph(joint)
         joint = kept.freeze(joint.outputs[joint.primal_outputs :], primal_outputs=0)
-    return replace(c, joint=plain_sizes(joint), general=joint)
+    return replace(c, joint=plain_sizes(joint), general=without_derivatives(joint))
 
 
 def _rewrite(c: Compilation) -> Compilation:

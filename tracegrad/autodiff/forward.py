@@ -12,16 +12,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tracegrad.autodiff.reverse import pull_back_nodes
+from tracegrad.autodiff.reverse import applied, body_of, check_reached, pull_back_nodes, zeros_of
 from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph, Node
-from tracegrad.core.op import Linear, Op, Pointwise, Rule
+from tracegrad.core.op import Kind, Linear, Op, Pointwise, Rule
 from tracegrad.errors import DifferentiationError, Frame, TracegradError
 from tracegrad.ops.complexes import is_complex, real
+from tracegrad.ops.custom import Derivative
 from tracegrad.ops.maps import add, negative, scale
 from tracegrad.ops.pullback import carries_gradient
 from tracegrad.ops.sources import input as input_op
-from tracegrad.ops.sources import zeros_shape
 from tracegrad.symbolic import Recorder, Sym
 from tracegrad.trace.inline import emit_again
 
@@ -69,12 +69,14 @@ class _Forward:
         self.place: Frame | None = None
         self.recorder = Recorder(graph, lambda: self.place)
         self.tangents: dict[int, Sym] = {}
+        self._wrt: tuple[int, ...] = ()
         self._transposed: dict[Any, Graph] = {}
 
     def run(self, tangents: Mapping[int, int], outputs: Sequence[int]) -> list[int]:
         """The ids of the tangents of ``outputs`` for those given by id."""
         self.tangents = {node: Sym(self.recorder, t) for node, t in tangents.items()}
         needed = self.graph.ancestors(outputs)
+        self._wrt = tuple(tangents)
         for node in [node for node in self.graph if node.id in needed]:
             if node.id in self.tangents or not node.aval.differentiable:
                 continue
@@ -89,12 +91,25 @@ class _Forward:
         return [self.tangents[i].id if i in self.tangents else self._zeros(self.graph[i].aval) for i in outputs]
 
     def _zeros(self, aval: Aval) -> int:
-        if not aval.shape:
-            return self.recorder.constant(0, aval.dtype)
-        return self.recorder.operand(zeros_shape(aval.shape, aval.dtype)).id
+        return zeros_of(self.recorder, aval)
+
+    def _of_call(self, node: Node) -> Sym | None:
+        """The tangent of a result of a function with a derivative of its own."""
+        derivative: Derivative = node.params["derivative"]
+        check_reached(self.graph, node, self._wrt)
+        arguments = node.inputs[1 : 1 + derivative.arguments]
+        if not any(i in self.tangents for i in arguments):
+            return None
+        if derivative not in self._transposed:
+            self._transposed[derivative] = body_of(derivative, forward=True)
+        body = self._transposed[derivative]
+        given = [self.tangents[i].id if i in self.tangents else self._zeros(self.graph[i].aval) for i in arguments]
+        return Sym(self.recorder, applied(self.graph, node, body, given)[node.params["result"]])
 
     def _of(self, node: Node) -> Sym | None:
         """The tangent of a node; None where none of its operands has one."""
+        if node.op.kind is Kind.CUSTOM:
+            return self._of_call(node)
         reached = [k for k, i in enumerate(node.inputs) if i in self.tangents and carries_gradient(node.op, k)]
         together = [k for k in range(len(node.inputs)) if _is_together(node.op, k)]
         total: Sym | None = None

@@ -32,11 +32,16 @@ def linear_map(base: Graph, wrt: Sequence[int], outputs: Sequence[int], forward:
         results = push_forward_nodes(joint, dict(zip(wrt, arguments, strict=True)), outputs)
     else:
         results = pull_back_nodes(joint, wrt, zip(outputs, arguments, strict=True))
-    part, residuals = _part(joint, arguments, results)
+    part, residuals = cut_out(joint, arguments, results)
     return joint, part, residuals
 
 
-def _part(joint: Graph, arguments: Sequence[int], results: Sequence[int]) -> tuple[Graph, tuple[int, ...]]:
+def cut_out(joint: Graph, arguments: Sequence[int], results: Sequence[int]) -> tuple[Graph, tuple[int, ...]]:
+    """What leads from some nodes of a graph to others, as a graph of its own.
+
+    Returns the frozen graph, whose inputs are values that do not depend on ``arguments`` and then the arguments; and the ids
+    of these values.
+    """
     needed = joint.ancestors(results)
     linear, known = set(arguments), set()
     for node in joint:

@@ -35,6 +35,8 @@ class Kind(enum.Enum):
     """Sums of products; its lowering is a kernel template."""
     LINE = "line"
     """Walks along an axis, an element after the other: scans, orders, searches."""
+    CUSTOM = "custom"
+    """A value with a derivative of its own; gone once derivatives have been taken."""
     OPAQUE = "opaque"
     """No native code: the program is split there."""
 

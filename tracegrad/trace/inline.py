@@ -56,6 +56,20 @@ def emit_again(graph: Graph, target: Graph, known: dict[int, int], outputs: Iter
     return ids
 
 
+def without_derivatives(graph: Graph) -> Graph:
+    """A frozen graph whose values have no derivatives of their own; itself where none has."""
+    if all(node.op.kind is not Kind.CUSTOM for node in graph):
+        return graph
+    result = Graph()
+    ids: dict[int, int] = {}
+    for node in graph:
+        if node.op.kind is Kind.CUSTOM:
+            ids[node.id] = ids[node.inputs[0]]
+        else:
+            ids[node.id] = result.emit(node.op, tuple(ids[i] for i in node.inputs), node.params, node.where)
+    return result.freeze([ids[i] for i in graph.outputs], graph.primal_outputs)
+
+
 def prune(graph: Graph, outputs: Sequence[int], keep: int) -> tuple[Graph, list[int]]:
     """A frozen graph of what the outputs need.
 

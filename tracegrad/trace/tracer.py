@@ -153,7 +153,7 @@ class _Attempt:
 
     def _flexible(self, position: int) -> bool:
         if position >= len(self.inputs):
-            return True  # a captured array can always be read as a value
+            return position < len(self.inputs) + len(self.reads.captured)  # these can always be read as a value
         leaf = self.leaves[self.inputs[position]]
         return isinstance(leaf, Argument) and leaf.value is not None
 

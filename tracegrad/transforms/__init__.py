@@ -4,10 +4,13 @@ Each works on NumPy functions as they are, on compiled ones, and inside of funct
 results and signatures are JAX's.
 """
 
+from tracegrad.transforms.custom import custom_jvp, custom_vjp
 from tracegrad.transforms.derivatives import elementwise_grad, grad, jvp, linearize, stop_gradient, value_and_grad, vjp
 from tracegrad.transforms.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
 
 __all__ = [
+    "custom_jvp",
+    "custom_vjp",
     "elementwise_grad",
     "grad",
     "hessian",
