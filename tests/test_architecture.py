@@ -19,7 +19,7 @@ import tracegrad
 
 LEVELS = (
     "errors config",
-    "core/ extent counted aval tree expr source layout draw bind op graph regions interpret verify",
+    "core/ capsules extent counted aval tree expr source layout draw bind op graph regions interpret verify",
     "ops functional symbolic optim namespaces",
     "trace autodiff rewrite eager",
     "schedule",

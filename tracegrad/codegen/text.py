@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from tracegrad.core.capsules import WORD_PREFIX
 from tracegrad.core.expr import Axis, Call, Floor, Index, Literal, Operand, Scalar
 
 ABI = "tracegrad.runtime.abi"
 MATHLIB = "tracegrad.codegen.mathlib"
+SPECIAL = "tracegrad.codegen.mathlib_special"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,7 @@ def scalar_text(
             return f"(not {arguments[0]})"
         if e.function == "cast":
             return cast_text(arguments[0], working, np.dtype(e.static[0]))
-        imports.add((MATHLIB, e.function))
+        imports.add((SPECIAL if e.function.startswith(WORD_PREFIX) else MATHLIB, e.function))
         return f"{e.function}({', '.join(arguments)})"
 
     result = text(expression)

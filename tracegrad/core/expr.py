@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
+from tracegrad.core.capsules import WORD_PREFIX
+
 # --------------------------------------------------------------------------------------------------------------------
 # scalar expressions
 
@@ -84,6 +86,9 @@ CHEAP_FUNCTIONS = frozenset(
 DEAR = 15
 """Operations that a function of the others, such as exp, counts for."""
 
+CALLED = 600
+"""Operations that a call of one of SciPy's functions counts for: it takes 20 ns to some µs, and nothing is vectorised."""
+
 NAN_KEEPING_FUNCTIONS = frozenset(
     {"add", "subtract", "multiply", "negative", "absorbing_multiply", "divide", "where", "sqrt", "absolute", "exp"}
 )
@@ -94,7 +99,9 @@ def operations(expression: Scalar) -> int:
     """Operations of a scalar expression, cheap functions counted as one."""
     if not isinstance(expression, Call):
         return 0
-    return (1 if expression.function in CHEAP_FUNCTIONS else DEAR) + sum(operations(a) for a in expression.arguments)
+    name = expression.function
+    own = 1 if name in CHEAP_FUNCTIONS else CALLED if name.startswith(WORD_PREFIX) else DEAR
+    return own + sum(operations(a) for a in expression.arguments)
 
 
 # --------------------------------------------------------------------------------------------------------------------

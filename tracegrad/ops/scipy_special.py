@@ -1,4 +1,4 @@
-"""More of ``scipy.special``: ops that have no native code yet, and functions composed of others.
+"""More of ``scipy.special``: ops that call SciPy's C functions, and functions composed of others.
 
 Convention: where ``rel_entr`` and ``kl_div`` are infinite their derivatives are 0.
 """
@@ -17,12 +17,12 @@ from tracegrad.ops.comparisons import isnan, logical_and, logical_or
 from tracegrad.ops.declare import one, two
 from tracegrad.ops.maps import exp, log, select
 from tracegrad.ops.pointwise import as_float, is_number
-from tracegrad.ops.special import digamma, gammainc, gammaincc, ndtri, opaque_map, paired
+from tracegrad.ops.special import digamma, gammainc, gammaincc, ndtri, paired, scipy_map
 
 # -- ops --------------------------------------------------------------------------------------------------------------
 
 _NO_TORCH = ("", "")
-gamma: Op = opaque_map(
+gamma: Op = scipy_map(
     "gamma",
     scipy.special.gamma,
     (lambda out, x: out * digamma(x),),
@@ -30,7 +30,7 @@ gamma: Op = opaque_map(
     doc="Γ(x)",
     samples=(*one(0.7, 4), *one(-0.8, -0.2)),
 )
-rgamma: Op = opaque_map(
+rgamma: Op = scipy_map(
     "rgamma",
     scipy.special.rgamma,
     (lambda out, x: -out * digamma(x),),
@@ -38,7 +38,7 @@ rgamma: Op = opaque_map(
     doc="1 / Γ(x)",
     samples=one(0.7, 4),
 )
-beta_raw: Op = opaque_map(
+beta_raw: Op = scipy_map(
     "beta",
     scipy.special.beta,
     (lambda out, a, b: out * (digamma(a) - digamma(a + b)), lambda out, a, b: out * (digamma(b) - digamma(a + b))),
@@ -46,7 +46,7 @@ beta_raw: Op = opaque_map(
     doc="Γ(a) Γ(b) / Γ(a + b)",
     samples=two(0.7, 3)[:1],
 )
-betaln_raw: Op = opaque_map(
+betaln_raw: Op = scipy_map(
     "betaln",
     scipy.special.betaln,
     (lambda out, a, b: digamma(a) - digamma(a + b), lambda out, a, b: digamma(b) - digamma(a + b)),
@@ -54,7 +54,7 @@ betaln_raw: Op = opaque_map(
     doc="ln |beta(a, b)|",
     samples=two(0.7, 3)[:1],
 )
-exp1: Op = opaque_map(
+exp1: Op = scipy_map(
     "exp1",
     scipy.special.exp1,
     (lambda out, x: -exp(-x) / x,),
@@ -62,7 +62,7 @@ exp1: Op = opaque_map(
     doc="The exponential integral E₁: ∫ exp(-t)/t from x to ∞.",
     samples=one(0.3, 3),
 )
-expi: Op = opaque_map(
+expi: Op = scipy_map(
     "expi",
     scipy.special.expi,
     (lambda out, x: exp(x) / x,),
@@ -70,7 +70,7 @@ expi: Op = opaque_map(
     doc="The exponential integral Ei.",
     samples=one(0.3, 3),
 )
-dawsn: Op = opaque_map(
+dawsn: Op = scipy_map(
     "dawsn",
     scipy.special.dawsn,
     (lambda out, x: 1.0 - 2.0 * x * out,),
@@ -78,7 +78,7 @@ dawsn: Op = opaque_map(
     doc="Dawson's integral exp(-x²) ∫ exp(t²) from 0 to x.",
     samples=one(-2, 2),
 )
-erfi: Op = opaque_map(
+erfi: Op = scipy_map(
     "erfi",
     scipy.special.erfi,
     (lambda out, x: exp(x * x) * (2.0 / math.sqrt(math.pi)),),
@@ -86,7 +86,7 @@ erfi: Op = opaque_map(
     doc="-i erf(ix)",
     samples=one(-2, 2),
 )
-spence: Op = opaque_map(
+spence: Op = scipy_map(
     "spence",
     scipy.special.spence,
     (lambda out, x: select(x == 1.0, -1.0, log(x) / select(x == 1.0, 1.0, 1.0 - x)),),
@@ -94,7 +94,7 @@ spence: Op = opaque_map(
     doc="The dilogarithm ∫ ln t / (1 - t) from 1 to x.",
     samples=one(0.2, 0.9),
 )
-ellipk: Op = opaque_map(
+ellipk: Op = scipy_map(
     "ellipk",
     scipy.special.ellipk,
     (lambda out, m: (ellipe(m) - (1.0 - m) * out) / (2.0 * m * (1.0 - m)),),
@@ -102,7 +102,7 @@ ellipk: Op = opaque_map(
     doc="The complete elliptic integral of the first kind.",
     samples=one(0.2, 0.9),
 )
-ellipe: Op = opaque_map(
+ellipe: Op = scipy_map(
     "ellipe",
     scipy.special.ellipe,
     (lambda out, m: (out - ellipk(m)) / (2.0 * m),),

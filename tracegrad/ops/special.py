@@ -1,9 +1,8 @@
 """The special functions of SciPy and ``torch.special``.
 
-Those that codegen's vocabulary can say are MAPs with native code; the others are OPAQUE: they run eagerly and on the
-interpreter. Functions whose derivatives would lose digits where terms cancel are families closed under
-differentiation, with the order as a parameter: ``sinc``, the Bessel functions, ``polygamma`` and ``erfcx``; so every
-derivative is as accurate as the function.
+Native code of some is a formula in codegen's vocabulary, that of the others a call of SciPy's own C function. Functions
+whose derivatives would lose digits where terms cancel are families closed under differentiation, with the order as a
+parameter: ``sinc``, the Bessel functions, ``polygamma`` and ``erfcx``; so every derivative is as accurate as the function.
 
 Conventions at the edges: the derivatives of ``xlogy`` and ``xlog1py`` are 0 where both of their factors leave them
 undefined; those of ``entr`` at 0 and ``erfinv`` at ±1 are ∞; those of ``i0e`` and ``i1e`` at 0 leave out the kink.
@@ -13,14 +12,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.special
 
+from tracegrad.core import capsules
 from tracegrad.core.aval import broadcast_shapes, shape_of
-from tracegrad.core.op import MISSING, Kind, Op, Partial, Sample, Values, by_ufunc, elementwise
+from tracegrad.core.expr import call
+from tracegrad.core.op import MISSING, Op, Partial, Sample, Values, by_ufunc, elementwise
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops import special_formulas as formulas
 from tracegrad.ops.comparisons import logical_and
@@ -49,19 +49,25 @@ def _map(name: str, ufunc: np.ufunc, *rest: Any, **more: Any) -> Op:
     return elementwise(name, ufunc, *rest, promote=_real(ufunc), **more)
 
 
-def opaque_map(
+def scipy_map(
     name: str,
     ufunc: np.ufunc,
     partials: tuple[Partial | Callable[..., Any], ...],
     *,
-    torch: tuple[str, str],
+    torch: tuple[str, str] = ("", ""),
     doc: str,
     samples: tuple[Sample, ...],
+    word: str = "",
+    lower: Callable[..., Any] | None = None,
     **more: Any,
 ) -> Op:
-    """An elementwise op without native code; its operands have equal shapes."""
-    op = _map(name, ufunc, partials, None, torch=torch, doc=doc, samples=samples, **more)
-    return replace(op, kind=Kind.OPAQUE)
+    """An elementwise op whose native code calls SciPy's C function; ``word`` is that one's name if not the ufunc's.
+
+    It has no native code where this SciPy does not offer that function.
+    """
+    word = f"{capsules.WORD_PREFIX}{word or ufunc.__name__}"
+    lower = (lower or named(word)) if capsules.found(word) is not None else None
+    return _map(name, ufunc, partials, lower, torch=torch, doc=doc, samples=samples, **more)
 
 
 def _by_integers(low: int, high: int, second: tuple[float, float]) -> tuple[Sample, ...]:
@@ -141,10 +147,11 @@ erfc = _map(
     doc="1 - erf x, exact where it is small",
     samples=(*one(), Sample((Values((9,), 0, 20),), smooth=False)),
 )
-erfcx_derivative: Op = opaque_map(
+erfcx_derivative: Op = _map(
     "erfcx_derivative",
     scipy.special.erfcx,
     (lambda out, x, *, order: erfcx_derivative(x, order=order + 1),),
+    None,
     eager=lambda x, *, order: formulas.erfcx_derivative(x, order),
     numpy=(),
     torch=("", ""),
@@ -178,7 +185,7 @@ log_ndtr = _map(
     doc="The logarithm of ndtr, without underflow.",
     samples=(*one(-4, 3), Sample((Values((9,), -100, 30),), smooth=False)),
 )
-erfinv = opaque_map(
+erfinv = scipy_map(
     "erfinv",
     scipy.special.erfinv,
     (lambda out, x: exp(out * out) * (math.sqrt(math.pi) / 2),),
@@ -186,7 +193,7 @@ erfinv = opaque_map(
     doc="The x of which erf is the operand; its derivative √π/2·exp(erfinv²) is ∞ at ±1",
     samples=one(-0.8, 0.8),
 )
-ndtri = opaque_map(
+ndtri = scipy_map(
     "ndtri",
     scipy.special.ndtri,
     (lambda out, x: exp(out * out * 0.5) * math.sqrt(2.0 * math.pi),),
@@ -197,17 +204,19 @@ ndtri = opaque_map(
 
 # -- the gamma function's kin -----------------------------------------------------------------------------------------
 
-polygamma_order: Op = opaque_map(
+polygamma_order: Op = scipy_map(
     "polygamma",
     scipy.special.psi,
     (lambda out, x, *, n: polygamma_order(x, n=n + 1),),
     eager=lambda x, *, n: formulas.polygamma_eager(x, n),
+    lower=formulas.polygamma_lower,
+    word="_zeta",
     numpy=(),
     torch=("", "PolygammaBackward0"),
     doc="The ``n``-th derivative of digamma; its derivative is that of order n + 1",
     samples=tuple(Sample((Values(shape, 0.7, 4),), {"n": n}) for shape, n in (((3, 4), 0), ((3, 4), 1), ((4,), 3), ((), 2))),
 )
-digamma = opaque_map(
+digamma = scipy_map(
     "digamma",
     scipy.special.psi,
     (lambda out, x: polygamma_order(x, n=1),),
@@ -215,7 +224,7 @@ digamma = opaque_map(
     doc="The derivative of lgamma.",
     samples=(*one(0.7, 4), *one(-0.8, -0.2)),
 )
-lgamma = opaque_map(
+lgamma = scipy_map(
     "lgamma",
     scipy.special.gammaln,
     (lambda out, x: digamma(x),),
@@ -235,7 +244,7 @@ def _gamma_density(a: Any, x: Any) -> Any:
     return select(small, near, far)
 
 
-gammainc_raw = opaque_map(
+gammainc_raw = scipy_map(
     "gammainc",
     scipy.special.gammainc,
     (MISSING, lambda out, a, x: _gamma_density(a, x)),
@@ -243,7 +252,7 @@ gammainc_raw = opaque_map(
     doc="The regularised lower incomplete gamma function; differentiable in x.",
     samples=_by_integers(1, 5, (0.3, 3.0)),
 )
-gammaincc_raw = opaque_map(
+gammaincc_raw = scipy_map(
     "gammaincc",
     scipy.special.gammaincc,
     (MISSING, lambda out, a, x: -_gamma_density(a, x)),
@@ -251,12 +260,13 @@ gammaincc_raw = opaque_map(
     doc="The regularised upper incomplete gamma function; differentiable in x.",
     samples=_by_integers(1, 5, (0.3, 3.0)),
 )
-zeta_raw: Op = opaque_map(
+zeta_raw: Op = scipy_map(
     "zeta",
     scipy.special.gammainc,  # for its promotion: zeta is no ufunc
     (MISSING, lambda out, s, q: -s * zeta_raw(s + 1.0, q)),
     eager=scipy.special.zeta,
     numpy=(scipy.special.zeta,),
+    word="_zeta",
     torch=("", "SpecialZetaBackward0"),
     doc="Hurwitz' zeta function Σ (k + q)^-s; differentiable in q.",
     samples=_by_integers(2, 5, (0.5, 3.0)),
@@ -267,11 +277,13 @@ zeta_raw: Op = opaque_map(
 
 def _general(name: str, function: np.ufunc, slope: Callable[..., Any], low: float, what: str) -> Op:
     """The Bessel functions of one kind with an integer order ``n``."""
-    return opaque_map(
+    return scipy_map(
         name,
         scipy.special.i0,
         (slope,),
         eager=lambda x, *, n: function(n, x),
+        lower=lambda x, *, n: call(f"special_{function.__name__}", n, x),
+        word=function.__name__,
         numpy=(),
         torch=("", ""),
         doc=f"The {what} of integer order ``n``.",
@@ -280,7 +292,7 @@ def _general(name: str, function: np.ufunc, slope: Callable[..., Any], low: floa
 
 
 def _named(name: str, ufunc: np.ufunc, slope: Callable[..., Any], torch: tuple[str, str], low: float, doc: str) -> Op:
-    return opaque_map(name, ufunc, (slope,), torch=torch, doc=doc, samples=one(low, 3))
+    return scipy_map(name, ufunc, (slope,), torch=torch, doc=doc, samples=one(low, 3))
 
 
 def _i(x: Any, n: int) -> Any:

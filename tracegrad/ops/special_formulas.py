@@ -152,3 +152,10 @@ def polygamma_eager(x: Any, n: int) -> Any:
     kind = np.asarray(x).dtype.type
     values: Any = scipy.special.zeta(kind(n + 1), x) * kind((-1) ** (n + 1) * math.factorial(n))
     return values
+
+
+def polygamma_lower(x: Scalar, n: int) -> Scalar:
+    """The same in native code."""
+    if n == 0:
+        return call("special_psi", x)
+    return call("special__zeta", float(n + 1), x) * ((-1.0) ** (n + 1) * math.factorial(n))

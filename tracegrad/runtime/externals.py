@@ -3,7 +3,7 @@
 Modules such as ``scipy.linalg.cython_lapack`` hold them as capsules, with the address and the C signature. A kernel names one
 by its symbol, which says what it takes: ``scipy.linalg.cython_lapack.dpotrf:void(char*,int*,double*,int*,int*)``. Object code
 refers to that symbol, so no address is ever stored; before it is linked, :func:`address` finds the function here and now, and
-refuses one whose signature is another.
+refuses one whose signature is another. Special functions have symbols of their own, see :mod:`tracegrad.core.capsules`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 from functools import cache
 from typing import Any, Final
 
+from tracegrad.core import capsules
 from tracegrad.errors import CompileError
 
 __all__ = ["PREFIX", "address", "function", "is_external", "parsed", "signature"]
@@ -127,6 +128,8 @@ def address(symbol: str) -> int:
     CompileError
         Where this SciPy has no such function, or one that takes something else.
     """
+    if capsules.is_special(symbol):
+        return capsules.address(symbol)
     module, name, result, parameters = parsed(symbol)
     asked, found = f"{result}({','.join(parameters)})", signature(module, name)
     if asked != found:

@@ -92,7 +92,7 @@ def _library_texts() -> tuple[str, ...]:
     """Return the sources of all code that decides what programs become."""
     package = Path(__file__).parent.parent
     names = ("boundary", "calling", "externals", "lapack", "launching", "machine", "steps", "threads", "words")
-    own = [package / "runtime" / f"{name}.py" for name in names]
+    own = [package / "core" / "capsules.py", *(package / "runtime" / f"{name}.py" for name in names)]
     stems = ("kinds", "translate", "versions", "writer", "processor", "mathlib*", "microkernels*")
     helpers = [path for stem in stems for path in sorted((package / "codegen").glob(f"{stem}.py"))]
     return tuple(path.read_text("utf-8") for path in (*own, *helpers))
@@ -102,7 +102,7 @@ def _library_texts() -> tuple[str, ...]:
 def _toolchain() -> Toolchain:
     """Import llvmlite and our modules on top of it; 0.05 s, so only when a program is loaded."""
     machine = importlib.import_module("tracegrad.runtime.machine")
-    versions = tuple(f"{name} {importlib.metadata.version(name)}" for name in ("llvmlite", "numpy"))
+    versions = tuple(f"{name} {importlib.metadata.version(name)}" for name in ("llvmlite", "numpy", "scipy"))
     python = f"{sys.implementation.cache_tag} {platform.python_version()}"
     ingredients = (str(ABI_VERSION), *versions, python, *machine.settings(), *_library_texts())
     return Toolchain(machine, content_hash("", ingredients))

@@ -110,8 +110,8 @@ class Code(NamedTuple):
 
 
 def externals_of(module: Any) -> frozenset[str]:
-    """Return the symbols of the external functions that an IR module calls."""
-    return frozenset(function.name for function in module.functions if is_external(function.name))
+    """Return the symbols of the external functions that an IR module calls, and of data that it hands them."""
+    return frozenset(filter(is_external, module.globals))
 
 
 def bind_externals(symbols: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from llvmlite import ir
 
-from tracegrad.codegen import mathlib, microkernels, microkernels_conv, microkernels_vector
+from tracegrad.codegen import mathlib, mathlib_special, microkernels, microkernels_conv, microkernels_vector
 from tracegrad.codegen.kinds import INT64, SCALARS, TABLE, WORD, Buffer, Plain, Scalar, Table, convert
 from tracegrad.codegen.writer import READS, Address, KernelName, TranslationError, Typed, Writer
 from tracegrad.runtime import lapack
@@ -23,7 +23,8 @@ __all__ = ["LIBRARIES", "resolve"]
 
 ABI: Final = "tracegrad.runtime.abi"
 LIBRARIES: Final = {
-    library.__name__: library for library in (math, mathlib, microkernels, microkernels_conv, microkernels_vector)
+    library.__name__: library
+    for library in (math, mathlib, mathlib_special, microkernels, microkernels_conv, microkernels_vector)
 }
 
 

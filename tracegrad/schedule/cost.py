@@ -38,7 +38,7 @@ LOAD_NS = 0.15
 
 @cache
 def _op_ns(op: Op, operands: int, params: tuple[tuple[str, object], ...]) -> float:
-    if op.kind is not Kind.MAP:
+    if op.kind is not Kind.MAP or op.lower is None:
         return CHEAP_NS
     return CHEAP_NS * operations(op.lower(*(Operand(k) for k in range(operands)), **dict(params)))
 
