@@ -64,6 +64,7 @@ LOADED_WHEN_ASKED = {
     ("schedule.recompute", "networkx"),
     ("ops.matrices", "scipy.linalg"),
     ("ops.decompositions", "scipy.linalg"),
+    ("transforms.operators", "scipy.sparse.linalg"),
     ("runtime.externals", None),  # the modules of SciPy that symbols name
 }
 

@@ -7,6 +7,7 @@ results and signatures are JAX's.
 from tracegrad.transforms.custom import custom_jvp, custom_vjp
 from tracegrad.transforms.derivatives import elementwise_grad, grad, jvp, linearize, stop_gradient, value_and_grad, vjp
 from tracegrad.transforms.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
+from tracegrad.transforms.operators import hessian_operator, jacobian_operator
 
 __all__ = [
     "custom_jvp",
@@ -14,9 +15,11 @@ __all__ = [
     "elementwise_grad",
     "grad",
     "hessian",
+    "hessian_operator",
     "hvp",
     "jacfwd",
     "jacobian",
+    "jacobian_operator",
     "jacrev",
     "jvp",
     "linearize",
