@@ -28,6 +28,7 @@ from tracegrad.transforms import (
     stop_gradient,
     value_and_grad,
     vjp,
+    vmap,
 )
 
 __version__ = "0.1.0"
@@ -70,4 +71,5 @@ __all__ = [
     "tensor",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]

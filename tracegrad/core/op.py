@@ -96,6 +96,41 @@ class Variadic:
 
 
 @dataclass(frozen=True, slots=True)
+class Stacked:
+    """How an op maps over a leading axis that all of its operands have: it is applied to them as they are.
+
+    An operand that lacks the axis is repeated along it. ``shift(size, **params)`` are the parameters that mean the same for
+    results with a further leading axis; without it they stay.
+    """
+
+    shift: Callable[..., Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """How an op maps over a leading axis that some operands have: ``rule(size, mapped, *operands, **params)``.
+
+    ``mapped`` says of each operand whether it has the axis, of ``size`` elements; the result has it. Like rules of
+    derivatives it is an ordinary expression: arrays give numbers, traced values more graph.
+    """
+
+    rule: Callable[..., Any]
+
+
+Batch = Stacked | Mapped
+
+
+def next_axis(size: int, /, *, axis: int, **params: Any) -> dict[str, Any]:
+    """Parameters of which ``axis`` counts from the first axis, behind a new leading one."""
+    return {"axis": axis + 1, **params}
+
+
+def next_axes(size: int, /, *, axes: tuple[int, ...], **params: Any) -> dict[str, Any]:
+    """Parameters of which ``axes`` count from the first axis, behind a new leading one."""
+    return {"axes": tuple([k + 1 for k in axes]), **params}
+
+
+@dataclass(frozen=True, slots=True)
 class Values:
     """How to draw one operand of a sample: its shape, interval and kind (``float``, ``complex``, ``int`` or ``bool``).
 
@@ -151,6 +186,7 @@ class Op:
         ``complex`` stand for weak operands.
     eager: the NumPy implementation.
     partials: one derivative per input.
+    batch: how it maps over a leading axis.
     lower: MAP: ``lower(*Scalar, **params) -> Scalar``; VIEW: ``lower(index, *avals, **params) -> tuple[Read, ...]``;
         REDUCE: a ``Reducer``; otherwise the name of a template in codegen.
     numpy: the NumPy and SciPy functions that mean this op called with its operands alone.
@@ -165,6 +201,7 @@ class Op:
     promote: Callable[..., tuple[np.dtype[Any], ...]]
     eager: Callable[..., Any]
     partials: tuple[Partial, ...] | Variadic
+    batch: Batch
     lower: Any
     numpy: tuple[Callable[..., Any], ...]
     torch: tuple[str, str]
@@ -271,6 +308,7 @@ def elementwise(
         promote=promote or by_ufunc(ufunc),
         eager=eager or ufunc,
         partials=tuple(p if isinstance(p, Partial) else Pointwise(p) for p in partials),
+        batch=Stacked(),
         lower=lower,
         numpy=(ufunc,) if numpy is None else numpy,
         torch=torch,
@@ -286,6 +324,7 @@ def linear(
     infer: Callable[..., Aval],
     eager: Callable[..., Any],
     transpose: Callable[..., Any],
+    batch: Batch,
     lower: Any,
     doc: str,
     samples: tuple[Sample, ...],
@@ -296,7 +335,7 @@ def linear(
 
     Further operands (positions, say) carry no derivative.
     """
-    return Op(name, kind, infer, keep, eager, (Linear(transpose), FLAT), lower, numpy, torch, doc, samples)
+    return Op(name, kind, infer, keep, eager, (Linear(transpose), FLAT), batch, lower, numpy, torch, doc, samples)
 
 
 def bilinear(
@@ -305,6 +344,7 @@ def bilinear(
     infer: Callable[..., Aval],
     eager: Callable[..., Any],
     transposes: tuple[Callable[..., Any], Callable[..., Any]],
+    batch: Batch,
     lower: str,
     doc: str,
     samples: tuple[Sample, ...],
@@ -313,7 +353,7 @@ def bilinear(
 ) -> Op:
     """A contraction of two operands, linear in each: one transpose per operand gives every derivative."""
     rules = tuple(Linear(t) for t in transposes)
-    return Op(name, Kind.CONTRACT, infer, common, eager, rules, lower, numpy, torch, doc, samples)
+    return Op(name, Kind.CONTRACT, infer, common, eager, rules, batch, lower, numpy, torch, doc, samples)
 
 
 def reduction(
@@ -347,4 +387,4 @@ def reduction(
         return ufunc.reduce(x, axis=axes, dtype=x.dtype if ufunc in (np.add, np.multiply) else None)
 
     partial: Partial = FLAT if pull is None else Linear(pull) if additive else Rule(pull)
-    return Op(name, Kind.REDUCE, infer, promote, eager, (partial,), reducer, (), torch, doc, samples)
+    return Op(name, Kind.REDUCE, infer, promote, eager, (partial,), Stacked(next_axes), reducer, (), torch, doc, samples)

@@ -14,7 +14,7 @@ import numpy as np
 from tracegrad.core.aval import Aval, Shape, normalise_axis, shape_of
 from tracegrad.core.op import FLAT, Kind, Op, Reducer, Rule, Sample, Values, keep
 from tracegrad.ops.comparisons import logical_and
-from tracegrad.ops.indexing import gather, put, scatter_add
+from tracegrad.ops.indexing import gather, put, reduced_each, scatter_add
 from tracegrad.ops.maps import cast, scale, select
 from tracegrad.ops.sources import TRACED, running_index
 from tracegrad.ops.views import broadcast_to, concatenate, reshape, strided_slice
@@ -73,13 +73,14 @@ def _pull_product(g: Any, out: Any, x: Any, indices: Any, *, axis: int, size: in
 
 
 def _reduction_at(name: str, ufunc: np.ufunc, start: Any, pull: Any, reducer: Reducer, doc: str, **more: Any) -> Op:
-    return Op(
+    made = Op(
         name=name,
         kind=Kind.INDEX,
         infer=lambda x, indices, *, axis, size: Aval((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype),
         promote=keep,
         eager=_reduced_at(ufunc, start),
         partials=(Rule(pull), FLAT),
+        batch=reduced_each(lambda: made),
         lower=reducer,
         numpy=(),
         torch=("", "ScatterReduceBackward0"),
@@ -95,6 +96,7 @@ def _reduction_at(name: str, ufunc: np.ufunc, start: Any, pull: Any, reducer: Re
             ),
         ),
     )
+    return made
 
 
 scatter_prod: Op = _reduction_at(

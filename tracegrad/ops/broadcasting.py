@@ -9,7 +9,7 @@ import numpy as np
 
 from tracegrad.core.aval import Aval, Shape, shape_of
 from tracegrad.core.expr import Index, Read, flatten_index, unflatten_index
-from tracegrad.core.op import Kind, Op, Reducer, Sample, Values, linear, reduction
+from tracegrad.core.op import Kind, Mapped, Op, Reducer, Sample, Stacked, Values, linear, reduction
 from tracegrad.errors import ShapeError
 
 Vector = tuple[Index, ...]
@@ -76,12 +76,18 @@ def broadcast_back(g: Any, shape: Shape, axes: tuple[int, ...]) -> Any:
     return broadcast(reshape_to(g, shape=kept), shape=tuple(shape))
 
 
+def _broadcast_each(size: int, mapped: tuple[bool, ...], x: Any, *, shape: Shape) -> Any:
+    own = shape_of(x)[1:]
+    return broadcast(reshape_to(x, shape=(size, *(1,) * (len(shape) - len(own)), *own)), shape=(size, *shape))
+
+
 broadcast: Op = linear(
     "broadcast_to",
     Kind.VIEW,
     infer=_broadcast_infer,
     eager=_broadcast_eager,
     transpose=lambda g, out, x, *, shape: sum_to(g, shape_of(x)),
+    batch=Mapped(_broadcast_each),
     lower=_broadcast_lower,
     torch=("expand", "ExpandBackward0"),
     doc="Repeat an array along new axes and axes of size 1, without storing the copies.",
@@ -130,6 +136,7 @@ reshape_to: Op = linear(
     infer=_reshape_infer,
     eager=lambda x, *, shape: x.reshape(shape),
     transpose=lambda g, out, x, *, shape: reshape_to(g, shape=shape_of(x)),
+    batch=Stacked(lambda size, *, shape: {"shape": (size, *shape)}),
     lower=_reshape_lower,
     torch=("reshape", "ViewBackward0"),
     doc="The same elements in row-major order under another shape.",

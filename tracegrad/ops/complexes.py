@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, shape_of
-from tracegrad.core.op import Kind, Linear, Op, Sample, Values, common, keep
+from tracegrad.core.op import Kind, Linear, Op, Sample, Stacked, Values, common, keep
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops.sources import zeros_shape
 
@@ -55,7 +55,7 @@ def _declare(
 ) -> Op:
     partials = tuple(Linear(pull, together=len(pulls) > 1) for pull in pulls)
     promote = keep if len(pulls) == 1 else common
-    return Op(name, Kind.OPAQUE, infer, promote, eager, partials, None, (), ("", torch), doc, samples)
+    return Op(name, Kind.OPAQUE, infer, promote, eager, partials, Stacked(), None, (), ("", torch), doc, samples)
 
 
 SAMPLES = tuple(Sample((Values(shape, kind="complex"),), smooth=False) for shape in ((3, 4), (), (0, 3)))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape, broadcast_shapes, normalise_axis, one_int, shape_of
-from tracegrad.core.op import Op, Sample, Values, bilinear
+from tracegrad.core.op import Mapped, Op, Sample, Values, bilinear
 from tracegrad.errors import ShapeError
 from tracegrad.ops.complexes import conj, is_complex
 from tracegrad.ops.maps import multiply
@@ -44,6 +44,18 @@ def _swap(x: Any) -> Any:
     return permute(x, axes=(*range(ndim - 2), ndim - 1, ndim - 2))
 
 
+def _matmul_each(size: int, mapped: tuple[bool, ...], x: Any, y: Any) -> Any:
+    x_shape, y_shape = shape_of(x), shape_of(y)
+    if not mapped[1] and len(y_shape) == 2:
+        # one product with a matrix that all share instead of many: its gradient then sums over no copies
+        return reshape(matmul_batched(reshape(x, (size * x_shape[1], x_shape[2])), y), (size, x_shape[1], y_shape[1]))
+    if not mapped[0] and len(x_shape) == 2:
+        columns = reshape(_swap(y), (size * y_shape[2], y_shape[1]))
+        return _swap(reshape(matmul_batched(columns, _swap(x)), (size, y_shape[2], x_shape[0])))
+    left = x if mapped[0] else broadcast_to(x, (size, *x_shape))
+    return matmul_batched(left, y if mapped[1] else broadcast_to(y, (size, *y_shape)))
+
+
 matmul_batched: Op = bilinear(
     "matmul",
     infer=_matmul_infer,
@@ -52,6 +64,7 @@ matmul_batched: Op = bilinear(
         lambda g, out, x, y: matmul_batched(g, _swap(y)),
         lambda g, out, x, y: matmul_batched(_swap(x), g),
     ),
+    batch=Mapped(_matmul_each),
     lower="gemm",
     torch=("bmm", "BmmBackward0"),
     doc="Products of stacked matrices: ``out[..., i, j] = Σ_k x[..., i, k] · y[..., k, j]``.",

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape, one_int, shape_of
-from tracegrad.core.op import Op, Sample, Values, bilinear
+from tracegrad.core.op import Mapped, Op, Sample, Values, bilinear
 from tracegrad.errors import ShapeError
 from tracegrad.ops.maps import add
-from tracegrad.ops.views import reshape
+from tracegrad.ops.views import reshape, transpose
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -156,6 +156,66 @@ def _weight_gradient_eager(
     return flat.reshape(g.shape[1], x.shape[1] // groups, *window)
 
 
+# -- a leading axis ---------------------------------------------------------------------------------------------------
+# A form of images, kernels and cotangents stays one of them: where two operands have the axis it is part of their channels,
+# as groups; where one has it, of what only this one and the result have.
+
+
+def _within(x: Any, axis: int, groups: int) -> Any:
+    """The leading axis into the channels at ``axis`` (counted with it), within each group."""
+    shape = shape_of(x)
+    size, channels = shape[0], shape[axis]
+    split = reshape(x, (size, *shape[1:axis], groups, channels // groups, *shape[axis + 1 :]))
+    # (size, …, groups, channels, …) -> (…, groups, size, channels, …)
+    turned = transpose(split, (*range(1, axis + 1), 0, *range(axis + 1, len(shape) + 1)))
+    return reshape(turned, (*shape[1:axis], size * channels, *shape[axis + 1 :]))
+
+
+def _out_of(x: Any, axis: int, groups: int, size: int) -> Any:
+    """What ``_within`` undoes; ``axis`` is that of the channels here."""
+    shape = shape_of(x)
+    channels = shape[axis] // size
+    split = reshape(x, (*shape[:axis], groups, size, channels // groups, *shape[axis + 1 :]))
+    turned = transpose(split, (axis + 1, *range(axis + 1), *range(axis + 2, len(shape) + 2)))
+    return reshape(turned, (size, *shape[:axis], channels, *shape[axis + 1 :]))
+
+
+def _merged(x: Any) -> Any:
+    shape = shape_of(x)
+    return reshape(x, (shape[0] * shape[1], *shape[2:]))
+
+
+def _split(x: Any, size: int) -> Any:
+    shape = shape_of(x)
+    return reshape(x, (size, shape[0] // size, *shape[1:]))
+
+
+def _conv_each(size: int, mapped: tuple[bool, ...], x: Any, w: Any, *, groups: int, **params: Any) -> Any:
+    if mapped == (True, True):
+        return _out_of(convolve(_within(x, 2, 1), _merged(w), groups=size * groups, **params), 1, 1, size)
+    if mapped[0]:
+        return _split(convolve(_merged(x), w, groups=groups, **params), size)
+    return _out_of(convolve(x, _within(w, 1, groups), groups=groups, **params), 1, groups, size)
+
+
+def _input_gradient_each(size: int, mapped: tuple[bool, ...], g: Any, w: Any, *, groups: int, **params: Any) -> Any:
+    if mapped == (True, True):
+        found = convolve_input_gradient(_within(g, 2, 1), _merged(w), groups=size * groups, **params)
+        return _out_of(found, 1, 1, size)
+    if mapped[0]:
+        return _split(convolve_input_gradient(_merged(g), w, groups=groups, **params), size)
+    found = convolve_input_gradient(g, _within(w, 2, 1), groups=groups, **params)
+    return _out_of(found, 1, groups, size)
+
+
+def _weight_gradient_each(size: int, mapped: tuple[bool, ...], x: Any, g: Any, *, groups: int, **params: Any) -> Any:
+    if mapped == (True, True):
+        return _split(convolve_weight_gradient(_within(x, 2, 1), _within(g, 2, 1), groups=size * groups, **params), size)
+    if mapped[0]:
+        return _out_of(convolve_weight_gradient(_within(x, 2, groups), g, groups=groups, **params), 1, 1, size)
+    return _out_of(convolve_weight_gradient(x, _within(g, 2, groups), groups=groups, **params), 0, groups, size)
+
+
 # -- the three ops ----------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +245,7 @@ convolve: Op = bilinear(
         lambda g, out, x, w, **params: convolve_input_gradient(g, w, sizes=_spatial(x), **params),
         lambda g, out, x, w, **params: convolve_weight_gradient(x, g, window=_spatial(w), **params),
     ),
+    batch=Mapped(_conv_each),
     lower="convolution",
     torch=("conv2d", "ConvolutionBackward0"),
     doc="Cross-correlation of images with kernels: ``out[n, o] = Σ_c x[n, c] ⋆ w[o, c]``.",
@@ -208,6 +269,7 @@ convolve_input_gradient: Op = bilinear(
         lambda c, out, g, w, *, sizes, **params: convolve(c, w, **params),
         lambda c, out, g, w, *, sizes, **params: convolve_weight_gradient(c, g, window=_spatial(w), **params),
     ),
+    batch=Mapped(_input_gradient_each),
     lower="convolution_input_gradient",
     torch=("nn.grad.conv2d_input", "ConvolutionBackwardBackward0"),
     doc="The transpose of conv2d in its images: the cotangent of x, which has spatial ``sizes``.",
@@ -232,6 +294,7 @@ convolve_weight_gradient: Op = bilinear(
         lambda c, out, x, g, *, window, **params: convolve_input_gradient(g, c, sizes=_spatial(x), **params),
         lambda c, out, x, g, *, window, **params: convolve(x, c, **params),
     ),
+    batch=Mapped(_weight_gradient_each),
     lower="convolution_weight_gradient",
     torch=("nn.grad.conv2d_weight", "ConvolutionBackwardBackward0"),
     doc="The transpose of conv2d in its kernels: the cotangent of w, which has spatial size ``window``.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph
-from tracegrad.core.op import MISSING, Kind, Op, Variadic, keep
+from tracegrad.core.op import MISSING, Kind, Op, Stacked, Variadic, keep
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +37,9 @@ with_derivative: Op = Op(
     promote=keep,
     eager=lambda value, *rest, derivative, result: value,
     # only the walks of both modes know the rules, which are those of all results together; they also look at what the
-    # value itself depends on, as that must not be differentiated by any other way
+    # value itself depends on, as that must not be differentiated by any other way; the rules are mapped with the node
     partials=Variadic(lambda k: MISSING),
+    batch=Stacked(),
     lower=None,
     numpy=(),
     torch=("", ""),

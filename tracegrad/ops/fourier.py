@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, normalise_axis, shape_of
-from tracegrad.core.op import FLAT, Kind, Op, Rule, Sample, Values
+from tracegrad.core.op import FLAT, Kind, Op, Rule, Sample, Stacked, Values, next_axis
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops.assembly import pad, roll
 from tracegrad.ops.complexes import conj, is_complex, real
@@ -45,6 +45,7 @@ dft: Op = Op(
     promote=_promote,
     eager=_eager,
     partials=(Rule(lambda g, out, x, *, axis, inverse: dft(g, axis=axis, inverse=inverse)), FLAT),
+    batch=Stacked(next_axis),
     lower=None,
     numpy=(),
     torch=("", ""),

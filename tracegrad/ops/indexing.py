@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape, broadcast_shapes, normalise_axis, shape_of
-from tracegrad.core.op import FLAT, Kind, Linear, Op, Reducer, Sample, Values, linear
+from tracegrad.core.op import FLAT, Kind, Linear, Mapped, Op, Reducer, Sample, Values, linear
 from tracegrad.errors import DtypeError, ShapeError, TraceError
 from tracegrad.ops.broadcasting import reshape_to
 from tracegrad.ops.comparisons import logical_and
@@ -37,6 +37,66 @@ def _at(axis: int, indices: Any) -> tuple[Any, ...]:
     return (*(slice(None),) * axis, indices)
 
 
+def _places(indices: Any, count: int) -> Any:
+    """Rows of positions among ``count``, each, as one vector of positions among those of all rows."""
+    indices = indices if indices.dtype == np.int64 else cast(indices, dtype=np.dtype(np.int64))
+    size = shape_of(indices)[0]
+    first = reshape(running_index(size, indices), (size, 1)) * count
+    inside = logical_and(indices >= 0, indices < count)
+    return reshape(select(inside, indices + first, -1 - size * count), (-1,))
+
+
+def _merged(x: Any, axis: int) -> Any:
+    """The leading axis and the one that was ``axis`` before there was a leading one, as one leading axis."""
+    shape = shape_of(x)
+    rest = [k for k in range(1, len(shape)) if k != axis + 1]
+    turned = transpose(x, (0, axis + 1, *rest))
+    return reshape(turned, (shape[0] * shape[axis + 1], *(shape[k] for k in rest)))
+
+
+def _apart(x: Any, axis: int, size: int, count: int) -> Any:
+    """What ``_merged`` undoes: the leading axis as one of ``size`` and one of ``count``, which goes to ``axis``."""
+    rest = shape_of(x)[1:]
+    order = list(range(2, len(rest) + 2))
+    return transpose(reshape(x, (size, count, *rest)), (0, *order[:axis], 1, *order[axis:]))
+
+
+def _stretched(x: Any, mapped: bool, size: int) -> Any:
+    return x if mapped else broadcast_to(x, (size, *shape_of(x)))
+
+
+def _gather_each(size: int, mapped: tuple[bool, ...], x: Any, indices: Any, *, axis: int) -> Any:
+    if not mapped[1]:
+        return gather(x, indices, axis=axis + 1)
+    count = shape_of(indices)[1]
+    if mapped[0]:
+        places = _places(indices, shape_of(x)[axis + 1])
+        return _apart(gather(_merged(x, axis), places, axis=0), axis, size, count)
+    shape = shape_of(x)
+    found = reshape(gather(x, reshape(indices, (-1,)), axis=axis), (*shape[:axis], size, count, *shape[axis + 1 :]))
+    return transpose(found, (axis, *(k for k in range(len(shape) + 1) if k != axis)))
+
+
+def reduced_each(op: Callable[[], Op]) -> Mapped:
+    """How a reduction at positions, which ``op()`` gives, maps over a leading axis."""
+
+    def rule(number: int, mapped: tuple[bool, ...], x: Any, indices: Any, *, axis: int, size: int) -> Any:
+        if not mapped[1]:
+            return op()(x, indices, axis=axis + 1, size=size)
+        parts = _merged(_stretched(x, mapped[0], number), axis)
+        return _apart(op()(parts, _places(indices, size), axis=0, size=number * size), axis, number, size)
+
+    return Mapped(rule)
+
+
+def _put_each(size: int, mapped: tuple[bool, ...], base: Any, indices: Any, x: Any, *, axis: int) -> Any:
+    base, x = _stretched(base, mapped[0], size), _stretched(x, mapped[2], size)
+    if not mapped[1]:
+        return put(base, indices, x, axis=axis + 1)
+    count = shape_of(base)[axis + 1]
+    return _apart(put(_merged(base, axis), _places(indices, count), _merged(x, axis), axis=0), axis, size, count)
+
+
 def _gather_infer(x: Aval, indices: Aval, *, axis: int) -> Aval:
     return Aval((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), x.dtype)
 
@@ -52,6 +112,7 @@ gather: Op = linear(
     infer=_gather_infer,
     eager=_gather_eager,
     transpose=lambda g, out, x, indices, *, axis: scatter_add(g, indices, axis=axis, size=shape_of(x)[axis]),
+    batch=Mapped(_gather_each),
     lower="indexed_read",
     torch=("index_select", "IndexSelectBackward0"),
     doc="The elements at a vector of non-negative positions along an axis.",
@@ -78,6 +139,7 @@ scatter_add: Op = linear(
     infer=lambda x, indices, *, axis, size: Aval((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype),
     eager=_scatter_add_eager,
     transpose=lambda g, out, x, indices, *, axis, size: gather(g, indices, axis=axis),
+    batch=reduced_each(lambda: scatter_add),
     lower=Reducer("add", 0),
     torch=("index_add", "IndexAddBackward0"),
     doc="Elements added up at a vector of positions along an axis of zeros: the transpose of take.",
@@ -126,6 +188,7 @@ put: Op = Op(
         FLAT,
         Linear(_pull_put, together=True),
     ),
+    batch=Mapped(_put_each),
     lower="indexed_write",
     numpy=(),
     torch=("index_copy", "IndexCopyBackward0"),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape, shape_of
-from tracegrad.core.op import Kind, Linear, Op, Partial, Rule, Sample, Values, common
+from tracegrad.core.op import Kind, Linear, Op, Partial, Rule, Sample, Stacked, Values, common
 from tracegrad.errors import DtypeError, ShapeError, TracegradError
 from tracegrad.ops.assembly import tril, triu
 from tracegrad.ops.complexes import imag, is_complex, join, real
@@ -125,7 +125,7 @@ def opaque(
         with np.errstate(all="ignore"):
             return eager(*operands, **params)
 
-    return Op(name, Kind.OPAQUE, infer, promote, quiet, partials, None, (), torch, doc, samples)
+    return Op(name, Kind.OPAQUE, infer, promote, quiet, partials, Stacked(), None, (), torch, doc, samples)
 
 
 def square(name: str) -> Callable[..., Aval]:

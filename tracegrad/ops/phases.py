@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval
-from tracegrad.core.op import FLAT, Kind, Op, Pointwise, Rule, Sample, Values, keep
+from tracegrad.core.op import FLAT, Kind, Op, Pointwise, Rule, Sample, Stacked, Values, keep
 from tracegrad.ops.complexes import PARTS, SAMPLES, conj, is_complex
 from tracegrad.ops.maps import absolute, select
 
@@ -35,6 +35,7 @@ direction: Op = Op(
     promote=keep,
     eager=np.sign,
     partials=(Rule(_direction_pull),),
+    batch=Stacked(),
     lower=None,
     numpy=(),
     torch=("", "SgnBackward0"),
@@ -55,6 +56,7 @@ angle: Op = Op(
     promote=keep,
     eager=np.angle,
     partials=(Pointwise(_angle_factor),),
+    batch=Stacked(),
     lower=None,
     numpy=(),
     torch=("", "AngleBackward0"),
@@ -75,6 +77,7 @@ real_angle: Op = Op(
     promote=keep,
     eager=_real_angle,
     partials=(FLAT,),
+    batch=Stacked(),
     lower=None,
     numpy=(),
     torch=("", "AngleBackward0"),

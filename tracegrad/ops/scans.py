@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, normalise_axis, shape_of
-from tracegrad.core.op import FLAT, Kind, Linear, Op, Rule, Sample, Values, common, keep, linear
+from tracegrad.core.op import FLAT, Kind, Linear, Op, Rule, Sample, Stacked, Values, common, keep, linear, next_axis
 from tracegrad.errors import DtypeError, TraceError
 from tracegrad.ops.along import gather_along
 from tracegrad.ops.comparisons import isfinite
@@ -55,6 +55,7 @@ running_sum: Op = linear(
     infer=lambda x, *, axis: x,
     eager=lambda x, *, axis: np.cumsum(x, axis, dtype=x.dtype),
     transpose=lambda g, out, x, *, axis: _backward(running_sum(_backward(g, axis), axis=axis), axis),
+    batch=Stacked(next_axis),
     lower="running_sum",
     torch=("", "CumsumBackward0"),
     doc="The sums of the elements up to each one along an axis.",
@@ -86,6 +87,7 @@ recurrence: Op = Op(
         Rule(lambda g, out, a, b, *, axis: scale(_pull_terms(g, out, a, b, axis=axis), _shifted(out, axis))),
         Linear(_pull_terms),
     ),
+    batch=Stacked(next_axis),
     lower="running_affine",
     numpy=(),
     torch=("", ""),
@@ -112,6 +114,7 @@ running_product: Op = Op(
     promote=keep,
     eager=lambda x, *, axis: np.cumprod(x, axis, dtype=x.dtype),
     partials=(Rule(_pull_running_product),),
+    batch=Stacked(next_axis),
     lower="running_product",
     numpy=(),
     torch=("", "CumprodBackward0"),
@@ -134,6 +137,7 @@ extreme_position: Op = Op(
     promote=keep,
     eager=_extreme_position_eager,
     partials=(FLAT,),
+    batch=Stacked(next_axis),
     lower="running_extreme",
     numpy=(),
     torch=("", ""),

@@ -7,12 +7,13 @@ NaN is greater than every number.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tracegrad.core.aval import Aval, normalise_axis, shape_of
-from tracegrad.core.op import FLAT, Kind, Op, Sample, Values, common, keep
+from tracegrad.core.op import FLAT, Kind, Mapped, Op, Sample, Stacked, Values, common, keep, next_axis
 from tracegrad.errors import ShapeError
 from tracegrad.ops.along import gather_along
 from tracegrad.ops.comparisons import logical_and, logical_or
@@ -20,7 +21,7 @@ from tracegrad.ops.maps import cast, clip, floor, rint, select
 from tracegrad.ops.reductions import any as any_of
 from tracegrad.ops.reductions import as_operand, reduce_max
 from tracegrad.ops.reductions import sum as sum_of
-from tracegrad.ops.views import broadcast_to, expand_dims, reshape, squeeze, strided_slice
+from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, reshape, squeeze, strided_slice
 
 _INT = np.dtype(np.int64)
 
@@ -42,6 +43,7 @@ order: Op = Op(
     promote=keep,
     eager=_order_eager,
     partials=(FLAT,),
+    batch=Stacked(next_axis),
     lower="order",
     numpy=(),
     torch=("", ""),
@@ -76,6 +78,7 @@ most_frequent: Op = Op(
     promote=keep,
     eager=_most_frequent_eager,
     partials=(FLAT,),
+    batch=Stacked(next_axis),
     lower=None,
     numpy=(),
     torch=("", ""),
@@ -109,6 +112,16 @@ def _search_eager(line: Any, x: Any, *, right: bool) -> Any:
     return out
 
 
+def _search_each(size: int, mapped: tuple[bool, ...], line: Any, x: Any, *, right: bool) -> Any:
+    if not mapped[0] and len(shape_of(line)) == 1:
+        return search(line, x, right=right)
+    line = line if mapped[0] else broadcast_to(line, (size, *shape_of(line)))
+    x = x if mapped[1] else broadcast_to(x, (size, *shape_of(x)))
+    if len(shape_of(line)) > 2:
+        return search(line, x, right=right)
+    return reshape(search(line, reshape(x, (size, math.prod(shape_of(x)[1:]))), right=right), shape_of(x))
+
+
 search: Op = Op(
     name="searchsorted",
     kind=Kind.LINE,
@@ -116,6 +129,7 @@ search: Op = Op(
     promote=common,
     eager=_search_eager,
     partials=(FLAT, FLAT),
+    batch=Mapped(_search_each),
     lower="search",
     numpy=(),
     torch=("", ""),
@@ -144,6 +158,12 @@ def _histogram_eager(x: Any, *, bins: int, low: float, high: float) -> Any:
     return np.bincount(np.minimum(place, bins - 1), minlength=bins).astype(x.dtype)
 
 
+def _histogram_each(size: int, mapped: tuple[bool, ...], x: Any, **params: Any) -> Any:
+    flat = reshape(x, (size, math.prod(shape_of(x)[1:])))
+    rows = [expand_dims(histogram(_part(flat, 0, k, k + 1), **params), 0) for k in range(size)]
+    return concatenate(rows) if rows else np.zeros((0, params["bins"]), x.dtype)
+
+
 histogram: Op = Op(
     name="histc",
     kind=Kind.OPAQUE,
@@ -151,6 +171,7 @@ histogram: Op = Op(
     promote=keep,
     eager=_histogram_eager,
     partials=(FLAT,),
+    batch=Mapped(_histogram_each),
     lower=None,
     numpy=(),
     torch=("", ""),

@@ -10,7 +10,7 @@ from tracegrad.core.aval import Aval, Shape
 from tracegrad.core.counted import Counted
 from tracegrad.core.extent import Extent
 from tracegrad.core.graph import Constant
-from tracegrad.core.op import Kind, Op, keep
+from tracegrad.core.op import Kind, Op, Stacked, keep
 
 TRACED = 2
 """The ``bind_rank`` of traced values, which have a graph for nodes without operands."""
@@ -27,12 +27,31 @@ input = Op(  # noqa: A001
     promote=keep,
     eager=_unbound,
     partials=(),
+    batch=Stacked(),
     lower=None,
     numpy=(),
     torch=("", ""),
     doc="Argument number ``position`` of the program; ``name`` is what the user calls it.",
     samples=(),
 )
+
+lane = Op(
+    name="lane",
+    kind=Kind.INPUT,
+    infer=lambda *, position, aval: aval,
+    promote=keep,
+    eager=_unbound,
+    partials=(),
+    batch=Stacked(),
+    lower=None,
+    numpy=(),
+    torch=("", ""),
+    doc="One element of an axis that a function is mapped over, while it is traced; no finished graph has one.",
+    samples=(),
+)
+
+LANES = 1 << 40
+"""The first ``position`` of lanes: no program has as many inputs, and nobody can read the value of one."""
 
 constant = Op(
     name="constant",
@@ -41,6 +60,7 @@ constant = Op(
     promote=keep,
     eager=lambda *, value: value.value[()],
     partials=(),
+    batch=Stacked(),
     lower=None,
     numpy=(),
     torch=("", ""),
@@ -55,6 +75,7 @@ iota = Op(
     promote=keep,
     eager=lambda *, size: np.arange(size, dtype=np.int64),
     partials=(),
+    batch=Stacked(),
     lower=None,
     numpy=(),
     torch=("", ""),

@@ -14,7 +14,7 @@ import numpy as np
 from tracegrad.core.aval import Aval, Shape, normalise_axes, normalise_axis, shape_of
 from tracegrad.core.expr import Guard, Index, Read
 from tracegrad.core.extent import size_of
-from tracegrad.core.op import Kind, Linear, Op, Sample, Values, Variadic, common, linear
+from tracegrad.core.op import Kind, Linear, Op, Sample, Stacked, Values, Variadic, common, linear, next_axes, next_axis
 from tracegrad.errors import ShapeError
 from tracegrad.ops.broadcasting import broadcast, reduce_sum, reshape_to
 
@@ -34,6 +34,7 @@ permute: Op = linear(
     infer=lambda x, *, axes: Aval(tuple(x.shape[a] for a in axes), x.dtype),
     eager=lambda x, *, axes: x.transpose(axes),
     transpose=lambda g, out, x, *, axes: permute(g, axes=_inverse(axes)),
+    batch=Stacked(lambda size, *, axes: {"axes": (0, *(k + 1 for k in axes))}),
     lower=lambda index, x, *, axes: (Read(0, tuple(index[k] for k in _inverse(axes))),),
     torch=("permute", "PermuteBackward0"),
     doc="Reorder the axes.",
@@ -55,6 +56,7 @@ reverse: Op = linear(
     infer=lambda x, *, axes: x,
     eager=lambda x, *, axes: np.flip(x, axes),
     transpose=lambda g, out, x, *, axes: reverse(g, axes=axes),
+    batch=Stacked(next_axes),
     lower=_reverse_lower,
     torch=("flip", "FlipBackward0"),
     doc="Reverse the order of elements along axes.",
@@ -75,6 +77,9 @@ strided_slice: Op = linear(
     infer=lambda x, *, starts, sizes, steps: Aval(sizes, x.dtype),
     eager=lambda x, *, starts, sizes, steps: x[_slices(starts, sizes, steps)],
     transpose=lambda g, out, x, *, starts, sizes, steps: embed(g, shape=shape_of(x), starts=starts, steps=steps),
+    batch=Stacked(
+        lambda size, *, starts, sizes, steps: {"starts": (0, *starts), "sizes": (size, *sizes), "steps": (1, *steps)}
+    ),
     lower=lambda index, x, *, starts, sizes, steps: (
         Read(0, tuple(i * s + a for i, a, s in zip(index, starts, steps, strict=True))),
     ),
@@ -121,6 +126,9 @@ embed: Op = linear(
     infer=lambda x, *, shape, starts, steps: Aval(shape, x.dtype),
     eager=_embed_eager,
     transpose=lambda g, out, x, *, shape, starts, steps: strided_slice(g, starts=starts, sizes=shape_of(x), steps=steps),
+    batch=Stacked(
+        lambda size, *, shape, starts, steps: {"shape": (size, *shape), "starts": (0, *starts), "steps": (1, *steps)}
+    ),
     lower=_embed_lower,
     torch=("pad", "ConstantPadNdBackward0"),
     doc="Place an array into zeros of a larger shape: the transpose of a slice; with steps of 1, zero padding.",
@@ -160,6 +168,7 @@ update: Op = Op(
             together=True,
         ),
     ),
+    batch=Stacked(lambda size, *, starts, steps: {"starts": (0, *starts), "steps": (1, *steps)}),
     lower=_update_lower,
     numpy=(),
     torch=("slice_scatter", "SliceScatterBackward0"),
@@ -216,6 +225,7 @@ join: Op = Op(
     promote=common,
     eager=lambda *parts, axis: np.concatenate(parts, axis),
     partials=Variadic(_cut_part),
+    batch=Stacked(next_axis),
     lower=_concatenate_lower,
     numpy=(),
     torch=("cat", "CatBackward0"),
@@ -279,6 +289,7 @@ windows: Op = linear(
     infer=_windows_infer,
     eager=_windows_eager,
     transpose=lambda g, out, x, **params: _fold(g, shape_of(x)[-len(params["window"]) :], params),
+    batch=Stacked(),
     lower=_windows_lower,
     torch=("unfold", "UnfoldBackward0"),
     doc="All windows of the last axes, as new axes at the end: ``out[..., o, w] = x[..., o*stride + w*dilation]``.",
@@ -341,6 +352,7 @@ spread_windows: Op = linear(
     ),
     eager=_spread_eager,
     transpose=lambda c, out, g, *, sizes, **params: collect_windows(c, counts=_middle(g, len(params["window"])), **params),
+    batch=Stacked(),
     lower=_spread_lower,
     torch=("", ""),
     doc="Each window's elements back at their places, one layer per tap; summed over the taps it folds the windows.",
@@ -374,6 +386,7 @@ collect_windows: Op = linear(
     ),
     eager=_collect_eager,
     transpose=lambda g, out, c, *, counts, **params: spread_windows(g, sizes=_middle(c, len(params["window"])), **params),
+    batch=Stacked(),
     lower=_collect_lower,
     torch=("", ""),
     doc="The transpose of spread_windows: each window's elements out of the layer of their tap.",

@@ -7,8 +7,9 @@ from typing import Any
 
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
-from tracegrad.errors import ShapeError
+from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.maps import variable
+from tracegrad.ops.sources import lane
 from tracegrad.symbolic import Recorder, Sym
 
 
@@ -85,6 +86,12 @@ def prune(graph: Graph, outputs: Sequence[int], keep: int) -> tuple[Graph, list[
         if position >= keep:
             if node.id not in needed:
                 continue
+            if node.op is lane:
+                raise TraceError(
+                    "a value from inside of a function that tg.vmap maps is used outside of it",
+                    fix="return it from the mapped function: the result of tg.vmap(f) has it for all elements",
+                    where=next((n.where for n in graph if node.id in n.inputs and n.where is not None), None),
+                )
             position = keep + len(later)
             later.append(node.params["position"])
         known[node.id] = result.emit(node.op, (), {**node.params, "position": position}, node.where)
