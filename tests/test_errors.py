@@ -31,6 +31,8 @@ def test_the_first_place_given_stays():
         ("EscapeError", errors.TraceError),
         ("ConditionError", errors.TraceError),
         ("DifferentiationError", TypeError),
+        ("RuleError", NotImplementedError),
+        ("RuleError", errors.DifferentiationError),
         ("TreeError", TypeError),
         ("CompileError", RuntimeError),
     ],

@@ -18,6 +18,7 @@ __all__ = [
     "Frame",
     "GradcheckError",
     "MissingAttributeError",
+    "RuleError",
     "ShapeError",
     "TapeError",
     "TraceError",
@@ -142,6 +143,10 @@ class MissingAttributeError(TraceError, AttributeError):
 
 class DifferentiationError(TracegradError, TypeError):
     """A derivative that does not exist: an integer leaf, a loss that is no scalar, an op without a rule."""
+
+
+class RuleError(DifferentiationError, NotImplementedError):
+    """A function that nobody has written a derivative for."""
 
 
 class TapeError(TracegradError, RuntimeError):

@@ -11,8 +11,10 @@ from tests.support import central_difference
 from tracegrad.compat import grad, make_jvp, value_and_grad
 from tracegrad.compat.calls import is_box
 
-OF_SYMMETRIC = ("linalg.cholesky", "linalg.eigh")
-"""NumPy reads one triangle of their matrix; a gradient is that of both as one."""
+RNG = onp.random.default_rng(5)
+
+OF_SYMMETRIC = ("linalg.cholesky",)
+"""NumPy reads one triangle of its matrix; the gradient is that of both as one, as in autograd."""
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -61,8 +63,6 @@ def test_names_are_numpys():
     assert np.add.reduce(x) == 3.0
     assert onp.array_equal(np.add.outer(x, x), onp.add.outer(x, x))
     assert grad(lambda v: np.add.reduce(v) * np.multiply.reduce(v))(x).tolist() == [8.0, 5.0]
-    assert np.where(True, 1, 2) == 1
-    assert type(np.where(True, 1, 2)) is int
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         np.nothing
     first = np.random.default_rng(0).normal(size=2)
@@ -90,3 +90,46 @@ def test_vectorize_and_apply_along_axis():
     onp.testing.assert_allclose(
         grad(lambda v: np.sum(np.apply_along_axis(np.sum, 0, v) ** 2))(x), 2 * x.sum(0) * onp.ones((2, 2))
     )
+
+
+def test_arguments_may_be_named_as_numpy_names_them():
+    x = RNG.normal(size=(2, 3))
+    for f in (
+        lambda v: np.swapaxes(v, axis1=0, axis2=1),
+        lambda v: np.tile(v, reps=(2, 1)),
+        lambda v: np.sum(a=v, axis=0),
+        lambda v: np.reshape(v, shape=(3, 2)),
+        lambda v: np.concatenate((v, v), axis=1),
+        lambda v: np.clip(v, a_min=-0.5, a_max=0.5),
+        lambda v: np.where(x > 0, x=v, y=-v),
+        lambda v: np.append([[v[0, 0], 1.0]], [[v[1, 1], 2.0]], axis=0),
+        lambda v: np.r_[v, x, v],
+        lambda v: np.cross(v, x, axisa=1, axisc=0),
+        lambda v: np.expand_dims(v, axis=(0, 2)),
+        lambda v: np.linalg.norm(x=v, axis=1),
+        lambda v: np.einsum("ij->ji", v, optimize=True),
+        lambda v: np.pad(v, pad_width=((1, 0), (0, 2)), mode="constant"),
+        lambda v: np.sum(v, axis=0, out=None, keepdims=True),
+        lambda v: v.sum(axis=1, keepdims=True) * v.std(axis=0, ddof=1) + v.max(axis=-1).mean(),
+    ):
+        weights = RNG.normal(size=onp.shape(f(x)))
+        got = grad(lambda v, f=f, w=weights: np.sum(f(v) * w))(x)
+        direction = RNG.normal(size=x.shape)
+        want = central_difference(lambda v, f=f, w=weights: onp.sum(f(v) * w), [x], 0, direction, step=1e-4)
+        onp.testing.assert_allclose(onp.sum(got * direction), want, rtol=1e-6, atol=1e-9)
+
+
+def test_integers_are_made_of_boxes():
+    x = onp.array([2.7, 0.2])
+    value, gradient = value_and_grad(lambda v: np.sum(v[np.int64(v)] * onp.arange(3)[np.asarray(v, int)]))(onp.append(x, 1.5))
+    assert value == 1.5 * 2 + 2.7 * 0 + 0.2 * 1
+    onp.testing.assert_allclose(gradient, [0.0, 1.0, 2.0])
+
+
+def test_where_gives_pythons_numbers_for_pythons():
+    assert np.where(True, 1, 2) == 1
+    assert type(np.where(True, 1, 2)) is int
+    assert np.where(True, [1, 2], [3, 4]) == [1, 2]
+    assert type(np.where(True, x=onp.ones(2), y=0.0)) is onp.ndarray
+    with pytest.raises(ValueError, match="both or neither"):
+        np.where(True, 1)

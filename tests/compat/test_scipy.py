@@ -107,6 +107,13 @@ def test_second_derivatives():
     check_grads(lambda x, df: stats.t.logpdf(x, df), (0, 1))(X, A)
 
 
+def test_error_functions_of_complex_numbers():
+    onp.random.seed(0)  # noqa: NPY002 - check_grads draws from it, as in autograd
+    z = X + 1j * A
+    check_grads(special.erf)(z)
+    check_grads(special.erfc)(z)
+
+
 def test_plain_values_give_scipys():
     assert stats.norm.logpdf(0.3) == real_stats.norm.logpdf(0.3)
     assert stats.laplace.logpdf(0.3) == real_stats.laplace.logpdf(0.3)

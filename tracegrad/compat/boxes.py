@@ -21,6 +21,7 @@ from tracegrad.eager.real_only import takes_complex
 from tracegrad.eager.record import explain, record, record_alone
 from tracegrad.eager.residuals import find_plan_of_one, plan
 from tracegrad.errors import DtypeError, EscapeError, MissingAttributeError
+from tracegrad.ops import maps
 from tracegrad.ops.complexes import imag, is_complex, real
 from tracegrad.ops.methods import ArrayMethods
 
@@ -86,7 +87,7 @@ class ArrayBox(ArrayMethods):
             raise
         if out.dtype.kind not in "fc":
             return out
-        if any(x.dtype.kind == "c" for x in kept) and not takes_complex(op):
+        if any(x.dtype.kind == "c" for x in kept) and not (takes_complex(op) or op in _ALSO_COMPLEX):
             raise _complex_refused(op)
         found = plan(op, tuple([s is not None for s in sources]), kept, params)
         if not found.active:
@@ -116,7 +117,7 @@ class ArrayBox(ArrayMethods):
         source = self._source
         if source is None or out.dtype.kind not in "fc":
             return out
-        if array.dtype.kind == "c" and not takes_complex(op):
+        if array.dtype.kind == "c" and not (takes_complex(op) or op in _ALSO_COMPLEX):
             raise _complex_refused(op)
         found = find_plan_of_one(op, array.shape, array.dtype.char, *params, *params.values())
         if not found.active:
@@ -214,7 +215,9 @@ class ArrayBox(ArrayMethods):
 
     # -- ways out of the record ---------------------------------------------------------------------------------------
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if dtype is not None and np.dtype(dtype).kind in "iub":
+            return self._array.astype(dtype)  # steps, whose derivative is zero
         raise _leaving("np.array(box), an assignment into an array or code that knows no boxes")
 
     def __float__(self) -> NoReturn:
@@ -249,6 +252,8 @@ class ArrayBox(ArrayMethods):
 
 _new = ArrayBox.__new__
 _FLOAT64 = np.dtype(np.float64)
+_ALSO_COMPLEX = frozenset({maps.erf})
+"""Ops whose rules hold for complex numbers though PyTorch does not take these."""
 _OPERANDS = frozenset({ArrayBox, np.ndarray, bool, int, float, complex, list, tuple})
 
 

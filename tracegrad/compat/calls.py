@@ -15,9 +15,9 @@ import numpy as np
 
 from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
-from tracegrad.errors import DifferentiationError, EscapeError, TracegradError
+from tracegrad.errors import DifferentiationError, EscapeError, RuleError, TracegradError
 from tracegrad.namespaces import ACCUMULATIONS, REDUCTIONS, meaning_of, name_of, takes_sequence
-from tracegrad.ops import complexes, fourier, maps, phases, pointwise, views
+from tracegrad.ops import assembly, complexes, fourier, linalg, maps, phases, pointwise, views
 
 Function = Callable[..., Any]
 
@@ -82,7 +82,7 @@ def _meaning(function: Any) -> Function:
     ours = meaning_of(function)
     if ours is None:
         name = name_of(function)
-        raise DifferentiationError(
+        raise RuleError(
             f"{name} has no derivative here",
             fix="compose it of functions that have one, or give it one: f = primitive(...); defvjp(f, ...)",
             where=user_frame(),
@@ -104,13 +104,28 @@ def call_ours(ours: Function, theirs: Any, args: Sequence[Any], kwargs: Mapping[
                 inspect.signature(ours).bind(*args, **kwargs)
             except TypeError as refused:
                 why = str(refused)
+                positional = _by_position(theirs, args, kwargs)
+                if positional is not None:
+                    return call_ours(ours, theirs, positional, {})
             else:
                 raise
-        raise DifferentiationError(
+        raise RuleError(
             f"{name_of(theirs)} has no derivative with these arguments: {why}",
             fix="call it with fewer, or compose it of other functions",
             where=user_frame(),
         ) from None
+
+
+def _by_position(theirs: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any] | None:
+    """Arguments that are named as NumPy names them, by their positions; None where some of them have none."""
+    if not kwargs:
+        return None
+    try:
+        names = [p.name for p in inspect.signature(theirs).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    except ValueError:
+        return None
+    more = names[len(args) : len(args) + len(kwargs)]
+    return [*args, *(kwargs[name] for name in more)] if set(more) == set(kwargs) else None
 
 
 def apply_method(function: Any, box: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -131,8 +146,8 @@ def apply_function(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -
         if not args:
             first = next(iter(kwargs))
             args = (kwargs.pop(first),)
-    if args and isinstance(args[0], (list, tuple)) and not takes_sequence(function) and holds_box(args[0]):
-        args = (gathered(args[0]), *args[1:])
+    start = 1 if takes_sequence(function) else 0
+    args = [gathered(x) if k >= start and isinstance(x, (list, tuple)) and holds_box(x) else x for k, x in enumerate(args)]
     return call_ours(ours, function, args, kwargs)
 
 
@@ -173,7 +188,7 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
     if method == "outer" and not kwargs:
         first, second = inputs
         return call_ours(_meaning(ufunc), ufunc, (views.reshape(first, (*first.shape, *(1,) * np.ndim(second))), second), {})
-    raise DifferentiationError(
+    raise RuleError(
         f"{name_of(ufunc)}.{method} has no derivative here", fix="use np.sum, np.prod, np.max and kin", where=user_frame()
     )
 
@@ -205,9 +220,27 @@ def _real_if_close(a: Any, tol: float = 100) -> Any:
     return complexes.real(a) if close else a
 
 
+def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    product = linalg.cross(np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1))
+    return np.moveaxis(product, -1, axisc)
+
+
+def _mirrored(a: Any, uplo: str) -> Any:
+    """The symmetric matrices of one triangle, which is all that NumPy reads: the derivative is that of this triangle."""
+    if uplo.upper() == "U":
+        a = linalg.matrix_transpose(a)
+    lower = assembly.tril(a)
+    return lower + linalg.matrix_transpose(assembly.tril(a, -1))
+
+
 _TRANSFORMS = "fft ifft rfft irfft hfft ihfft fftn ifftn rfftn irfftn fft2 ifft2 rfft2 irfft2 fftshift ifftshift"
 _OWN: Mapping[Any, Function] = {
     **{getattr(np.fft, name): getattr(fourier, name) for name in _TRANSFORMS.split()},
+    np.cross: _cross,
+    np.linalg.eigh: lambda a, UPLO="L": linalg.eigh(_mirrored(a, UPLO), UPLO),
+    np.linalg.eigvalsh: lambda a, UPLO="L": linalg.eigvalsh(_mirrored(a, UPLO), UPLO),
     np.angle: _angle,
     np.real_if_close: _real_if_close,
     np.full_like: _full_like,

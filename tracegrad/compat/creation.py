@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from tracegrad.compat.calls import gathered, holds_box, unboxed
+from tracegrad.core.source import user_frame
+from tracegrad.errors import DifferentiationError
 from tracegrad.ops import assembly, choosing, views
 
 
@@ -85,19 +87,21 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
 
 
 def where(condition: Any, *args: Any, **kwargs: Any) -> Any:
-    """``np.where``; Python numbers in all places give a Python number, as in autograd."""
-    chosen = (*args, *kwargs.values())
-    if holds_box(condition) or holds_box(chosen):
-        return _where(unboxed(condition), *args, **kwargs)
-    result = np.where(condition, *args, **kwargs)
-    if not chosen or any(isinstance(x, (np.ndarray, np.generic, list, tuple)) for x in (condition, *chosen)):
-        return result
-    return result.tolist()
+    """``np.where``; Python numbers and lists in all places give Python's, as in autograd."""
+    chosen = [*args, *(kwargs.pop(name) for name in ("x", "y")[len(args) :] if name in kwargs)]
+    if kwargs or len(chosen) not in (0, 2):
+        raise ValueError("either both or neither of x and y should be given")
+    if holds_box(chosen):
+        return np.where(unboxed(condition), *(gathered(v) if isinstance(v, (list, tuple)) else v for v in chosen))
+    result: Any = np.where(unboxed(condition), *chosen)
+    return result if not chosen or holds_box(condition) or any(map(_is_numpys, (condition, *chosen))) else result.tolist()
 
 
-def _where(condition: Any, x: Any, y: Any) -> Any:
-    first, second = (gathered(v) if isinstance(v, (list, tuple)) else v for v in (x, y))
-    return np.where(condition, first, second)
+def _is_numpys(x: Any) -> bool:
+    """Whether a value is NumPy's, or a list that holds one."""
+    if isinstance(x, (list, tuple)):
+        return any(map(_is_numpys, x))
+    return isinstance(x, (np.ndarray, np.generic))
 
 
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
@@ -141,11 +145,15 @@ class _Stacked:
         entries = key if isinstance(key, tuple) else (key,)
         if not holds_box(entries):
             return real[key]
+        if any(isinstance(e, str) for e in entries):
+            raise DifferentiationError(
+                "np.r_ and np.c_ with a string have no derivative", fix="np.concatenate, np.stack", where=user_frame()
+            )
         parts = [np.r_[e] if isinstance(e, slice) else gathered(e) for e in entries]
         if self._columns:
             parts = [views.reshape(p, (-1, 1)) if p.ndim < 2 else p for p in parts]
             return views.concatenate(parts, -1)
-        return views.concatenate([views.reshape(p, (1,)) if not p.ndim else p for p in parts], -1)
+        return views.concatenate([views.reshape(p, (1,)) if not p.ndim else p for p in parts])
 
 
 r_ = _Stacked(columns=False)

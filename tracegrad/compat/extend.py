@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import count
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from tracegrad.core.aval import Aval
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
 from tracegrad.eager.nodes import Node
-from tracegrad.errors import DifferentiationError, ShapeError, TreeError
+from tracegrad.errors import DifferentiationError, MissingAttributeError, RuleError, ShapeError, TreeError
 from tracegrad.ops import contractions, views
 
 __all__ = [
@@ -71,7 +71,7 @@ class Primitive:
         if not argnums:
             return self.fun(*args, **kwargs)
         if self.vjp_argnums is None and self.jvp_argnums is None:
-            raise DifferentiationError(
+            raise RuleError(
                 f"VJP of {self.__name__} wrt argnums {argnums} not defined",
                 fix=f"defvjp({self.__name__}, lambda ans, *args: lambda g: ...) says what its derivative is",
                 where=user_frame(),
@@ -89,6 +89,15 @@ class Primitive:
 
     def __get__(self, instance: Any, owner: type) -> Any:
         return self if instance is None else lambda *args, **kwargs: self(instance, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in ("defvjp", "defgrad", "defvjp_is_zero"):
+            raise MissingAttributeError(
+                f"primitives have no method {name}, which autograd has given up as well",
+                fix="defvjp(f, lambda ans, *args: lambda g: ...) of tracegrad.compat.extend, None for a derivative of zero",
+                where=user_frame(),
+            )
+        raise AttributeError(f"primitives have no attribute {name!r}")
 
     def __repr__(self) -> str:
         return f"<primitive {self.__name__}>"
@@ -282,7 +291,7 @@ def _check(fun: Any, makers: dict[int, Any]) -> None:
 
 
 def _undefined(what: str, fun: Any, argnum: int) -> Any:
-    raise DifferentiationError(
+    raise RuleError(
         f"{what} of {_own(fun).__name__} wrt argnum {argnum} not defined",
         fix="give a rule for it as well, or None where the derivative is zero",
         where=user_frame(),

@@ -8,6 +8,7 @@ without their record.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
@@ -17,7 +18,7 @@ import numpy as np
 
 from tracegrad.compat.boxes import ArrayBox
 from tracegrad.core.aval import VALUES
-from tracegrad.core.source import user_frame
+from tracegrad.core.source import is_user_file, user_frame
 from tracegrad.core.tree import TreeDef, flatten
 from tracegrad.eager.engine import Walk
 from tracegrad.eager.nodes import Node
@@ -87,12 +88,20 @@ def make_vjp(fun: Callable[[Any], Any], x: Any) -> tuple[Callable[[Any], Any], A
             root.open = False
     outs, out_structure = flatten(value, root="the result")
     if not any(type(out) is ArrayBox for out in outs):
-        warnings.warn("Output seems independent of input.", stacklevel=2)
+        _warn_of_constant()
 
     def vjp(g: Any) -> Any:
         return structure.unflatten(_pull(outs, out_structure, roots, g))
 
     return vjp, out_structure.unflatten(released(outs))
+
+
+def _warn_of_constant() -> None:
+    """Warn at the user's line: the derivative of what does not depend on the argument is zero."""
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back is not None and not is_user_file(frame.f_code.co_filename):
+        level, frame = level + 1, frame.f_back
+    warnings.warn("Output seems independent of input.", stacklevel=level)
 
 
 def _paths(structure: TreeDef, count: int) -> Iterable[str]:

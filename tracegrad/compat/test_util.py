@@ -76,11 +76,18 @@ def check_grads(f: Function, x: Any, modes: Sequence[str] = ("fwd", "rev"), orde
     if "fwd" in modes:
         check_jvp(f, x)
         if order > 1:
-            check_grads(lambda x, v: make_jvp(f)(x)(v)[1], (0, 1), modes, order=order - 1)(x, vspace(x).randn())
+            pushed = _named(lambda x, v: make_jvp(f)(x)(v)[1], "jvp", f)
+            check_grads(pushed, (0, 1), modes, order=order - 1)(x, vspace(x).randn())
     if "rev" in modes:
         check_vjp(f, x)
         if order > 1:
-            check_grads(lambda x, v: make_vjp(f, x)[0](v), (0, 1), modes, order=order - 1)(x, vspace(f(x)).randn())
+            pulled = _named(lambda x, v: make_vjp(f, x)[0](v), "vjp", f)
+            check_grads(pulled, (0, 1), modes, order=order - 1)(x, vspace(f(x)).randn())
+
+
+def _named(function: Function, mark: str, like: Function) -> Function:
+    function.__name__ = f"{mark}_{getattr(like, '__name__', like)}"
+    return function
 
 
 def combo_check(fun: Function, *args: Any, **kwargs: Any) -> Function:

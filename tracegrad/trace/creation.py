@@ -207,7 +207,7 @@ class Stacked:
         parts = [self._part(real, entry).astype(dtype) for entry in entries]
         if self.columns:
             parts = [reshape(p, (-1, 1)) if len(p.shape) < 2 else p for p in parts]
-        return concatenate(parts, -1)
+        return concatenate(parts, -1 if self.columns else 0)
 
     def _part(self, real: Any, entry: Any) -> Any:
         if isinstance(entry, slice):

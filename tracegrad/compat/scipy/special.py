@@ -8,11 +8,13 @@ from typing import Any
 import scipy.special as _special
 
 from tracegrad.compat.boxes import getval
+from tracegrad.compat.calls import holds_box
 from tracegrad.compat.extend import defvjp, primitive
 from tracegrad.compat.wrap import getter, wrapped
 from tracegrad.core.aval import shape_of
 from tracegrad.ops import maps
 from tracegrad.ops.broadcasting import sum_to
+from tracegrad.ops.complexes import is_complex
 
 __all__ = list(_special.__all__)
 
@@ -72,3 +74,11 @@ betainc = of_arguments(_special.betainc, {2: _beta_slope})
 def gammasgn(x: Any) -> Any:
     """``scipy.special.gammasgn``: a step, through which no derivative flows."""
     return _special.gammasgn(getval(x))
+
+
+def erfc(x: Any) -> Any:
+    """``scipy.special.erfc``, of complex boxes too."""
+    return 1.0 - maps.erf(x) if holds_box(x) and is_complex(x) else _erfc(x)
+
+
+_erfc = wrapped(_special.erfc)
