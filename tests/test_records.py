@@ -460,3 +460,29 @@ def test_code_is_the_same_wherever_it_stands():
     one, two = ran(text, filename="a.py"), ran("\n\n" + text, filename="b.py")
     assert describe_code(one.__code__) == describe_code(two.__code__)
     assert describe_code(one.__code__) != describe_code(ran(text.replace("1.0", "1")).__code__)
+
+
+TRANSFORMS = """
+    def f(x):
+        return np.sum(np.sin(x) * W)
+
+    W = np.array([1.0, 2.0, 3.0])
+    made = tg.jit(tg.{}(f))
+"""
+
+
+@pytest.mark.parametrize("name", ["grad", "value_and_grad", "jacrev", "elementwise_grad"])
+def test_transforms_are_kept_each_for_itself(uncompiled, name):
+    first = ran(TRANSFORMS.format(name), "made")
+    first(X)
+    again = ran(TRANSFORMS.format(name), "made")
+    again(X)
+    assert (first.stats.recalls, again.stats.recalls, again.stats.traces) == (0, 1, 0)
+    for other in ("grad", "value_and_grad", "jacfwd", "hessian"):
+        if other != name:
+            changed = ran(TRANSFORMS.format(other), "made")
+            changed(X)
+            assert changed.stats.recalls == 0
+    edited = ran(TRANSFORMS.format(name).replace("sin", "cos"), "made")
+    edited(X)
+    assert edited.stats.recalls == 0

@@ -167,6 +167,8 @@ class Compiled(Called[P, R]):
         self._direct: dict[Any, Direct] = {}
         self._prepared: dict[Any, tuple[tuple[_Bound, Settings, bool], Caller | None]] = {}
         self._static: dict[Any, tuple[int, ...]] = {}
+        self.derived: dict[Any, Any] = {}
+        """What transforms have made of this function, so that they trace it once."""
         self._methods: dict[int, tuple[weakref.ref[Any], Compiled[Any, Any]]] = {}
         # the attributes of a function are those a person has given it; what else can be called has its own state
         attributes = ("__dict__",) if isinstance(family.function, (types.FunctionType, types.MethodType)) else ()

@@ -105,8 +105,15 @@ def name_of(family: Family, want: str, call: Call) -> str:
 
 def _function(function: Any) -> str:
     """What a function's files go under; all else of it is a read of its trace."""
-    while isinstance(function, (MethodType, functools.partial)):
-        function = function.__func__ if isinstance(function, MethodType) else function.func
+    while True:
+        if isinstance(function, (MethodType, functools.partial)):
+            function = function.__func__ if isinstance(function, MethodType) else function.func
+        elif hasattr(function, "__tracegrad_transform__"):
+            function = function.__tracegrad_transform__()["function"]
+        elif hasattr(function, "__tracegrad_compiled__"):
+            function = function.py_func
+        else:
+            break
     if isinstance(function, FunctionType):
         return describe_code(function.__code__)
     return type(function).__qualname__

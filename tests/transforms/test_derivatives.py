@@ -1,6 +1,7 @@
 """grad, vjp, jvp and their kin against closed forms: of each other, compiled, inside of traces, on pytrees."""
 
 import dataclasses
+import functools
 import itertools
 
 import numpy as np
@@ -168,6 +169,19 @@ def test_vjp_and_linearize_are_called_again_and_again(wrap):
         np.testing.assert_allclose(tangent["sum"], 3 * factor)
 
 
+def test_a_compiled_function_is_traced_once():
+    f = tg.jit(lambda x: np.sum(x**3), compile="never")
+    for x in (X, 2 * X):
+        np.testing.assert_allclose(tg.vjp(f, x)[1](1.0)[0], 3 * x**2)
+        np.testing.assert_allclose(tg.jvp(f, (x,), (x,))[1], np.sum(3 * x**3))
+        np.testing.assert_allclose(tg.hvp(f, (x,), (x,)), 6 * x**2)
+        np.testing.assert_allclose(tg.hessian_operator(f, x) @ x, 6 * x**2)
+    first = f.derived[(0,), False]
+    (gradient,) = (made for made in f.derived.values() if isinstance(made, tg.Compiled))
+    assert first.compiled.stats.traces == 1
+    assert [made.compiled.stats.traces for made in gradient.derived.values()] == [1, 1]  # by argnums (0,) and 0
+
+
 def test_a_pullback_made_outside_is_used_inside():
     _, pullback = tg.vjp(lambda x: x**2, X)
     np.testing.assert_allclose(never(lambda g: pullback(g)[0] + 1)(SCALE), 2 * X * SCALE + 1)
@@ -210,6 +224,12 @@ def test_methods_and_partials():
         def loss(self, x):
             return np.sum(self.w * x**2)
 
+        @functools.partial(tg.grad, argnums=1)
+        def slope(self, x):
+            return np.sum(self.w * x**2)
+
+    np.testing.assert_allclose(Model().slope(X), 2 * SCALE * X)
+    np.testing.assert_allclose(never(lambda x: Model().slope(x))(X), 2 * SCALE * X)
     np.testing.assert_allclose(tg.grad(Model().loss)(X), 2 * SCALE * X)
     np.testing.assert_allclose(never(lambda x: tg.grad(Model().loss)(x))(X), 2 * SCALE * X)
 

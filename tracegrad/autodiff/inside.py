@@ -60,6 +60,10 @@ class Transform:
         """The same transform of other functions, of twins."""
         return Transform(parts, self._rule, self._name)
 
+    def told(self) -> tuple[Any, ...]:
+        """What tells it from other transforms of the same functions, for traces that are kept."""
+        return self._name, self._rule
+
     def __getattr__(self, name: str) -> Any:
         if name != "_parts" and name in self._parts:
             return self._parts[name]

@@ -234,6 +234,9 @@ class Describer:
             return ["partial", self(value.func), self(value.args), self(value.keywords)]
         if hasattr(value, "__tracegrad_compiled__"):
             return ["compiled", *value._described(), self(value.py_func)]
+        if hasattr(value, "__tracegrad_transform__"):
+            parts = value.__tracegrad_transform__()
+            return ["transform", *map(self, value.told()), [[name, self(part)] for name, part in parts.items()]]
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return ["named", describe_class(kind, self, twinned=False), [self(part) for part in value]]
         if kind is SimpleNamespace:

@@ -241,7 +241,7 @@ class Twins:
         if hasattr(value, "__tracegrad_compiled__"):
             twin = self._show(value.py_func, name, place.attribute("py_func"))[0]
             return CompiledTwin(value, value.seen_inside(twin))
-        if hasattr(value, "__tracegrad_transform__"):
+        if hasattr(value, "__tracegrad_transform__") and not isinstance(value, MethodType):
             parts = value.__tracegrad_transform__()
             return value.around({k: self._show(f, f"{name}.{k}", place.attribute(k))[0] for k, f in parts.items()})
         if isinstance(value, FunctionType):

@@ -53,6 +53,10 @@ class WithDerivative(Transform):
         """The same of twins."""
         return type(self)(parts, self._fixed, self._identity)
 
+    def told(self) -> tuple[Any, ...]:
+        """What tells it from others of the same functions."""
+        return self._kind, self._fixed
+
     def __repr__(self) -> str:
         return f"<{self._kind} of {self.__name__}>"
 

@@ -31,7 +31,7 @@ from tracegrad.core.tree import flatten
 from tracegrad.errors import DifferentiationError, TracegradError
 from tracegrad.ops.maps import stop_gradient as stop
 from tracegrad.symbolic import Recorder, current_recorder
-from tracegrad.transforms.maps import Linearised, LinearMap, map_inside, options_of
+from tracegrad.transforms.maps import LinearMap, linearised, map_inside, options_of
 
 Function = Callable[..., Any]
 
@@ -236,7 +236,7 @@ def _at(
         result, variables, outputs, aux = _inside(recorder, fun, primals, has_aux)
         return result, variables, outputs, aux, map_inside(recorder, variables, outputs, forward)
     _check_primals(fun, primals)
-    point = Linearised(fun, tuple(range(len(primals))), has_aux).at(primals, {}, forward)
+    point = linearised(fun, tuple(range(len(primals))), has_aux).at(primals, {}, forward)
     return point.result, point.variables, point.outputs, point.aux, point.derivative
 
 

@@ -29,7 +29,7 @@ from tracegrad.ops.assembly import moveaxis
 from tracegrad.ops.views import reshape, stack
 from tracegrad.symbolic import Recorder, current_recorder
 from tracegrad.transforms.derivatives import checked_function, grad, jvp
-from tracegrad.transforms.maps import Linearised, LinearMap, map_inside
+from tracegrad.transforms.maps import Linearised, LinearMap, linearised, made_once, map_inside
 
 Function = Callable[..., Any]
 FORWARD, REVERSE, EITHER = "jacfwd", "jacrev", "jacobian"
@@ -49,12 +49,16 @@ class Jacobian(Transform):
         """The Jacobian of another function, of a twin."""
         return Jacobian(parts["function"], self._direction, self._argnums, self._has_aux)
 
+    def told(self) -> tuple[Any, ...]:
+        """What tells it from other Jacobians of the same function."""
+        return self._direction, self._argnums, self._has_aux
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The Jacobian for these arguments."""
         if current_recorder.get() is not None:
             return super().__call__(*args, **kwargs)
         if self._linearised is None:
-            self._linearised = Linearised(self._parts["function"], self._argnums, self._has_aux)
+            self._linearised = linearised(self._parts["function"], self._argnums, self._has_aux)
         forward = self._is_forward(*self._linearised.sizes(args, kwargs))
         point = self._linearised.at(args, kwargs, forward)
         jacobian = self._assembled(point.derivative, point.variables, point.outputs, forward)
@@ -209,4 +213,5 @@ def hvp(fun: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     """
     checked_function(fun, "hvp")
     argnums = tuple(range(len(primals))) if len(primals) > 1 else 0
-    return jvp(grad(fun, argnums), primals, tangents)[1]
+    gradient = grad(fun, argnums) if current_recorder.get() else made_once(fun, (grad, argnums), lambda: grad(fun, argnums))
+    return jvp(gradient, primals, tangents)[1]

@@ -47,6 +47,22 @@ def options_of(function: Any) -> Options:
     return function._family.options if isinstance(function, Compiled) else Options(0, (), "never")
 
 
+def made_once(function: Any, key: Any, make: Callable[[], Any]) -> Any:
+    """What a transform makes of a function, kept with it where that is compiled."""
+    if not isinstance(function, Compiled):
+        return make()
+    if key not in function.derived:
+        function.derived.setdefault(key, make())
+    return function.derived[key]
+
+
+def linearised(function: Callable[..., Any], argnums: Any, has_aux: bool) -> Linearised:
+    """The derivatives of a function at arrays."""
+    numbers = checked_argnums(argnums)
+    made: Linearised = made_once(function, (numbers, has_aux), lambda: Linearised(function, numbers, has_aux))
+    return made
+
+
 def map_inside(recorder: Recorder, variables: Sequence[Leaves], outputs: Leaves, forward: bool) -> LinearMap:
     """The derivative of what the running trace has computed."""
     wrt = [i for leaves in variables for i in leaves.ids]

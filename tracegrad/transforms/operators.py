@@ -13,7 +13,7 @@ from tracegrad.core.source import user_frame
 from tracegrad.errors import DifferentiationError, TraceError
 from tracegrad.symbolic import current_recorder
 from tracegrad.transforms.derivatives import checked_function, grad
-from tracegrad.transforms.maps import Linearised, LinearMap
+from tracegrad.transforms.maps import LinearMap, linearised, made_once
 
 Function = Callable[..., Any]
 
@@ -36,8 +36,8 @@ def jacobian_operator(fun: Function, x: Any) -> Any:
     >>> J.shape, J @ np.ones(4), J.T @ np.ones(3)
     ((3, 4), array([ 1., -1., -3.]), array([ 0., -1., -3.,  1.]))
     """
-    linearised = Linearised(_outside(fun, "jacobian_operator"), 0, has_aux=False)
-    forward, reverse = (linearised.at((x,), {}, forward=mode) for mode in (True, False))
+    derivatives = linearised(_outside(fun, "jacobian_operator"), 0, has_aux=False)
+    forward, reverse = (derivatives.at((x,), {}, forward=mode) for mode in (True, False))
     (inputs,), outputs = forward.variables, forward.outputs
     return _operator(
         name_of(fun),
@@ -59,7 +59,8 @@ def hessian_operator(fun: Function, x: Any) -> Any:
     >>> H @ np.array([1.0, 1.0])
     array([ 6., 12.])
     """
-    point = Linearised(grad(_outside(fun, "hessian_operator")), 0, has_aux=False).at((x,), {}, forward=True)
+    gradient = made_once(_outside(fun, "hessian_operator"), (grad, 0), lambda: grad(fun))
+    point = linearised(gradient, 0, has_aux=False).at((x,), {}, forward=True)
     (inputs,) = point.variables
     product = _on_vectors(point.derivative, inputs, point.outputs)
     return _operator(name_of(fun), product, product, inputs, inputs)
