@@ -9,7 +9,7 @@ from tests.support import central_difference, static
 from tracegrad.autodiff.forward import push_forward
 from tracegrad.autodiff.reverse import differentiate, pull_back_graph
 from tracegrad.core.interpret import interpret
-from tracegrad.core.op import MISSING, Kind, Linear, Op, Rule, keep
+from tracegrad.core.op import MISSING, Kind, Linear, Op, Rule, Stacked, keep
 from tracegrad.core.verify import verify
 from tracegrad.errors import DifferentiationError
 from tracegrad.ops.maps import add as add_op
@@ -146,7 +146,7 @@ def test_rules_that_cannot_be_pushed_say_so():
 
 
 def _op(name, partial):
-    return Op(name, Kind.OPAQUE, lambda x: x, keep, np.exp, (partial,), None, (), ("", ""), "", ())
+    return Op(name, Kind.OPAQUE, lambda x: x, keep, np.exp, (partial,), Stacked(), None, (), ("", ""), "", ())
 
 
 def test_declarations_of_linearity_are_true():
