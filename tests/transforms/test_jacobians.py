@@ -53,6 +53,20 @@ def test_empty_arrays_and_float32(make):
     assert make(lambda x: x)(np.zeros((0,), np.float32)).dtype == np.float32
 
 
+@pytest.mark.parametrize("make", MAKERS)
+def test_in_several_passes_where_one_would_take_too_much_memory(make, monkeypatch):
+    monkeypatch.setattr("tracegrad.transforms.jacobians.LARGEST", 20)  # of 10 elements: two vectors in one pass
+    x = np.linspace(0.1, 1.0, 5)
+    expected = np.kron(np.eye(5), np.array([[1.0], [2.0]])) * np.cos(x)
+    np.testing.assert_allclose(make(lambda x: np.repeat(np.sin(x), 2) * np.tile([1.0, 2.0], 5))(x), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_graphs_do_not_grow_with_the_number_of_columns(make):
+    f = never(make(lambda x: np.sin(x) * np.sum(x)))
+    assert len(f.graph(np.ones(3))) == len(f.graph(np.ones(300)))
+
+
 @pytest.mark.parametrize("make", [*MAKERS, tg.hessian])
 def test_aux(make):
     f = lambda x: (np.sum(x**3), {"twice": 2 * x})

@@ -1,7 +1,7 @@
-"""Whole Jacobians and Hessians, column by column or row by row, and products of a Hessian with vectors.
+"""Whole Jacobians and Hessians, all columns or all rows at once, and products of a Hessian with vectors.
 
-Outside of a trace the columns come from one program for the linear map, which runs once for each; inside of one the map is
-part of the graph once for each column.
+The derivative is a linear map, and this map is mapped over the vectors of the standard basis: a graph does not grow with
+their number.
 """
 
 from __future__ import annotations
@@ -26,13 +26,17 @@ from tracegrad.core.aval import Aval
 from tracegrad.core.source import user_frame
 from tracegrad.errors import DifferentiationError
 from tracegrad.ops.assembly import moveaxis
-from tracegrad.ops.views import reshape, stack
-from tracegrad.symbolic import Recorder, current_recorder
+from tracegrad.ops.maps import cast
+from tracegrad.ops.sources import iota
+from tracegrad.ops.views import reshape
+from tracegrad.symbolic import Recorder, Sym, current_recorder
 from tracegrad.transforms.derivatives import checked_function, grad, jvp
 from tracegrad.transforms.maps import Linearised, LinearMap, linearised, made_once, map_inside
 
 Function = Callable[..., Any]
 FORWARD, REVERSE, EITHER = "jacfwd", "jacrev", "jacobian"
+LARGEST = 1 << 24
+"""How many elements a value of a derivative may have in one pass over basis vectors: 128 MiB of float64."""
 
 
 class Jacobian(Transform):
@@ -113,26 +117,39 @@ def over_basis(derivative: LinearMap, avals: Sequence[Aval]) -> list[list[Any]]:
     avals: the leaves of its argument.
 
     Returns for each leaf of the argument, and each leaf of the result, an array whose first axis counts the elements of the
-    former. A batched map would take all of them at once.
+    former.
     """
     zeros = [np.zeros(aval.shape, aval.dtype) for aval in avals]
+    recorder = current_recorder.get()
+    # one pass holds every value of the map for each vector; outside of a trace it may be taken in several
+    widest = max([1, *(node.aval.size for node in derivative.graph)])
     table = []
     for k, aval in enumerate(avals):
-        columns: list[list[Any]] = []
-        for place in range(aval.size):
-            unit = np.zeros(aval.size, aval.dtype)
-            unit[place] = 1
-            columns.append(derivative([*zeros[:k], unit.reshape(aval.shape), *zeros[k + 1 :]]))
-        if columns:
-            table.append([stack(list(parts), 0) for parts in zip(*columns, strict=True)])
-        else:
-            nodes = [derivative.graph[i].aval for i in derivative.graph.outputs]
-            table.append([np.zeros((0, *aval.shape), aval.dtype) for aval in nodes])
+        passes = 1 if recorder is not None else max(-(-aval.size // max(LARGEST // widest, 1)), 1)
+        count = -(-aval.size // passes)
+        parts = []
+        for number in range(passes):
+            units = _units(recorder, number * count, count, aval)
+            parts.append(derivative.of_all([*zeros[:k], units, *zeros[k + 1 :]], (k,), count))
+        if passes == 1:
+            table.append(parts[0])
+        else:  # behind the last vector there may be some of zeros
+            table.append([np.concatenate(leaf)[: aval.size] for leaf in zip(*parts, strict=True)])
     return table
 
 
+def _units(recorder: Recorder | None, first: int, count: int, aval: Aval) -> Any:
+    """Vectors of the standard basis, from number ``first`` on, in the shape and dtype of a leaf."""
+    if recorder is None:
+        return np.eye(count, aval.size, first, aval.dtype).reshape(count, *aval.shape)
+    # in a graph they are computed, and not held
+    index = Sym(recorder, recorder.emit(iota, (), {"size": aval.size}))
+    same = cast(reshape(index, (aval.size, 1)) == reshape(index, (1, aval.size)), dtype=aval.dtype)
+    return reshape(same, (aval.size, *aval.shape))
+
+
 def jacfwd(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
-    """The Jacobian of a function, one column after the other by forward mode: for few arguments and many results.
+    """The Jacobian of a function, all columns at once by forward mode: for few arguments and many results.
 
     Parameters
     ----------
@@ -154,7 +171,7 @@ def jacfwd(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = Fals
 
 
 def jacrev(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
-    """The Jacobian of a function, one row after the other by reverse mode: for many arguments and few results.
+    """The Jacobian of a function, all rows at once by reverse mode: for many arguments and few results.
 
     Takes and returns what ``jacfwd`` does.
 

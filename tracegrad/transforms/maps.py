@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tracegrad.autodiff.batch import batch
 from tracegrad.autodiff.inside import Leaves, checked_argnums
 from tracegrad.autodiff.linear import linear_map
 from tracegrad.calls import Call, Family, Options
@@ -25,12 +26,14 @@ from tracegrad.trace.tracer import Traced
 class LinearMap:
     """A linear map from some leaves to others.
 
-    ``graph`` takes ``residuals`` first and then the leaves of the argument; ``run`` is its program for arrays.
+    ``graph`` takes ``residuals`` first and then the leaves of the argument; ``run`` is its program for arrays, and
+    ``run_of_all(mapped, size)`` that for several arguments at once.
     """
 
     graph: Graph
     residuals: tuple[Any, ...]
     run: Callable[..., list[Any]]
+    run_of_all: Callable[[tuple[int, ...], int], Callable[..., list[Any]]]
 
     def __call__(self, leaves: Sequence[Any]) -> list[Any]:
         """The leaves of the result, computed at once, or as part of the trace that is running."""
@@ -40,6 +43,21 @@ class LinearMap:
         if recorder is None:
             return self.run([*self.residuals, *leaves])
         return list(inline(self.graph, recorder, [*self.residuals, *leaves]))
+
+    def of_all(self, leaves: Sequence[Any], mapped: tuple[int, ...], size: int) -> list[Any]:
+        """The leaves of the results for several arguments at once, with an axis of these in front.
+
+        ``mapped`` are the positions of the leaves that have such an axis, of ``size`` elements; the others are shared.
+        """
+        recorder = current_recorder.get()
+        if recorder is None:
+            return self.run_of_all(mapped, size)([*self.residuals, *leaves])
+        return list(inline(widened(self.graph, len(self.residuals), mapped, size), recorder, [*self.residuals, *leaves]))
+
+
+def widened(graph: Graph, residuals: int, mapped: Sequence[int], size: int) -> Graph:
+    """A linear map's graph for several arguments at once; ``residuals`` is the number of values that all of them share."""
+    return batch(graph, [residuals + k for k in mapped], size)
 
 
 def options_of(function: Any) -> Options:
@@ -69,10 +87,10 @@ def map_inside(recorder: Recorder, variables: Sequence[Leaves], outputs: Leaves,
     joint, part, residuals = linear_map(recorder.graph, wrt, outputs.ids, forward)
     known = {node.id: node.id for node in recorder.graph}
     ids = emit_again(joint, recorder.graph, known, residuals)
-    return LinearMap(part, tuple(Sym(recorder, ids[i]) for i in residuals), _called_too_late)
+    return LinearMap(part, tuple(Sym(recorder, ids[i]) for i in residuals), _called_too_late, _called_too_late)
 
 
-def _called_too_late(arguments: Sequence[Any]) -> list[Any]:
+def _called_too_late(*arguments: Any) -> Any:
     raise TraceError(
         "a derivative of a trace was called after the trace had ended",
         fix="call it inside of the traced function, or take tg.vjp or tg.linearize outside of it",
@@ -102,6 +120,7 @@ class _Program:
     residuals: int
     part: Graph
     second: Callable[..., list[Any]]
+    of_all: Callable[[tuple[int, ...], int], Callable[..., list[Any]]]
 
 
 class Linearised:
@@ -145,7 +164,7 @@ class Linearised:
         result, aux = traced.output_tree.unflatten(found[:count]), None
         if self.has_aux:
             result, aux = result
-        derivative = LinearMap(program.part, tuple(found[count:]), program.second)
+        derivative = LinearMap(program.part, tuple(found[count:]), program.second, program.of_all)
         return Point(result, variables, program.outputs, aux, derivative)
 
     def _traced(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Call, Traced, Any]:
@@ -205,4 +224,10 @@ class Linearised:
         def run_second(arguments: Sequence[Any]) -> list[Any]:
             return second()(arguments)  # compiled when it is first called
 
-        return _Program(traced, outputs, first, len(residuals), part, run_second)
+        @functools.lru_cache(maxsize=8)
+        def of_all(mapped: tuple[int, ...], size: int) -> Callable[..., list[Any]]:
+            run = compiled(widened(part, len(residuals), mapped, size)).run
+            assert run is not None
+            return run
+
+        return _Program(traced, outputs, first, len(residuals), part, run_second, of_all)
