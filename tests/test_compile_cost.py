@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tracegrad as tg
+from tracegrad.runtime import machine
 
 
 def _layers(depth, width=5):
@@ -70,3 +71,30 @@ def test_scalars_that_read_each_other_twice_are_expanded_once():
     value, gradient = tg.grad_compile(loss).value_and_grad(x)
     assert value == pytest.approx(0.3 * 1.1**22 * 2.0, rel=1e-13)
     np.testing.assert_allclose(gradient, value / x * [1.0, 22 * 0.1 / 1.1, 1.0], rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_one_text_serves_products_that_need_different_parts_of_the_routine(dtype):
+    compiled = tg.grad_compile(lambda w, x: np.sum(np.tanh(x @ w) ** 2), argnums=(0, 1))
+    rng = np.random.default_rng(4)
+    programs = set()
+    for columns in (3, 11, 20, 33, 70, 5):
+        w, x = rng.normal(size=(9, columns)).astype(dtype), rng.normal(size=(30, 9)).astype(dtype)
+        value, gradients = compiled.value_and_grad(w, x)
+        slope = 2 * np.tanh(x @ w) * (1 - np.tanh(x @ w) ** 2)
+        tolerance = 1e-11 if dtype == "float64" else 2e-4
+        assert value == pytest.approx(np.sum(np.tanh(x @ w) ** 2), rel=tolerance)
+        np.testing.assert_allclose(gradients[0], x.T @ slope, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(gradients[1], slope @ w.T, rtol=tolerance, atol=tolerance)
+        programs.add(str(compiled.source(w, x)))
+    assert len(programs) <= 2
+
+
+def test_a_program_is_linked_to_the_parts_of_routines_that_its_rows_need():
+    name = "tracegrad.codegen.microkernels.gemm.float64.ennennennnnnnnennn"
+    functions = [[part.rsplit(".", 2)[0].rpartition(".")[2] for part in parts] for parts in machine.with_parts([name], 8)]
+    assert functions == [["gemm", "pack"], ["tile_of_two", "wide"]]
+    for anything in (0, 1 << 62):
+        needed, absent = machine.with_parts([name], anything)
+        assert len(needed) == 4
+        assert not absent

@@ -34,7 +34,7 @@ def folder(tmp_path):
         yield tmp_path / "cache"
 
 
-def hashing_program(source, arguments, cache_dir, limit):
+def hashing_program(source, arguments, cache_dir, limit, row=0):
     """In place of a compiled program, one that fills its outputs with a number made of its code and all its inputs."""
     names = re.search(r"def run_HASH_\(([^)]*)\)", source)[1].split(", ")
 

@@ -174,7 +174,7 @@ def _plan_memory(c: Compilation) -> Compilation:
 def _compile(c: Compilation) -> Compilation:
     assert c.generated is not None
     source, arguments = c.generated.source, c.generated.entry_arguments
-    loaded = load_program(source, arguments, config.cache_dir, config.cache_limit_bytes)
+    loaded = load_program(source, arguments, config.cache_dir, config.cache_limit_bytes, c.generated.row)
     executable = _executable(c, loaded)
     return replace(c, loaded=loaded, executable=executable, run=executable.bind())
 

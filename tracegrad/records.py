@@ -349,6 +349,7 @@ def _variant(family: Family, call: Call, traced: Traced, compilation: Compilatio
         "source": compilation.generated.source,
         "arguments": list(compilation.generated.entry_arguments),
         "kernels": compilation.generated.kernels,
+        "row": compilation.generated.row,
         "executable": tell_executable(compilation.executable, lines),
     }
 
@@ -402,10 +403,10 @@ def _restore(variant: dict[str, Any], family: Family, call: Call) -> Record | No
         executable = read_executable(variant["executable"], _unloaded, lines)
         source, arguments = variant["source"], tuple(variant["arguments"])
         inputs = tuple(variant["inputs"])
-        static, kernels = tuple(k for k, _ in variant["static"]), variant["kernels"]
+        static, kernels, row = tuple(k for k, _ in variant["static"]), variant["kernels"], variant["row"]
     except _DAMAGED:
         return None
-    loaded = load_program(source, arguments, config.cache_dir, config.cache_limit_bytes)
+    loaded = load_program(source, arguments, config.cache_dir, config.cache_limit_bytes, row)
     executable = dataclasses.replace(executable, entry=loaded.entry)
     return Record(recalled, loaded, executable, tree, inputs, static, kernels)
 

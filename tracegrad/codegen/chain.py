@@ -177,6 +177,7 @@ class _ChainWriter:
             finish=bool(totals),
             parallel=self.kernel.parallel,
             origins=self._origins(block.launches),
+            row=max(launch.text.row for each in (self.fewer, self.more) for launch in each.launches),
             members=tuple((plan_at + launch.base, plan_at + words + launch.base) for launch in block.launches),
         )
 

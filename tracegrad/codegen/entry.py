@@ -64,6 +64,7 @@ class Generated:
     words: length of the table.
     tail: its last words, which depend on no size.
     kernels: number of different kernels.
+    row: bytes of the longest row of a result of a product of matrices, see ``templates``.
     """
 
     source: str
@@ -72,6 +73,7 @@ class Generated:
     words: int
     tail: tuple[int, ...]
     kernels: int
+    row: int = 0
 
     @property
     def launches(self) -> tuple[Launch, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tracegrad.codegen.microkernels_ir import ROWS, Code, Pointer, Vectors, Word, offset, routine
+from tracegrad.codegen.microkernels_ir import ROWS, VECTOR_BYTES, Code, Pointer, Vectors, Word, of_parts, offset, part
 
 __all__ = ["gemm", "offset", "product_tile"]
 
@@ -66,36 +66,51 @@ def tile_of_eight_rows(code: Code, a: Pointer, b: Pointer, steps: Word, c: Point
     product_tile(code, a, steps, c, row_stride, lambda k: b + k * (2 * code.lanes), None, rows=8)
 
 
-def pack(
-    code: Code, source: Pointer, stride: Word, along: Word, count: Word, steps: Word, width: Word, packed: Pointer
-) -> None:
-    """Store ``source[i * stride + k * along]`` as panels of ``width`` neighbours i for each k, filled up with 0.
-
-    The panels of ``a`` are ``ROWS`` wide, those of ``b`` two vectors; whole ones are written out for either.
-    """
+@part(0)
+def pack(code: Code, source: Pointer, stride: Word, along: Word, count: Word, steps: Word, packed: Pointer) -> None:
+    """Store ``source[i * stride + k * along]`` as panels of two vectors of neighbours i for each k, filled up with 0."""
     vectors = Vectors(code)
+    width = 2 * code.lanes
     with code.loop(0, count, width) as panel:
         into = packed + panel * steps
-        have = code.least(width, count - panel)
+        have = code.least(count - panel, width)
         begin = source + panel * stride
         with code.either(stride.equals(1)) as (neighbours, apart):
-            with neighbours, code.either(width.equals(ROWS)) as (rows, columns):
-                with rows:
-                    pack_neighbours(code, vectors, begin, along, have, steps, ROWS, into)
-                with columns:
-                    pack_neighbours(code, vectors, begin, along, have, steps, 2 * code.lanes, into)
-            with apart, code.either(width.equals(ROWS), have.equals(ROWS)) as (rows, other):
+            with neighbours:
+                pack_neighbours(code, vectors, begin, along, have, steps, width, into)
+            with apart, code.either(have.equals(width), along.equals(1)) as (turned, rest):
+                with turned:
+                    pack_turned(code, vectors, begin, stride, steps, into)
+                with rest:
+                    pack_singly(code, begin, stride, along, have, steps, width, into)
+
+
+def pack_rows(code: Code, source: Pointer, stride: Word, along: Word, count: Word, steps: Word, packed: Pointer) -> None:
+    """The same with panels of ``ROWS`` neighbours."""
+    vectors = Vectors(code)
+    with code.loop(0, count, ROWS) as panel:
+        into = packed + panel * steps
+        have = code.least(count - panel, ROWS)
+        begin = source + panel * stride
+        with code.either(stride.equals(1)) as (neighbours, apart):
+            with neighbours:
+                pack_neighbours(code, vectors, begin, along, have, steps, ROWS, into)
+            with apart, code.either(have.equals(ROWS)) as (rows, rest):
                 with rows, code.loop(0, steps) as k:
                     for row in range(ROWS):
                         into[k * ROWS + row] = begin.single(stride * row + k * along, vectors.bytes)
-                with other, code.either(width.equals(2 * code.lanes), have.equals(width), along.equals(1)) as (turned, rest):
-                    with turned:
-                        pack_turned(code, vectors, begin, stride, steps, into)
-                    with rest:
-                        with code.when(have < width), code.loop(0, steps * width) as place:
-                            into[place] = code.zero
-                        with code.loop(0, have) as i, code.loop(0, steps) as k:
-                            into[k * width + i] = begin[i * stride + k * along]
+                with rest:
+                    pack_singly(code, begin, stride, along, have, steps, ROWS, into)
+
+
+def pack_singly(
+    code: Code, begin: Pointer, stride: Word, along: Word, have: Word, steps: Word, width: int, into: Pointer
+) -> None:  # fmt: skip
+    """One panel, element by element."""
+    with code.when(have < width), code.loop(0, steps * width) as place:
+        into[place] = code.zero
+    with code.loop(0, have) as i, code.loop(0, steps) as k:
+        into[k * width + i] = begin[i * stride + k * along]
 
 
 def pack_neighbours(
@@ -226,6 +241,7 @@ def tile_of_one(
     narrow_tile(code, a, a_row, a_col, b, b_row, steps, c, c_row, rows, columns, add, 1)
 
 
+@part(VECTOR_BYTES)
 def tile_of_two(
     code: Code, a: Pointer, a_row: Word, a_col: Word, b: Pointer, b_row: Word, steps: Word, c: Pointer, c_row: Word,
     rows: Word, columns: Word, add: Word,
@@ -249,7 +265,7 @@ def narrow(
             with in_place:
                 b_at[0], step[0] = from_b.value, b_row
             with packed:
-                code.call(pack, from_b, b_col, b_row, columns, steps, width, scratch, attributes=())
+                pack.call(code, from_b, b_col, b_row, columns, steps, scratch)
         with code.loop(0, rows, ROWS) as i:
             for row in range(ROWS):
                 code.prefetch(a + ((i + block_m + row) * a_row + k * a_col))
@@ -261,37 +277,14 @@ def narrow(
                 with one:
                     code.call(tile_of_one, *arguments, attributes=())
                 with two:
-                    code.call(tile_of_two, *arguments, attributes=())
-
-
-@routine
-def gemm(
-    code: Code, a: Pointer, a_row: Word, a_col: Word, b: Pointer, b_row: Word, b_col: Word, c: Pointer, c_row: Word,
-    c_col: Word, m: Word, n: Word, depth: Word, first: Word, last: Word, scratch: Pointer, block_m: Word, block_n: Word,
-    block_k: Word,
-) -> None:  # fmt: skip
-    """Compute the blocks ``first ≤ block < last`` of ``c = a @ b``; blocks of rows count fastest.
-
-    The sizes of a block are those that ``templates`` has made the scratch memory for. Blocks of one column are computed
-    two at a time, for which b is packed once.
-    """
-    # From columns of a, or short rows, a tile reads few lines at a time; many long rows would meet in the same places
-    # of the cache.
-    with code.either(n <= 2 * code.lanes, c_col.equals(1), code.builder.or_(a_row.equals(1), depth <= SHORT)) as (few, many):
-        with few:
-            top = first * block_m
-            rows = code.least(last * block_m, m) - top
-            strides = (b, b_row, b_col, c + top * c_row, c_row)
-            code.call(narrow, a + top * a_row, a_row, a_col, *strides, rows, n, depth, scratch, block_m, block_k)
-        with many:
-            arguments = (a, a_row, a_col, b, b_row, b_col, c, c_row, c_col, m, n, depth)
-            code.call(wide, *arguments, first, last, scratch, block_m, block_n, block_k)
+                    tile_of_two.call(code, *arguments)
 
 
 SHORT = 64
 """Depth to which rows are read in place; `templates` knows it too."""
 
 
+@part(2 * VECTOR_BYTES)
 def wide(
     code: Code, a: Pointer, a_row: Word, a_col: Word, b: Pointer, b_row: Word, b_col: Word, c: Pointer, c_row: Word,
     c_col: Word, m: Word, n: Word, depth: Word, first: Word, last: Word, scratch: Pointer, block_m: Word, block_n: Word,
@@ -312,10 +305,34 @@ def wide(
         with code.loop(0, depth, block_k) as k:
             steps = code.least(block_k, depth - k)
             from_b = b + (k * b_row + column_begin * b_col)
-            code.call(pack, from_b, b_col, b_row, columns, steps, 2 * code.lanes, scratch, attributes=())
+            pack.call(code, from_b, b_col, b_row, columns, steps, scratch)
             with code.loop(row_begin, row_end, block_m * 2) as top:
                 rows = code.least(block_m * 2, row_end - top)
                 from_a = a + (top * a_row + k * a_col)
-                code.call(pack, from_a, a_row, a_col, rows, steps, ROWS, a_packed, attributes=())
+                code.call(pack_rows, from_a, a_row, a_col, rows, steps, a_packed, attributes=())
                 into = c + (top * c_row + column_begin * c_col)
                 code.call(tiles, a_packed, scratch, into, c_row, c_col, rows, columns, steps, edge, k)
+
+
+@of_parts(pack, tile_of_two, wide)
+def gemm(
+    code: Code, a: Pointer, a_row: Word, a_col: Word, b: Pointer, b_row: Word, b_col: Word, c: Pointer, c_row: Word,
+    c_col: Word, m: Word, n: Word, depth: Word, first: Word, last: Word, scratch: Pointer, block_m: Word, block_n: Word,
+    block_k: Word,
+) -> None:  # fmt: skip
+    """Compute the blocks ``first ≤ block < last`` of ``c = a @ b``; blocks of rows count fastest.
+
+    The sizes of a block are those that ``templates`` has made the scratch memory for. Blocks of one column are computed
+    two at a time, for which b is packed once.
+    """
+    # From columns of a, or short rows, a tile reads few lines at a time; many long rows would meet in the same places
+    # of the cache.
+    with code.either(n <= 2 * code.lanes, c_col.equals(1), code.builder.or_(a_row.equals(1), depth <= SHORT)) as (few, many):
+        with few:
+            top = first * block_m
+            rows = code.least(last * block_m, m) - top
+            strides = (b, b_row, b_col, c + top * c_row, c_row)
+            code.call(narrow, a + top * a_row, a_row, a_col, *strides, rows, n, depth, scratch, block_m, block_k)
+        with many:
+            arguments = (a, a_row, a_col, b, b_row, b_col, c, c_row, c_col, m, n, depth)
+            wide.call(code, *arguments, first, last, scratch, block_m, block_n, block_k)

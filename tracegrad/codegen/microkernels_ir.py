@@ -140,10 +140,12 @@ class Code:
     ----------
     builder: the IR builder inside the routine.
     dtype: the type of the elements.
+    apart: whether the parts of routines are compiled apart.
     """
 
-    def __init__(self, builder: Any, dtype: Scalar) -> None:
+    def __init__(self, builder: Any, dtype: Scalar, apart: bool = False) -> None:
         self.builder = builder
+        self.apart = apart
         self.dtype = dtype
         self.element = dtype.memory
         self.lanes = VECTOR_BYTES // dtype.itemsize
@@ -234,16 +236,37 @@ class Code:
             function.linkage = "internal"  # and one copy, which is not optimised anew for each of its callers
             for attribute in ("noinline", "nounwind", *attributes):
                 function.attributes.add(attribute)
-            inside = Code(ir.IRBuilder(function.append_basic_block("entry")), self.dtype)
+            inside = Code(ir.IRBuilder(function.append_basic_block("entry")), self.dtype, self.apart)
             emit(inside, *(inside.wrapped(arg) for arg in function.args))
             inside.builder.ret_void()
         self.builder.call(function, values)
 
 
 class Routine(NamedTuple):
-    """A function that kernels call: ``body(code, *words and pointers)``; the first pointer has the elements."""
+    """A function that kernels call: ``body(code, *words and pointers)``; the first pointer has the elements.
+
+    Where routines are compiled apart, so are its ``parts``, each needed only where results have rows of more than ``beyond``
+    bytes.
+    """
 
     body: Callable[..., None]
+    beyond: int = 0
+    parts: tuple[Routine, ...] = ()
+
+    def call(self, code: Code, *arguments: Word | Pointer | int) -> None:
+        """Write a call from another routine, which has it as a part."""
+        if not code.apart:
+            code.call(self.body, *arguments, attributes=())
+            return
+        values = [Word(code.builder, a).value if isinstance(a, int) else a.value for a in arguments]
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+        code.builder.call(declared(code.builder.module, kind, self.part_name(code.dtype.name)), values)
+
+    def part_name(self, element: str) -> str:
+        """The name of a part for elements of a type; see :meth:`module`."""
+        kinds = [kind for name, kind in self.body.__annotations__.items() if name not in ("code", "return")]
+        letters = "".join({"Pointer": "e", "Word": "n"}[kind] for kind in kinds)
+        return f"{self.body.__module__}.{self.body.__qualname__}.{element}.{letters}"
 
     def emit(self, writer: Writer, arguments: list[Any]) -> None:
         """Write a call, and the function where the module has not got it."""
@@ -273,7 +296,7 @@ class Routine(NamedTuple):
         module = ir.Module(name)
         function = ir.Function(module, ir.FunctionType(ir.VoidType(), [types[letter] for letter in letters]), name)
         function.attributes.add("nounwind")
-        code = Code(ir.IRBuilder(function.append_basic_block("entry")), scalar)
+        code = Code(ir.IRBuilder(function.append_basic_block("entry")), scalar, apart=True)
         self.body(code, *(code.wrapped(argument) for argument in function.args))
         code.builder.ret_void()
         return module
@@ -282,6 +305,16 @@ class Routine(NamedTuple):
 def routine(body: Callable[..., None]) -> Routine:
     """Make a function of the code that writes it and of words and pointers one that kernels call."""
     return Routine(body)
+
+
+def of_parts(*parts: Routine) -> Callable[[Callable[..., None]], Routine]:
+    """Make one that calls others."""
+    return lambda body: Routine(body, parts=parts)
+
+
+def part(beyond: int) -> Callable[[Callable[..., None]], Routine]:
+    """Make one that other routines call, for results of rows of more than so many bytes."""
+    return lambda body: Routine(body, beyond)
 
 
 def declared(module: Any, kind: Any, name: str) -> Any:

@@ -66,7 +66,9 @@ def generate(program: Program) -> Generated:
     entry, words, tail = entry_text(parameters, steps, base)
     used = {(module, word) for module, word in imports if module != ABI or any(word in t for t in (*functions, entry))}
     source = "\n\n\n".join(["\n".join(_import_lines(used)), *functions, entry]) + "\n"
-    return Generated(source, tuple(parameters), tuple(steps), words, tail, len(names))
+    return Generated(
+        source, tuple(parameters), tuple(steps), words, tail, len(names), max((text.row for text in texts), default=0)
+    )
 
 
 def lower_kernel(program: Program, kernel: Kernel, parts: PartTexts) -> KernelText:

@@ -89,7 +89,9 @@ def _contraction(program: Program, node: Node, most: int, cold: frozenset[int]) 
             slots.append(Slot(slot[0], slot[1]))
     parallel = template.flops > PARALLEL_NS * TEMPLATE_GFLOPS
     imports = template.imports | {(ABI, "kernel")}
-    return KernelText(template.source, imports, tuple(slots), template.chunks, template.finish, parallel, {1: node.id})
+    return KernelText(
+        template.source, imports, tuple(slots), template.chunks, template.finish, parallel, {1: node.id}, row=template.row
+    )
 
 
 # -- indexing ---------------------------------------------------------------------------------------------------------

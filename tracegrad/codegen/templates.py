@@ -34,6 +34,9 @@ DEPTH, BLOCK_ROWS, BLOCK_COLUMNS = 256, 48, 512
 SHORT = 64
 """Depth to which a narrow product reads the rows of its first operand in place; `microkernels` has the same number."""
 
+WIDE = 1 << 62
+"""Bytes of a row of a result: more than any tile is wide."""
+
 PRODUCT_SCRATCH = 1 << 23
 """Bytes for the packed blocks of one product, over all of its chunks."""
 
@@ -72,6 +75,7 @@ class Template:
     chunks: the number of chunks.
     flops, bytes: its work, for the decision to use threads.
     finish: whether ``{name}_finish`` adds up parts of sums afterwards.
+    row: bytes of a row of a product's result that is computed without packing its operands, else ``WIDE``; 0 without a product.
     """
 
     source: str
@@ -81,6 +85,7 @@ class Template:
     flops: int
     bytes: int
     finish: bool = False
+    row: int = 0
 
 
 @dataclass(slots=True)
@@ -294,7 +299,9 @@ def _tiled_product(x: Layout, y: Layout, out: Layout, most: int) -> Template:
     strides = "a_at, a_row, a_col, b_at, b_row, b_col, c_at, c_row, c_col"
     text.line(f"gemm({strides}, m, n, depth, begin, end, scratch, block_m, block_n, block_k)", 2)
     text.line("unit += end - begin", 2)
-    return text.finish(chunks, 2 * math.prod(out.shape) * depth, (x, y, out))
+    narrow = c[1] == 1 and (a[0] == 1 or depth <= SHORT)
+    done = text.finish(chunks, 2 * math.prod(out.shape) * depth, (x, y, out))
+    return replace(done, row=n * out.dtype.itemsize if narrow else WIDE)
 
 
 def _vector_operands(text: _Text, x: Layout, y: Layout, turned: bool) -> None:

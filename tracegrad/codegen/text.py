@@ -45,6 +45,7 @@ class KernelText:
     parallel: whether the work is worth threads.
     origins: node ids by line of the source.
     members: for each kernel of a chain the words that hold its number of chunks.
+    row: bytes of the longest row of a result of a product of matrices, see ``templates``.
     """
 
     source: str
@@ -55,6 +56,7 @@ class KernelText:
     parallel: bool
     origins: dict[int, int] = field(default_factory=dict)
     members: tuple[tuple[int, ...], ...] = ()
+    row: int = 0
 
 
 def named(source: str, name: str) -> str:

@@ -195,7 +195,7 @@ class ProgramRegistry:
     """The programs of a process, each loaded once whichever threads ask for it."""
 
     def __init__(self) -> None:
-        self._programs: dict[str, LoadedProgram] = {}
+        self._programs: dict[tuple[str, int], LoadedProgram] = {}
         self._folders: dict[Path, CacheFolder | None] = {}
         self._renew_locks()
         if hasattr(os, "register_at_fork"):
@@ -211,26 +211,29 @@ class ProgramRegistry:
 
     def _renew_locks(self) -> None:
         self._guard = threading.Lock()
-        self._building: dict[str, threading.Lock] = {}
+        self._building: dict[tuple[str, int], threading.Lock] = {}
 
-    def load(self, source: str, entry_arguments: tuple[str, ...], cache_dir: Path, limit: int = DEFAULT_LIMIT) -> LoadedProgram:
+    def load(
+        self, source: str, entry_arguments: tuple[str, ...], cache_dir: Path, limit: int = DEFAULT_LIMIT, row: int = 0
+    ) -> LoadedProgram:
         """Load a program; see :func:`load_program`."""
         began = time.perf_counter()
         tools = _toolchain()
         source = canonical(source)
         digest = content_hash(source, (*entry_arguments, tools.fingerprint))
+        key = digest, tools.machine.reach(row)
         with self._guard:
-            known = self._programs.get(digest)
+            known = self._programs.get(key)
             if known is not None:
                 return replace(known, from_cache=True, seconds=time.perf_counter() - began)
-            lock = self._building.setdefault(digest, threading.Lock())
+            lock = self._building.setdefault(key, threading.Lock())
         with lock:
-            known = self._programs.get(digest)
+            known = self._programs.get(key)
             if known is None:
-                known = self._build(_Build(tools, source, digest, entry_arguments, began), cache_dir, limit)
+                known = self._build(_Build(tools, source, digest, entry_arguments, began, row), cache_dir, limit)
                 with self._guard:
-                    self._programs[digest] = known
-                    self._building.pop(digest, None)
+                    self._programs[key] = known
+                    self._building.pop(key, None)
         return known
 
     def _build(self, build: _Build, cache_dir: Path, limit: int) -> LoadedProgram:
@@ -279,6 +282,7 @@ class _Build:
     digest: str
     arguments: tuple[str, ...]
     began: float
+    row: int
 
     @property
     def name(self) -> str:
@@ -336,9 +340,10 @@ class _Build:
         return self._linked(self.tools.machine.Code.unpacked(data), folder, from_cache)
 
     def _linked(self, code: Any, folder: CacheFolder | None, from_cache: bool) -> LoadedProgram:
-        routines = [self._routine(name, folder) for name in sorted(code.routines)]
-        self.tools.machine.bind_externals(code.externals)
-        entry = self.tools.machine.linked(self.name, code.program, *routines)
+        machine = self.tools.machine
+        machine.bind_externals(code.externals)
+        needed, absent = machine.with_parts(code.routines, self.row)
+        entry = machine.linked(self.name, code.program, *(self._routine(name, folder) for name in needed), absent=absent)
         return self._loaded(entry, folder.source_path(self.name) if folder is not None else None, from_cache)
 
     def _routine(self, routine: str, folder: CacheFolder | None) -> bytes:
@@ -361,7 +366,9 @@ PROGRAMS: Final = ProgramRegistry()
 """The programs of this process."""
 
 
-def load_program(source: str, entry_arguments: tuple[str, ...], cache_dir: Path, limit: int = DEFAULT_LIMIT) -> LoadedProgram:
+def load_program(
+    source: str, entry_arguments: tuple[str, ...], cache_dir: Path, limit: int = DEFAULT_LIMIT, row: int = 0
+) -> LoadedProgram:
     """Return a program ready to be called: the one already loaded, one from the cache folder, or one compiled now.
 
     Threads and processes that ask for the same program at the same time compile it once.
@@ -378,13 +385,16 @@ def load_program(source: str, entry_arguments: tuple[str, ...], cache_dir: Path,
     limit
         Bytes to keep in the folder, usually ``config.cache_limit_bytes``; above it, the programs not used for longest
         are removed.
+    row
+        Bytes of the longest row of a result of a product of matrices: parts of routines that only longer ones need are not
+        compiled. 0 stands for any number.
 
     Raises
     ------
     CompileError
         The source is wrong: a fault of the code generator.
     """
-    return PROGRAMS.load(source, entry_arguments, cache_dir, limit)
+    return PROGRAMS.load(source, entry_arguments, cache_dir, limit, row)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import llvmlite.binding as ll
 from llvmlite import ir
 
+from tracegrad.codegen.microkernels_ir import VECTOR_BYTES
 from tracegrad.codegen.processor import cpu_features, cpu_name
 from tracegrad.codegen.translate import contract, entry_name, translate
 from tracegrad.codegen.translate import text as module_text
@@ -33,11 +35,15 @@ __all__ = [
     "linked",
     "linked_caller",
     "llvm_text",
+    "reach",
     "settings",
     "whole",
+    "with_parts",
 ]
 
 LEVEL = 3
+MOST_VECTORS = 3
+"""A result's rows of more vectors than two are computed by the same routines."""
 
 
 @cache
@@ -161,8 +167,7 @@ def compiled_routine(name: str) -> bytes:
     ----------
     name: as in :attr:`Code.routines`.
     """
-    library, function, _, _ = name.rsplit(".", 3)
-    module = vars(LIBRARIES[library])[function].module(name)
+    module = _routine(name).module(name)
     contract(module)
     parsed = _parsed(module)
     builder = ll.create_pass_builder(_target(), ll.create_pipeline_tuning_options(speed_level=2))
@@ -171,6 +176,29 @@ def compiled_routine(name: str) -> bytes:
         if not function.is_declaration:
             passes.run(function, builder)
     return bytes(_target().emit_object(parsed))
+
+
+def _routine(name: str) -> Any:
+    library, function, _, _ = name.rsplit(".", 3)
+    return vars(LIBRARIES[library])[function]
+
+
+def with_parts(routines: Iterable[str], row: int) -> tuple[list[str], list[str]]:
+    """The names of routines with their parts, and those of the parts that results of rows of so many bytes do not need.
+
+    0 bytes stand for any number.
+    """
+    needed: set[str] = set(routines)
+    absent: set[str] = set()
+    for name in routines:
+        for part in _routine(name).parts:
+            (needed if row > part.beyond or not row else absent).add(part.part_name(name.rsplit(".", 2)[1]))
+    return sorted(needed), sorted(absent)
+
+
+def reach(row: int) -> int:
+    """The number that all rows have in common that need the same parts of routines."""
+    return min(-(-row // VECTOR_BYTES), MOST_VECTORS) if row else MOST_VECTORS
 
 
 def compiled_caller() -> bytes:
@@ -254,8 +282,10 @@ class _Code:
         return found
 
 
-def linked(name: str, *objects: bytes) -> Callable[..., None]:
+def linked(name: str, *objects: bytes, absent: Sequence[str] = ()) -> Callable[..., None]:
     """Return a program and its routines as a function of Python's: it takes the entry's arguments, and returns None.
+
+    A call of a routine that is ``absent`` would end the process.
 
     Its ``__self__.run`` is the address of the entry, a function of the words of its arguments.
 
@@ -264,6 +294,8 @@ def linked(name: str, *objects: bytes) -> Callable[..., None]:
     RuntimeError
         For what is not object code of the program.
     """
+    for routine in absent:
+        ll.add_symbol(routine, ctypes.cast(ctypes.pythonapi.Py_FatalError, ctypes.c_void_p).value)
     owner = _Code(objects)
     owner.run = owner.address(entry_name(name))
     return built_in(owner.address(BOUNDARY_NAME), owner, owner)
