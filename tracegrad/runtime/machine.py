@@ -245,7 +245,8 @@ def _simplify(optimised: Any, seldom: Callable[[str], bool]) -> None:
     """Have the machine code of functions that run seldom made in the quickest way, from the IR that LLVM has optimised.
 
     A choice of instructions without a search and without another look at the loops takes a third of the time; the loops stay
-    those of vectors. All machine code of a dict of 8 small arrays takes 0.08 s in place of 0.11, a call 3.9 µs either way.
+    those of vectors. Combining the parts of a sum takes 0.03 s in place of 0.045, a call of a program of 8 small arrays 3.9 µs
+    either way.
     """
     for function in optimised.functions:
         if not function.is_declaration and seldom(function.name):
