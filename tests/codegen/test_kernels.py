@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import all_ops
 from tracegrad.autodiff.reverse import differentiate
+from tracegrad.compiled import jit
 from tracegrad.core.aval import aval_of
 from tracegrad.core.graph import Graph
 from tracegrad.core.interpret import interpret
@@ -78,3 +79,8 @@ def test_compiled_is_interpreted(name, dtype):
             np.testing.assert_allclose(result, value, rtol=TOLERANCE[value.dtype], atol=TOLERANCE[value.dtype] * scale)
         else:
             np.testing.assert_array_equal(result, value)
+
+
+def test_remainder_of_numbers_stands_beside_that_of_positions():
+    x, y = np.linspace(1, 2, 36).reshape(3, 3, 4), np.linspace(0.5, 0.9, 12).reshape(3, 1, 4)
+    np.testing.assert_array_equal(jit(np.remainder)(x, y), np.remainder(x, y))

@@ -111,7 +111,7 @@ def k0_HASH_(first, last, table):
     out = write(table, 2, int64)
     for c in range(first, last):
         out[2 * c] = quotient(c - 7, table[3])
-        out[2 * c + 1] = remainder(c - 7, table[3])
+        out[2 * c + 1] = leftover(c - 7, table[3])
 
 @entry("int64[:, ::1]", "int64[::1]")
 def run_HASH_(out, plan):

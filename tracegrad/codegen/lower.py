@@ -202,10 +202,10 @@ class _PartWriter(ValueWriter):
             return
         scope = self.scopes[-1]
         rest = start
-        self.imports |= {(ABI, "quotient"), (ABI, "remainder")}
+        self.imports |= {(ABI, "quotient"), (ABI, "leftover")}
         for a in reversed(self.row_axes[1:]):
             self.row_extents[a] = self.size(self.axes.extents[a])
-            scope.lines.append((f"{self.axis_name(a)} = remainder({rest}, {self.row_extents[a]})", None))
+            scope.lines.append((f"{self.axis_name(a)} = leftover({rest}, {self.row_extents[a]})", None))
             scope.lines.append((f"{self.name('rest')} = quotient({rest}, {self.row_extents[a]})", None))
             rest = f"rest{self.counts['rest'] - 1}"
         scope.lines.append((f"{self.axis_name(self.row_axes[0])} = {rest}", None))

@@ -280,7 +280,7 @@ class ValueWriter:
             if isinstance(atom, Axis):
                 text = self.axis_name(atom.position)
             else:
-                function = "quotient" if isinstance(atom, Floor) else "remainder"
+                function = "quotient" if isinstance(atom, Floor) else "leftover"
                 self.imports.add((ABI, function))
                 text = f"{function}({self._sum_text(atom.index)}, {self.size(atom.divisor)})"
             if coefficient == -1:

@@ -20,12 +20,12 @@ __all__ = [
     "TableTwin",
     "buffer_offset",
     "launch",
+    "leftover",
     "place",
     "place_scalar",
     "pointer",
     "quotient",
     "read",
-    "remainder",
     "scalar",
     "shift",
     "stack_table",
@@ -130,7 +130,7 @@ def quotient(index: int, extent: int) -> int:
     return index // extent
 
 
-def remainder(index: int, extent: int) -> int:
+def leftover(index: int, extent: int) -> int:
     """Return ``index % extent`` for an extent above 0; compiled, it has none of the branches of Python's division."""
     return index % extent
 

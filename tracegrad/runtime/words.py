@@ -159,7 +159,7 @@ def _quotient(writer: Writer, arguments: list[Any]) -> Typed:
     return Typed(INT64, b.add(b.sdiv(index, extent), below))
 
 
-def _remainder(writer: Writer, arguments: list[Any]) -> Typed:
+def _leftover(writer: Writer, arguments: list[Any]) -> Typed:
     b, (index, extent) = writer.builder, (_position(writer, value) for value in arguments)
     rest = b.srem(index, extent)
     return Typed(INT64, b.add(rest, b.and_(extent, b.ashr(rest, ir.Constant(WORD, 63)))))
@@ -230,7 +230,7 @@ WORDS: Final = {
     "buffer_offset": Word(_buffer_offset),
     "table_at": Word(_table_at),
     "quotient": Word(_quotient),
-    "remainder": Word(_remainder),
+    "leftover": Word(_leftover),
     "stack_table": Word(_stack_table),
     "place": Word(_place),
     "place_scalar": Word(_place_scalar),
