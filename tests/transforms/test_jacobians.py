@@ -166,3 +166,25 @@ def test_against_jax():
         assert structure == other_structure
         for a, b in zip(mine, others, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_values_that_all_columns_share_do_not_count(monkeypatch):
+    sizes = []
+    eye = np.eye
+    monkeypatch.setattr(np, "eye", lambda *a: sizes.append(a[0]) or eye(*a))
+    monkeypatch.setattr("tracegrad.transforms.jacobians.LARGEST", 20 * 20)
+    matrix = np.arange(400.0).reshape(20, 20)
+    np.testing.assert_allclose(tg.jacfwd(lambda x: matrix @ x)(np.ones(20)), matrix)
+    assert sizes == [20]  # one pass, though the matrix alone has as many elements
+
+
+def test_of_functions_with_a_derivative_of_their_own_and_of_decompositions():
+    f = tg.custom_vjp(lambda x: x**2)
+    f.defvjp(lambda x: (x**2, x), lambda x, g: (5.0 * g * x,))
+    for make in MAKERS:
+        np.testing.assert_allclose(make(lambda x: f(x))(X), np.diag(5 * X), atol=1e-12)
+    a = np.array([[2.0, 0.3], [0.3, 1.0]])
+    inverse = np.linalg.inv(a)
+    expected = -np.einsum("ik,lj->ijkl", inverse, inverse)
+    for make in MAKERS:
+        np.testing.assert_allclose(make(np.linalg.inv)(a), expected, rtol=1e-12, atol=1e-14)

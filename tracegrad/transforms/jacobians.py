@@ -122,7 +122,7 @@ def over_basis(derivative: LinearMap, avals: Sequence[Aval]) -> list[list[Any]]:
     zeros = [np.zeros(aval.shape, aval.dtype) for aval in avals]
     recorder = current_recorder.get()
     # one pass holds every value of the map for each vector; outside of a trace it may be taken in several
-    widest = max([1, *(node.aval.size for node in derivative.graph)])
+    widest = max(derivative.largest, 1)
     table = []
     for k, aval in enumerate(avals):
         passes = 1 if recorder is not None else max(-(-aval.size // max(LARGEST // widest, 1)), 1)

@@ -13,6 +13,7 @@ from tracegrad.autodiff.linear import linear_map
 from tracegrad.calls import Call, Family, Options
 from tracegrad.compiled import VALUE, Compiled
 from tracegrad.core.graph import Graph
+from tracegrad.core.op import Kind
 from tracegrad.core.source import user_frame
 from tracegrad.errors import DifferentiationError, TraceError
 from tracegrad.pipeline import compile_graph
@@ -53,6 +54,16 @@ class LinearMap:
         if recorder is None:
             return self.run_of_all(mapped, size)([*self.residuals, *leaves])
         return list(inline(widened(self.graph, len(self.residuals), mapped, size), recorder, [*self.residuals, *leaves]))
+
+    @property
+    def largest(self) -> int:
+        """How many elements the largest value has that depends on the argument, and so is another for each argument."""
+        linear: dict[int, int] = {}
+        for node in self.graph:
+            given = node.op.kind is Kind.INPUT and node.params["position"] >= len(self.residuals)
+            if given or any(i in linear for i in node.inputs):
+                linear[node.id] = node.aval.size
+        return max(linear.values(), default=0)
 
 
 def widened(graph: Graph, residuals: int, mapped: Sequence[int], size: int) -> Graph:
