@@ -80,6 +80,7 @@ OP_NAMES_ALLOWED = (
     "codegen.mathlib*",
     # The scalar language of lowering has words of its own, many spelled like the op they lower.
     "core.expr",
+    "core.capsules",
     "codegen.text",
     # LLVM's instructions have names of their own.
     "codegen.microkernels_ir",

@@ -40,6 +40,7 @@ from tracegrad.ops import (
     scipy_special,
     scipy_stats,
     sorting,
+    special_families,
     views,
 )
 from tracegrad.ops import special as special_ops
@@ -89,7 +90,7 @@ _SPECIAL = "gammainc gammaincc zeta"
 
 
 def _ops() -> Iterable[Op]:
-    for module in (maps, comparisons, special_ops):
+    for module in (maps, comparisons, special_ops, special_families):
         yield from (value for value in vars(module).values() if isinstance(value, Op))
 
 
@@ -163,6 +164,7 @@ def _make_table() -> dict[Any, Function]:
         table[np.vecdot] = linalg.vecdot
     table |= {np.linalg.matmul: contractions.matmul, np.linalg.outer: contractions.outer, np.vander: linalg.vander}
     table |= {np.linalg.tensordot: contractions.tensordot, np.cross: _cross}
+    table |= special_families.FUNCTIONS
     table |= {special.logsumexp: _logsumexp, special.softmax: _softmax, special.log_softmax: _log_softmax}
     table |= {special.polygamma: _polygamma, special.multigammaln: _multigammaln}
     table |= {special.expm1: maps.expm1, special.log1p: maps.log1p, special.exp2: maps.exp2, special.sinc: special_ops.sinc}

@@ -25,7 +25,7 @@ def test_scipy_offers_the_function(name, signature):
     keys = [key for key in cython_special.__pyx_capi__ if re.fullmatch(rf"(__pyx_fuse_[\d_]*)?{name}", key)]
     assert function is not None, f"scipy.special.cython_special has no {name} of {signature}, only {keys}"
     assert capsules.address(function.symbol) != 0
-    assert function.is_loop == (name == "_zeta")
+    assert function.is_loop == name.startswith("_")
 
 
 def test_a_ufunc_begins_as_numpy_says():
@@ -64,8 +64,9 @@ def program_of_words(dtype):
 def expected(word, operands, x):
     function = vars(mathlib_special)[word].helper
     ufunc = capsules.ufunc_of(function.function.name)
+    x = x.astype(np.float64) if function.function.is_loop else x  # whose loops of float32 are not called
     with np.errstate(all="ignore"):
-        value = ufunc(*(j + 2 if letter == "l" else np.float64(x[j]) for j, letter in enumerate(operands)))
+        value = ufunc(*(np.int64(j + 2) if letter == "l" else x[j] for j, letter in enumerate(operands)))
     return value[function.result] if function.function.results > 1 else value
 
 

@@ -13,7 +13,7 @@ from tests.support import all_ops
 from tracegrad.core.op import Kind, elementwise
 from tracegrad.eager import autograd
 from tracegrad.errors import CompileError, DifferentiationError, ShapeError
-from tracegrad.ops import maps, special
+from tracegrad.ops import maps, special, special_families
 
 X = np.array([0.3, 1.2, 2.5])
 
@@ -194,9 +194,41 @@ def test_scipy_names_are_traced():
 
 def test_no_derivative_in_the_shape_parameter():
     a = torch.tensor([2.0], requires_grad=True)
-    out = special.gammainc(a, torch.tensor([1.0]))
-    with pytest.raises(DifferentiationError, match="gammainc has no derivative rule for operand 0"):
+    out = special_families.jv(a, torch.tensor([1.0]))
+    with pytest.raises(DifferentiationError, match="jv has no derivative rule for operand 0"):
         out.backward()
+
+
+def slope_in(function, x):
+    """The derivative by mpmath's numbers."""
+    with mpmath.workdps(200):
+        x = mpmath.mpf(x)
+        h = x * mpmath.mpf(10) ** -40
+        return float((8 * (function(x + h) - function(x - h)) - (function(x + 2 * h) - function(x - 2 * h))) / (12 * h))
+
+
+@pytest.mark.parametrize("a", [1e-3, 0.5, 1.0, 20.0, 300.0])
+def test_incomplete_gamma_functions_in_their_parameter(a):
+    x = np.array([1e-3, 0.3, 0.95, 1.0, 1.05, 3.0]) * max(a, 1.0)
+    loss = tg.grad_compile(lambda a: np.sum(scipy.special.gammainc(a, x)), compile="never")
+    each = [float(special.gammainc_raw.partial(0).factor(None, np.float64(a), v)) for v in x]
+    want = [slope_in(lambda a, v=v: mpmath.gammainc(a, 0, mpmath.mpf(float(v)), regularized=True), a) for v in x]
+    np.testing.assert_allclose(each, want, rtol=1e-12)
+    np.testing.assert_allclose(loss.grad(a), np.sum(want), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.01, 0.5), (0.5, 2.0), (1.0, 30.0), (40.0, 2.0), (2000.0, 1000.0)])
+def test_incomplete_beta_function_in_its_parameters(a, b):
+    mean = a / (a + b)
+    for x in (mean * 0.5, mean, mean + (1 - mean) * 0.1, mean + (1 - mean) * 0.5):
+        limit = mpmath.mpf(x)
+        want = (
+            slope_in(lambda a, limit=limit: mpmath.betainc(a, b, 0, limit, regularized=True), a),
+            slope_in(lambda b, limit=limit: mpmath.betainc(a, b, 0, limit, regularized=True), b),
+        )
+        for k in range(2):
+            found = special_families.betainc.partial(k).factor(None, np.float64(a), np.float64(b), np.float64(x))
+            np.testing.assert_allclose(found, want[k], rtol=1e-11)
 
 
 def test_bad_orders():

@@ -1,7 +1,8 @@
 """The words of the vocabulary that call SciPy's special functions, as :mod:`tracegrad.core.capsules` finds them.
 
 Such a call takes 20 ns to some µs, and the loop around it is not vectorised; it holds no lock, so that threads share the work.
-The functions compute in double precision: float32 operands are widened and the result is rounded, as SciPy's own loops do.
+Results are SciPy's in either precision: its loops of float32 widen the operands and round the result, but for some functions
+from Boost, ``betainc`` for one, which are other functions.
 """
 
 from __future__ import annotations
@@ -27,16 +28,17 @@ class External(NamedTuple):
     result: int
 
     def emit(self, writer: Writer, arguments: list[Any]) -> Typed:
-        """Write the call: in double precision, the result rounded to what the operands are."""
+        """Write the call; it gives the type of the operands."""
         operands = self.function.operands
         if len(arguments) != len(operands) or not all(isinstance(value.kind, Scalar) for value in arguments):
             raise TranslationError(f"the function takes {len(operands)} numbers")
         kind = reduce(common, [v.kind for v, letter in zip(arguments, operands, strict=True) if letter == "d"])
         kind = kind if kind.kind == "f" else FLOAT64
-        targets = [INT64 if letter == "l" else FLOAT64 for letter in operands]
+        real = kind if self.function.single else FLOAT64
+        targets = [INT64 if letter == "l" else real for letter in operands]
         values = [convert(writer.builder, v.value, v.kind, target) for v, target in zip(arguments, targets, strict=True)]
         call = _looped if self.function.is_loop else _pointed if self.function.results > 1 else _called
-        return Typed(kind, convert(writer.builder, call(writer, self, values), FLOAT64, kind))
+        return Typed(kind, convert(writer.builder, call(writer, self, values), real, kind))
 
 
 def _declared(writer: Writer, name: str, kind: Any) -> Any:
@@ -50,8 +52,9 @@ def _declared(writer: Writer, name: str, kind: Any) -> Any:
 
 def _called(writer: Writer, word: External, values: list[Any]) -> Any:
     skip = ir.IntType(32)
-    kind = ir.FunctionType(DOUBLE, [*(value.type for value in values), skip])
-    function = _declared(writer, word.function.symbol, kind)
+    real = next(value.type for value in values if value.type != WORD)
+    symbol = word.function.symbol if real == DOUBLE else word.function.single
+    function = _declared(writer, symbol, ir.FunctionType(real, [*(value.type for value in values), skip]))
     # A pure function to LLVM: what does not change in a loop is called once before it.
     function.attributes.add("readnone")
     return writer.builder.call(function, [*values, ir.Constant(skip, 0)])
@@ -92,7 +95,8 @@ def _twin(word: str, function: CFunction, result: int) -> Callable[..., Any]:
         floats = [np.asarray(o).dtype for o, letter in zip(operands, function.operands, strict=True) if letter == "d"]
         kind = np.result_type(*floats) if all(d.kind == "f" for d in floats) else np.dtype(np.float64)
         with np.errstate(all="ignore"):
-            given = (int(o) if letter == "l" else np.float64(o) for o, letter in zip(operands, function.operands, strict=True))
+            real = kind.type if function.single else np.float64
+            given = (int(o) if letter == "l" else real(o) for o, letter in zip(operands, function.operands, strict=True))
             value = ufunc(*given)
         return kind.type(value[result] if function.results > 1 else value)
 

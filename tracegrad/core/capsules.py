@@ -6,7 +6,7 @@ Two ways, both looked up when a program is linked, so that no address is stored 
   Cython's and carry a number where a function exists for several types; so a function is found by its own name and the
   signature, which a capsule carries as its name. Functions of several results write through pointers.
 - Where there is none, the loop of the ufunc itself, which NumPy's ABI describes (``PyUFuncObject``): it is called for one
-  element. ``zeta`` has only that.
+  element. ``zeta`` and the spherical Bessel functions have only that.
 
 A function that this SciPy has in neither way is None here, and the op that wants it has no native code.
 """
@@ -45,7 +45,8 @@ SIGNATURES: Final = {
     "ddd": "betainc betaincc betaincinv hyp1f1 hyperu elliprd elliprf elliprg btdtria btdtrib fdtri",
     "dddd": "hyp2f1 elliprj",
     "dld": "bdtri",
-    "ld": "expn eval_hermite eval_hermitenorm eval_legendre eval_chebyt eval_chebyu eval_laguerre",
+    "ld": "expn eval_hermite eval_hermitenorm eval_legendre eval_chebyt eval_chebyu eval_laguerre "
+    "_spherical_jn _spherical_yn _spherical_in _spherical_kn",
     "ldd": "eval_gegenbauer eval_genlaguerre",
     "lddd": "eval_jacobi",
     "d:2": "sici shichi fresnel",
@@ -72,6 +73,7 @@ class CFunction:
     results: how many it has; with several it returns nothing and writes through pointers behind its operands.
     symbol: the name of its address; :func:`address` gives it.
     is_loop: whether it is the loop of a ufunc, with data at the symbol ``symbol + ".data"``.
+    single: the symbol of the same function in single precision, "" where SciPy's float32 loop widens.
     """
 
     name: str
@@ -79,6 +81,7 @@ class CFunction:
     results: int
     symbol: str
     is_loop: bool
+    single: str = ""
 
 
 class _UFunc(ctypes.Structure):
@@ -125,9 +128,10 @@ def found(word: str) -> CFunction | None:
     if name not in _declared():
         return None
     operands, results = _declared()[name]
-    for key in _capsules().get(name, ()):
-        if _signature(key) in _written(operands, results):
-            return CFunction(name, operands, results, f"{PREFIX}cython_special.{key}", False)
+    keys = {_signature(key): f"{PREFIX}cython_special.{key}" for key in _capsules().get(name, ())}
+    for written in _written(operands, results):
+        if written in keys:
+            return CFunction(name, operands, results, keys[written], False, keys.get(written.replace("double", "float"), ""))
     ufunc = ufunc_of(name)
     if isinstance(ufunc, np.ufunc) and f"{operands}->{'d' * results}" in ufunc.types and _is_ufunc_as_known(ufunc):
         return CFunction(name, operands, results, f"{PREFIX}{name}.{operands}", True)

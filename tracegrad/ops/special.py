@@ -23,6 +23,7 @@ from tracegrad.core.expr import call
 from tracegrad.core.op import MISSING, Op, Partial, Sample, Values, by_ufunc, elementwise
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops import special_formulas as formulas
+from tracegrad.ops import special_quadrature as quadrature
 from tracegrad.ops.comparisons import logical_and
 from tracegrad.ops.declare import named, one, two
 from tracegrad.ops.maps import exp, log, log1p, power, select, sigmoid, sign
@@ -46,7 +47,7 @@ def _real(ufunc: np.ufunc) -> Callable[..., tuple[np.dtype[Any], ...]]:
 
 def _map(name: str, ufunc: np.ufunc, *rest: Any, **more: Any) -> Op:
     """An elementwise op of real numbers."""
-    return elementwise(name, ufunc, *rest, promote=_real(ufunc), **more)
+    return elementwise(name, ufunc, *rest, **{"promote": _real(ufunc), **more})
 
 
 def scipy_map(
@@ -244,21 +245,25 @@ def _gamma_density(a: Any, x: Any) -> Any:
     return select(small, near, far)
 
 
+def _gamma_by_a(a: Any, x: Any) -> Any:
+    return quadrature.in_double(lambda a, x: quadrature.gammainc_slope(a, x, digamma, _gamma_density), a, x)
+
+
 gammainc_raw = scipy_map(
     "gammainc",
     scipy.special.gammainc,
-    (MISSING, lambda out, a, x: _gamma_density(a, x)),
+    (lambda out, a, x: _gamma_by_a(a, x), lambda out, a, x: _gamma_density(a, x)),
     torch=("", "IgammaBackward0"),
-    doc="The regularised lower incomplete gamma function; differentiable in x.",
-    samples=_by_integers(1, 5, (0.3, 3.0)),
+    doc="The regularised lower incomplete gamma function; its derivative in a is an integral by quadrature.",
+    samples=(*_by_integers(1, 5, (0.3, 3.0)), Sample((Values((3, 4), 0.4, 4.0), Values((3, 4), 0.3, 5.0)))),
 )
 gammaincc_raw = scipy_map(
     "gammaincc",
     scipy.special.gammaincc,
-    (MISSING, lambda out, a, x: -_gamma_density(a, x)),
+    (lambda out, a, x: -_gamma_by_a(a, x), lambda out, a, x: -_gamma_density(a, x)),
     torch=("", "IgammacBackward0"),
-    doc="The regularised upper incomplete gamma function; differentiable in x.",
-    samples=_by_integers(1, 5, (0.3, 3.0)),
+    doc="The regularised upper incomplete gamma function, likewise.",
+    samples=(*_by_integers(1, 5, (0.3, 3.0)), Sample((Values((3, 4), 0.4, 4.0), Values((3, 4), 0.3, 5.0)))),
 )
 zeta_raw: Op = scipy_map(
     "zeta",
@@ -436,7 +441,7 @@ def paired(op: Op, x: Any, y: Any) -> Any:
 
 
 def gammainc(a: Any, x: Any) -> Any:
-    """``scipy.special.gammainc``: the regularised lower incomplete gamma function, differentiable in ``x``.
+    """``scipy.special.gammainc``: the regularised lower incomplete gamma function.
 
     >>> gammainc(1.0, np.log(2.0)).round(4)
     np.float64(0.5)
@@ -445,7 +450,7 @@ def gammainc(a: Any, x: Any) -> Any:
 
 
 def gammaincc(a: Any, x: Any) -> Any:
-    """``scipy.special.gammaincc``: the regularised upper incomplete gamma function, differentiable in ``x``.
+    """``scipy.special.gammaincc``: the regularised upper incomplete gamma function.
 
     >>> gammaincc(1.0, np.log(4.0)).round(4)
     np.float64(0.25)
