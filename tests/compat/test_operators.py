@@ -1,10 +1,13 @@
 """The transforms of tracegrad.compat against closed forms: nested, of containers, of branches, and what they refuse."""
 
+import copy
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as onp  # noqa: ICN001 - np is the namespace that is tested
 import pytest
 
+import tracegrad as tg
 import tracegrad.compat as compat
 import tracegrad.compat.numpy as np
 from tracegrad.compat import (
@@ -287,3 +290,24 @@ def test_warnings_are_numpys():
     with warnings.catch_warnings(), pytest.raises(RuntimeWarning):
         warnings.simplefilter("error")
         grad(lambda x: np.log(x))(0.0)
+
+
+def test_builtins_and_operators_of_python():
+    close(grad(lambda x: max(x[0], x[1]) * abs(x[2]) + round(x[0]))(X), [2.0, 0.0, 0.3])
+    close(grad(lambda x: sum(x) * min(x))(X), [-1.2, 1.1 - 1.2, -1.2])
+    close(
+        grad(lambda x: divmod(x, 2.0)[1].sum() + x.real.sum() + x[..., None].sum() + (-x)[0] + (x @ x))(X),
+        3 + 2 * X - [1, 0, 0],
+    )
+    assert grad(lambda x: copy.deepcopy(x) * 2)(1.0) == 2.0
+
+
+def test_threads_have_traces_of_their_own():
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(grad(grad(lambda x: x**3)), [1.0, 2.0, 3.0, 4.0] * 5))
+    assert found == [6.0, 12.0, 18.0, 24.0] * 5
+
+
+def test_the_namespace_is_traced_like_numpys():
+    f = lambda x: np.sum(np.sin(x) * np.exp(-x)) + np.dot(x, x)
+    close(tg.grad_compile(f, compile="never").grad(X), grad(f)(X))

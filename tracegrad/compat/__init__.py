@@ -3,6 +3,11 @@
 ``import autograd.numpy as np`` becomes ``import tracegrad.compat.numpy as np``, and ``from autograd import grad`` becomes
 ``from tracegrad.compat import grad``. Values are concrete, so Python's ``if`` and ``while`` work on them.
 
+What differs: integers are refused where autograd would round a gradient to them, or lose it; values that would leave the record
+unnoticed (``float(x)``, an assignment into an array) raise with the line; containers are Python's own, so that ``tuple`` and
+``isinstance`` of autograd are not needed; forward mode is the transpose of reverse mode, and needs no rules of its own;
+decompositions of complex matrices have no derivative.
+
 >>> import tracegrad.compat.numpy as np
 >>> def tanh(x):
 ...     return (1.0 - np.exp(-2 * x)) / (1.0 + np.exp(-2 * x))

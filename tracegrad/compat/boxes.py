@@ -14,12 +14,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tracegrad.compat.calls import apply_function, apply_method, apply_ufunc
-from tracegrad.core.op import Op
+from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.nodes import Node, Version
 from tracegrad.eager.real_only import takes_complex
 from tracegrad.eager.record import explain, record, record_alone
-from tracegrad.eager.residuals import find_plan_of_one, plan
+from tracegrad.eager.residuals import find_map_plan, find_plan_of_one, plan
 from tracegrad.errors import DtypeError, EscapeError, MissingAttributeError
 from tracegrad.ops import maps
 from tracegrad.ops.complexes import imag, is_complex, real
@@ -62,24 +62,21 @@ class ArrayBox(ArrayMethods):
             return self._bind_one(op, params)
         values: list[Any] = []
         sources: list[Node | None] = []
-        dtype = None
-        plain = True
+        slots: list[int] | None = None
+        plain = True  # float64 throughout, which NumPy computes in as it is
         for x in operands:
             if type(x) is ArrayBox:
-                array: Any = x._array
+                array = x._array
                 sources.append(x._source)
-                plain = plain and not x._weak
+                plain = plain and array.dtype is _FLOAT64 and not x._weak
+                if x._slot:
+                    slots = [y._slot if type(y) is ArrayBox else 0 for y in operands]
             else:
                 array = x
                 sources.append(None)
-                plain = plain and type(x) is np.ndarray
+                plain = plain and type(x) is np.ndarray and x.dtype is _FLOAT64
             values.append(array)
-            if plain:
-                if dtype is None:
-                    dtype = array.dtype
-                elif dtype is not array.dtype:
-                    plain = False
-        kept = values if plain and dtype is _FLOAT64 else _promoted(op, operands, values)
+        kept = values if plain else _promoted(op, operands, values)
         try:
             out = op.eager(*kept, **params) if params else op.eager(*kept)
         except (ValueError, TypeError, IndexError):
@@ -87,23 +84,14 @@ class ArrayBox(ArrayMethods):
             raise
         if out.dtype.kind not in "fc":
             return out
-        if any(x.dtype.kind == "c" for x in kept) and not (takes_complex(op) or op in _ALSO_COMPLEX):
+        if not plain and any(x.dtype.kind == "c" for x in kept) and not _takes_complex(op):
             raise _complex_refused(op)
-        found = plan(op, tuple([s is not None for s in sources]), kept, params)
+        needs = tuple([s is not None for s in sources])
+        found = find_map_plan(op, needs) if plain and not params and op.kind is _MAP else plan(op, needs, kept, params)
         if not found.active:
             return out
         result = ArrayBox._wrap(out)
-        slots = [x._slot if type(x) is ArrayBox else 0 for x in operands]
-        result._source = record(
-            op,
-            params,
-            found,
-            operands,
-            kept,
-            sources,
-            slots if any(slots) else None,
-            result,  # type: ignore[arg-type]
-        )
+        result._source = record(op, params, found, operands, kept, sources, slots, result)  # type: ignore[arg-type]
         return result
 
     def _bind_one(self, op: Op, params: dict[str, Any]) -> Any:
@@ -117,7 +105,7 @@ class ArrayBox(ArrayMethods):
         source = self._source
         if source is None or out.dtype.kind not in "fc":
             return out
-        if array.dtype.kind == "c" and not (takes_complex(op) or op in _ALSO_COMPLEX):
+        if array.dtype.kind == "c" and not _takes_complex(op):
             raise _complex_refused(op)
         found = find_plan_of_one(op, array.shape, array.dtype.char, *params, *params.values())
         if not found.active:
@@ -252,6 +240,7 @@ class ArrayBox(ArrayMethods):
 
 _new = ArrayBox.__new__
 _FLOAT64 = np.dtype(np.float64)
+_MAP = Kind.MAP
 _ALSO_COMPLEX = frozenset({maps.erf})
 """Ops whose rules hold for complex numbers though PyTorch does not take these."""
 _OPERANDS = frozenset({ArrayBox, np.ndarray, bool, int, float, complex, list, tuple})
@@ -259,6 +248,10 @@ _OPERANDS = frozenset({ArrayBox, np.ndarray, bool, int, float, complex, list, tu
 
 def _is_numpy(x: Any) -> bool:
     return isinstance(x, (np.ndarray, np.generic))
+
+
+def _takes_complex(op: Op) -> bool:
+    return op in _ALSO_COMPLEX or takes_complex(op)
 
 
 def _complex_refused(op: Op) -> DtypeError:

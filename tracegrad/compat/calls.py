@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,8 @@ def _meaning(function: Any) -> Function:
         name = name_of(function)
         raise RuleError(
             f"{name} has no derivative here",
-            fix="compose it of functions that have one, or give it one: f = primitive(...); defvjp(f, ...)",
+            fix="call the one of tracegrad.compat's numpy or scipy, compose it of functions that have a derivative, or give it "
+            "one: f = primitive(...); defvjp(f, ...)",
             where=user_frame(),
         )
     return ours
@@ -135,20 +137,27 @@ def apply_method(function: Any, box: Any, args: tuple[Any, ...], kwargs: dict[st
 
 def apply_function(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """A function of NumPy or SciPy with a box among its arguments."""
-    if function in _FLAT or (function is np.where and len(args) + len(kwargs) == 1):
+    ours, flat, start = _resolved(function)
+    if flat or (function is np.where and len(args) + len(kwargs) == 1):
         return function(*unboxed(tuple(args)), **unboxed(kwargs))
-    own = _OWN.get(function)
-    if own is not None:
-        return call_ours(own, function, args, kwargs)
-    ours = _meaning(function)
+    if function in _OWN:
+        return call_ours(ours, function, args, kwargs)
     if kwargs:
         kwargs = _named(function, kwargs)
         if not args:
             first = next(iter(kwargs))
             args = (kwargs.pop(first),)
-    start = 1 if takes_sequence(function) else 0
-    args = [gathered(x) if k >= start and isinstance(x, (list, tuple)) and holds_box(x) else x for k, x in enumerate(args)]
+    if any(type(x) is list or type(x) is tuple for x in args):
+        args = [gathered(x) if k >= start and isinstance(x, (list, tuple)) and holds_box(x) else x for k, x in enumerate(args)]
     return call_ours(ours, function, args, kwargs)
+
+
+@lru_cache(maxsize=4096)
+def _resolved(function: Any) -> tuple[Function, bool, int]:
+    """What runs in place of a function, whether that is itself on plain values, and its first argument that is no sequence."""
+    if function in _FLAT:
+        return function, True, 0
+    return _OWN.get(function) or _meaning(function), False, 1 if takes_sequence(function) else 0
 
 
 def _named(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
