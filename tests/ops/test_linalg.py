@@ -299,13 +299,14 @@ def test_shapes_that_do_not_fit():
 
 def test_compiled_functions_refuse():
     def f(x):
-        return np.linalg.det(x) + 1.0  # here
+        return np.sum(np.linalg.pinv(x) ** 2)  # here
 
-    for use, op in ((tg.jit(f), "det"), (tg.grad_compile(f).grad, "cofactor"), (tg.grad_compile(f).value_and_grad, "det")):
-        with pytest.raises(CompileError, match=f"^{op} has no native code") as caught:
+    for use in (tg.jit(f), tg.grad_compile(f).grad, tg.grad_compile(f).value_and_grad):
+        with pytest.raises(CompileError, match=r"^pinv has no native code") as caught:
             use(A)
         assert caught.value.where.text.endswith("# here")
-    np.testing.assert_allclose(tg.grad_compile(compile="never")(f).grad(A), np.linalg.det(A) * np.linalg.inv(A).T)
+    found = tg.grad_compile(compile="never")(f).grad(A)
+    np.testing.assert_allclose(found, tg.grad_compile(lambda x: np.sum(np.linalg.inv(x) ** 2)).grad(A), rtol=1e-9)
 
 
 def test_columns_that_are_made_up_have_no_derivative():

@@ -13,6 +13,8 @@ from tracegrad.schedule.memory import ALIGN, Lifetime, Placement, plan_memory
 from tracegrad.schedule.program import Program
 
 STATUS = "status"
+STATUS_BYTES = 24
+"""Which node refuses; of linear algebra also which matrix, and LAPACK's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Plan:
     words: the table, complete but for the addresses of arrays.
     placement: where temporaries lie in the arena.
     blocks: the temporaries, by step of the program; keys are node ids, or (kernel, slot) for scratch memory of a kernel.
-    checked: whether kernels report positions out of range in the arena's first word.
+    checked: whether kernels report positions out of range, or matrices that have no result, in the arena's first words.
     threaded: the words that say how many threads a launch may use, of the launches that are worth more than one.
     """
 
@@ -71,7 +73,7 @@ def plan_program(program: Program, generated: Generated) -> Plan:
         # the status word stands before everything else
         moved = {key: offset + ALIGN for key, offset in placement.offsets.items()}
         placement = Placement({**moved, STATUS: 0}, placement.nbytes + ALIGN, placement.live_bytes + ALIGN)
-        blocks.append(Lifetime(STATUS, 8, 0, len(generated.steps) - 1))
+        blocks.append(Lifetime(STATUS, STATUS_BYTES, 0, len(generated.steps) - 1))
     words = np.zeros(max(generated.words, 1), np.int64)
     threaded: list[int] = []
     for step in generated.steps:

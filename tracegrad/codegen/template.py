@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tracegrad.codegen.lines import lower_lines
+from tracegrad.codegen.matrices import lower_matrices
 from tracegrad.codegen.templates import MOST_CHUNKS, Layout, contraction
 from tracegrad.codegen.text import ABI, KernelText, Slot, combine_text, dtype_name, identity_text
 from tracegrad.core.aval import Aval
@@ -41,11 +42,13 @@ def lower_template(program: Program, kernel: Kernel, most: int = MOST_CHUNKS, co
     node = program.graph[kernel.template]
     if node.op.kind is Kind.CONTRACT:
         cold = cold_reads(program, kernel) if cold is None else cold
-        return _contraction(program, node, most, cold)
+        return _contraction(program, kernel, node, most, cold)
     if node.op.kind is Kind.INDEX:
         return _indexing(program, node)
     if node.op.kind is Kind.LINE and node.op.lower is not None:
         return lower_lines(program, node)
+    if node.op.kind is Kind.MATRIX:
+        return lower_matrices(program, node)
     raise CompileError(
         f"{node.op.name} has no native code",
         fix='run the function in the interpreter with compile="never"',
@@ -58,11 +61,14 @@ def cold_reads(program: Program, kernel: Kernel) -> frozenset[int]:
     return frozenset(n for n in kernel.reads if program.graph[n].aval.nbytes > CACHE_BYTES)
 
 
-def _layout(program: Program, operand: int) -> tuple[int, Layout]:
-    """The buffer an operand lives in, and how the operand lies there."""
+def _layout(program: Program, kernel: Kernel, operand: int) -> tuple[int, Layout]:
+    """The buffer an operand lives in, and how the operand lies there.
+
+    A view may be stored for another kernel's sake, behind this one: then this one does not read it.
+    """
     graph = program.graph
     aval = graph[operand].aval
-    if operand in program.stored or graph[operand].op.kind is not Kind.VIEW:
+    if (operand in program.stored and operand in kernel.reads) or graph[operand].op.kind is not Kind.VIEW:
         return operand, _contiguous(aval)
     place = single_place(graph, operand)
     assert is_affine(place), "the schedule stores operands that no strided access reaches"
@@ -76,8 +82,8 @@ def _contiguous(aval: Aval) -> Layout:
     return Layout(aval.dtype, aval.shape, strides, 0)
 
 
-def _contraction(program: Program, node: Node, most: int, cold: frozenset[int]) -> KernelText:
-    found = [(base, replace(layout, cold=base in cold)) for base, layout in (_layout(program, i) for i in node.inputs)]
+def _contraction(program: Program, kernel: Kernel, node: Node, most: int, cold: frozenset[int]) -> KernelText:
+    found = [(base, replace(layout, cold=base in cold)) for base, layout in (_layout(program, kernel, i) for i in node.inputs)]
     template = contraction(node.op.lower, node.params, tuple(layout for _, layout in found), _contiguous(node.aval), most)
     slots = []
     for slot in template.slots:

@@ -37,6 +37,8 @@ class Kind(enum.Enum):
     """Walks along an axis, an element after the other: scans, orders, searches."""
     CUSTOM = "custom"
     """A value with a derivative of its own; gone once derivatives have been taken."""
+    MATRIX = "matrix"
+    """Linear algebra of one matrix of a stack after the other."""
     OPAQUE = "opaque"
     """No native code: the program is split there."""
 

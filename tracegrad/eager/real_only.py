@@ -91,7 +91,7 @@ def takes_complex(op: Op) -> bool:
     """Whether an op is defined for complex numbers and has the right derivative there."""
     if op.kind is Kind.MAP:
         return op in _ELEMENTWISE
-    return op in _OPAQUE if op.kind in (Kind.OPAQUE, Kind.LINE) else op not in _EXTREMES
+    return op in _OPAQUE if op.kind in (Kind.OPAQUE, Kind.LINE, Kind.MATRIX) else op not in _EXTREMES
 
 
 _NO_CLAMP = "clamp is not supported for complex types"

@@ -210,7 +210,7 @@ def _from_op(op: Op) -> dict[str, Function]:
     """The functions of an elementwise op under each of PyTorch's names for it."""
     count = len(op.partials) if isinstance(op.partials, tuple) else 0
     make = {1: single, 2: pair}.get(count)
-    if op.kind not in (Kind.MAP, Kind.LINE, Kind.OPAQUE) or make is None:
+    if op.kind not in (Kind.MAP, Kind.LINE, Kind.MATRIX, Kind.OPAQUE) or make is None:
         return {}
     return {name: _made(op, name, make) for name in op.torch[0].split()}
 

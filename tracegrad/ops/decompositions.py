@@ -1,4 +1,4 @@
-"""Decompositions and the exponential of stacks of matrices: raw ops over any leading axes, without native code.
+"""Decompositions and the exponential of stacks of matrices: raw ops over any leading axes.
 
 A decomposition has several results and an op has one, so it gives them packed: one array, from which the functions in
 ``linalg`` cut their results by slices. One rule then sees the cotangents of all results at once.
@@ -15,6 +15,7 @@ have their derivatives at degenerate matrices, too.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,14 @@ from tracegrad.ops.matrices import (
     check_matrix,
     columns,
     inexact,
+    inv,
+    no_inverse,
+    no_solution,
     opaque,
     raises,
     refused,
     rows,
+    solve,
     solve_triangular,
     square,
     stacks,
@@ -64,6 +69,28 @@ def _gaps(values: Any) -> Any:
     return expand_dims(values, -2) - expand_dims(values, -1)
 
 
+def no_factor(where: str, info: int) -> LinAlgError:
+    """What a matrix gives that is not positive-definite; ``info`` is the order of the first minor that is not."""
+    return LinAlgError(
+        f"linalg.cholesky: {where}The factorization could not be completed because the input is not positive-definite "
+        f"(the leading minor of order {info} is not positive-definite).",
+        fix="symmetrise the matrix, or add a small multiple of the identity",
+    )
+
+
+def no_eigenvalues(where: str = "", info: int = 0) -> LinAlgError:
+    """What symmetric matrices with numbers that are not finite give."""
+    return LinAlgError("linalg.eigh: The algorithm failed to converge.", fix="look for NaN or infinity in the matrix")
+
+
+def no_singular_values(where: str = "", info: int = 0) -> LinAlgError:
+    """What other matrices with numbers that are not finite give."""
+    return LinAlgError(
+        "linalg.svd: The algorithm failed to converge because the input matrix contained non-finite values.",
+        fix="look for the NaN or infinity with x.isfinite().all()",
+    )
+
+
 def _cholesky_eager(x: Array) -> Array:
     whole = (x + np.swapaxes(x, -1, -2)) * x.dtype.type(0.5)
     try:
@@ -73,11 +100,7 @@ def _cholesky_eager(x: Array) -> Array:
         where = batch_element(whole, lambda m: raises(np.linalg.cholesky, m))
         first = next(m for m in whole.reshape(-1, *x.shape[-2:]) if raises(np.linalg.cholesky, m))
         order = next(k for k in range(1, len(first) + 1) if raises(np.linalg.cholesky, first[:k, :k]))
-        raise LinAlgError(
-            f"linalg.cholesky: {where}The factorization could not be completed because the input is not positive-definite "
-            f"(the leading minor of order {order} is not positive-definite).",
-            fix="symmetrise the matrix, or add a small multiple of the identity",
-        ) from None
+        raise no_factor(where, order) from None
 
 
 def _cholesky_rule(g: Any, out: Any, x: Any) -> Any:
@@ -100,6 +123,7 @@ cholesky_raw = opaque(
     ("", "LinalgCholeskyExBackward0"),
     "The lower triangular L with L Lᵀ = (x + xᵀ)/2; LinAlgError where there is none.",
     (*stacks((3, 3), (2, 3, 3), (1, 1)), refused((2, 3), "2 by 3")),
+    lower="lapack_cholesky",
 )
 
 
@@ -120,6 +144,7 @@ from_triangle = opaque(
         Sample((Values((3, 3)),), {"upper": False}, smooth=False),
         Sample((Values((2, 3, 3)),), {"upper": True}, smooth=False),
     ),
+    lower="lapack_from_triangle",
 )
 
 
@@ -128,9 +153,7 @@ def _eigh_eager(x: Array, *, upper: bool = False) -> Array:
     try:
         values, vectors = np.linalg.eigh(whole, "U" if upper else "L")
     except np.linalg.LinAlgError:
-        raise LinAlgError(
-            "linalg.eigh: The algorithm failed to converge.", fix="look for NaN or infinity in the matrix"
-        ) from None
+        raise no_eigenvalues() from None
     return np.concatenate([values[..., None, :], vectors], axis=-2)
 
 
@@ -152,15 +175,13 @@ eigh_packed = opaque(
     ("", "LinalgEighBackward0"),
     "Eigenvalues of (x + xᵀ)/2 in ascending order as row 0, eigenvectors as the columns below; ``upper`` is LAPACK's triangle.",
     (*stacks((3, 3), (2, 3, 3), (1, 1)), refused((2, 3), "2 by 3")),
+    lower="lapack_eigh",
 )
 
 
 def _svd_eager(x: Array) -> Array:
     if not np.isfinite(x).all():
-        raise LinAlgError(
-            "linalg.svd: The algorithm failed to converge because the input matrix contained non-finite values.",
-            fix="look for the NaN or infinity with x.isfinite().all()",
-        )
+        raise no_singular_values()
     u, s, vh = np.linalg.svd(x, full_matrices=False)
     return np.concatenate([u, s[..., None, :], np.swapaxes(vh, -1, -2)], axis=-2)
 
@@ -196,6 +217,7 @@ svd_packed = opaque(
     ("", "LinalgSvdBackward0"),
     "U, the singular values in descending order as a row, and V, below one another.",
     (*stacks((3, 3), (4, 2), (2, 2, 3)), refused((3,), "at least 2")),
+    lower="lapack_svd",
 )
 
 
@@ -261,6 +283,7 @@ qr_packed = opaque(
     ("", "LinalgQrBackward0"),
     "The reduced Q, transposed, and R side by side.",
     (*stacks((3, 3), (4, 2), (2, 2, 3)), refused((3,), "at least 2")),
+    lower="lapack_qr",
 )
 
 
@@ -334,3 +357,12 @@ matrix_exp: Op = opaque(
     (*stacks((3, 3), (2, 2, 2), diagonal=0.5), refused((2, 3), "2 by 3")),
     inexact,
 )
+
+REFUSALS: Mapping[str, Callable[[str, int], LinAlgError]] = {
+    inv.name: no_inverse,
+    solve.name: no_solution,
+    cholesky_raw.name: no_factor,
+    eigh_packed.name: no_eigenvalues,
+    svd_packed.name: no_singular_values,
+}
+"""The errors of matrices that LAPACK refuses, for native code: which matrix of the stack, and LAPACK's number."""

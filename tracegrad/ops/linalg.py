@@ -1,7 +1,7 @@
 """Linear algebra with NumPy's names and signatures, on stacks of matrices: functions over the raw ops.
 
 Results have the dtype of the matrices, float64 for integers. Symmetric matrices may be given by one triangle, as in NumPy;
-their gradients are symmetric. None of it has native code: compiled functions refuse it, the interpreter and tensors run it.
+their gradients are symmetric. Most of it has native code, which is SciPy's LAPACK; the signs of vectors are LAPACK's choice.
 """
 
 from __future__ import annotations

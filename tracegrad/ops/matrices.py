@@ -1,4 +1,4 @@
-"""Inverses, solutions and determinants of stacks of matrices: raw ops over any leading axes, without native code.
+"""Inverses, solutions and determinants of stacks of matrices: raw ops over any leading axes.
 
 The derivative of the determinant is the matrix of cofactors and needs no inverse, so it is right at singular matrices,
 and so is the second one.
@@ -118,14 +118,16 @@ def opaque(
     doc: str,
     samples: tuple[Sample, ...],
     promote: Callable[..., tuple[np.dtype[Any], ...]] = floating,
+    lower: str | None = None,
 ) -> Op:
-    """An op on matrices, which runs in NumPy."""
+    """An op on matrices: its native code is the kernel named ``lower``, or it has none and runs in NumPy."""
 
     def quiet(*operands: Any, **params: Any) -> Any:
         with np.errstate(all="ignore"):
             return eager(*operands, **params)
 
-    return Op(name, Kind.OPAQUE, infer, promote, quiet, partials, Stacked(), None, (), torch, doc, samples)
+    kind = Kind.MATRIX if lower else Kind.OPAQUE
+    return Op(name, kind, infer, promote, quiet, partials, Stacked(), lower, (), torch, doc, samples)
 
 
 def square(name: str) -> Callable[..., Aval]:
@@ -138,13 +140,18 @@ def square(name: str) -> Callable[..., Aval]:
     return infer
 
 
+def element_text(number: int) -> str:
+    """Which matrix of a stack is bad, in PyTorch's words."""
+    return f"(Batch element {number}): "
+
+
 def batch_element(x: Array, bad: Callable[[Array], bool]) -> str:
     """Which matrix of a stack is bad, in PyTorch's words; "" for a single one."""
     if x.ndim == 2:
         return ""
     for k, matrix in enumerate(x.reshape(-1, *x.shape[-2:])):
         if bad(matrix):
-            return f"(Batch element {k}): "
+            return element_text(k)
     return ""
 
 
@@ -166,6 +173,27 @@ def _each(function: Callable[..., Array], shape: Shape, *stacks: Array) -> Array
     return out
 
 
+# -- what is refused ----------------------------------------------------------------------------------------------------
+
+# These take which matrix of the stack it is, as `batch_element` says it, and LAPACK's number.
+
+
+def no_inverse(where: str, info: int = 0) -> LinAlgError:
+    """What inverses of singular matrices give."""
+    return LinAlgError(
+        f"linalg.inv: {where}The inversion could not be completed because the input matrix is singular.",
+        fix="linalg.pinv gives the pseudo-inverse; a small multiple of the identity added to A makes it regular",
+    )
+
+
+def no_solution(where: str, info: int = 0) -> LinAlgError:
+    """What systems with a singular matrix give."""
+    return LinAlgError(
+        f"torch.linalg.solve: {where}The solver failed because the input matrix is singular.",
+        fix="linalg.lstsq solves it in the sense of least squares",
+    )
+
+
 # -- inverses and solutions ---------------------------------------------------------------------------------------------
 
 
@@ -175,11 +203,7 @@ def _inv_eager(x: Array, *, strict: bool = True) -> Array:
         return result
     except np.linalg.LinAlgError:
         if strict:
-            where = batch_element(x, lambda m: raises(np.linalg.inv, m))
-            raise LinAlgError(
-                f"linalg.inv: {where}The inversion could not be completed because the input matrix is singular.",
-                fix="linalg.pinv gives the pseudo-inverse; a small multiple of the identity added to A makes it regular",
-            ) from None
+            raise no_inverse(batch_element(x, lambda m: raises(np.linalg.inv, m))) from None
         return _each(lambda m: np.full_like(m, np.nan) if raises(np.linalg.inv, m) else np.linalg.inv(m), x.shape[-2:], x)
 
 
@@ -197,6 +221,7 @@ inv = opaque(
     "The inverse of each matrix; singular ones raise LinAlgError, and without ``strict`` they give NaN.",
     (*stacks((3, 3), (2, 3, 3), (0, 2, 2), (1, 1)), refused((2, 3), "2 by 3"), refused((3,), "at least 2")),
     inexact,
+    "lapack_inv",
 )
 
 
@@ -215,11 +240,7 @@ def _solve_eager(a: Array, b: Array) -> Array:
         result: Array = np.linalg.solve(a, b)
         return result
     except np.linalg.LinAlgError:
-        where = batch_element(a, lambda m: raises(np.linalg.inv, m))
-        raise LinAlgError(
-            f"torch.linalg.solve: {where}The solver failed because the input matrix is singular.",
-            fix="linalg.lstsq solves it in the sense of least squares",
-        ) from None
+        raise no_solution(batch_element(a, lambda m: raises(np.linalg.inv, m))) from None
 
 
 solve: Op = opaque(
@@ -238,6 +259,7 @@ solve: Op = opaque(
         Sample((Values((3, 3)), Values((2, 2))), error=ShapeError, match="Incompatible shapes"),
     ),
     inexact,
+    "lapack_solve",
 )
 
 
@@ -298,6 +320,7 @@ solve_triangular: Op = opaque(
         for shape, upper, unit in (((3, 3), True, False), ((2, 3, 3), False, False), ((3, 3), False, True))
     ),
     inexact,
+    "lapack_solve_triangular",
 )
 
 
@@ -420,6 +443,7 @@ det: Op = opaque(
     "The determinant of each matrix; its derivative is the matrix of cofactors.",
     (*stacks((3, 3), (2, 3, 3), (0, 2, 2)), refused((2, 3), "2 by 3")),
     inexact,
+    "lapack_det",
 )
 
 
@@ -446,4 +470,5 @@ slogdet_packed = opaque(
     "Sign and logarithm of the size of the determinant, along a new last axis.",
     (*stacks((3, 3), (2, 3, 3)), refused((2, 3), "2 by 3")),
     inexact,
+    "lapack_slogdet",
 )

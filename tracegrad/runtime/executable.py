@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from tracegrad.config import config
 from tracegrad.core.aval import Aval, Shape
 from tracegrad.errors import Frame
+from tracegrad.ops.decompositions import REFUSALS
+from tracegrad.ops.matrices import element_text
 from tracegrad.runtime.arena import ArenaPool, aligned
 from tracegrad.runtime.load import start_threads
 
@@ -37,7 +39,7 @@ class Executable:
     plan: the table's words.
     arena_bytes: size of the arena.
     threaded: the words of the table that say how many threads a launch may use, of the launches that are worth more than one.
-    places: user lines of the nodes that check positions; () where the program checks none.
+    places: user lines of the nodes that check positions or matrices; () where the program checks none.
     threads: how many threads a kernel may use, None for as many as ``config.threads`` says.
     irregular: whether an array came in that had to be copied first, so that arrays are looked at before the entry is tried:
         a try that fails costs 140 µs.
@@ -84,7 +86,8 @@ class Executable:
         Its second argument, if given, has for each result an array to write it to, or None. The caller has checked them.
 
         It is a closure, as looking up a dozen attributes costs as much as the native call of a small program. It raises
-        IndexError where a position that is known at run time only lies outside of its axis.
+        IndexError where a position that is known at run time only lies outside of its axis, LinAlgError for a matrix that
+        an op of linear algebra cannot work on.
         """
         entry, picks, constants, outputs, results = self.entry, self.picks, self.constants, self.outputs, self.results
         pool, places, arena_bytes = self.pool, self.places, self.arena_bytes
@@ -119,7 +122,7 @@ class Executable:
                     entry(*self._plain(taken), *constants, *made, arena, words)
                     self.irregular = True
                 if places:
-                    self._check(int(arena[:8].view(np.int64)[0]))
+                    self._check(arena)
             finally:
                 if arena_bytes:
                     pool.give_back(arena)
@@ -156,8 +159,15 @@ class Executable:
             for value, aval in zip(taken, self.avals, strict=True)
         ]
 
-    def _check(self, status: int) -> None:
-        if status:
-            name, where = self.places[status - 1]
-            place = f"\n  at {where}" if where else ""
-            raise IndexError(f"an index of {name} is out of bounds{place}")
+    def _check(self, arena: NDArray[np.uint8]) -> None:
+        """Raise what the status words say: of positions the node; of matrices also which one, and LAPACK's number."""
+        status = int(arena[:8].view(np.int64)[0])
+        if not status:
+            return
+        name, where = self.places[status - 1]
+        refusal = REFUSALS.get(name)
+        if refusal is not None:
+            element, info = (int(word) for word in arena[8:24].view(np.int64))
+            raise refusal(element_text(element - 1) if element else "", info).at(where)
+        place = f"\n  at {where}" if where else ""
+        raise IndexError(f"an index of {name} is out of bounds{place}")

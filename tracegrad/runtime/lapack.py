@@ -1,4 +1,4 @@
-"""The functions of LAPACK that kernels call, as words of their language: ``dpotrf`` of a text is SciPy's, by its symbol.
+"""The functions of LAPACK and BLAS that kernels call, as words of their language: ``dpotrf`` is SciPy's, by its symbol.
 
 Every argument is a pointer, as in Fortran; a text puts letters, sizes and results into memory of its own. In plain Python
 the words call the same functions through ctypes.
@@ -17,23 +17,24 @@ _REALS: Final = {"s": "float*", "d": "double*"}
 _TAKEN: Final = {
     # c: letters, i: integers, x: numbers
     "potrf": "cixii",
-    "trtrs": "ccciixixii",
     "getrf": "iixiii",
     "getrs": "ciixiixii",
     "getri": "ixiixii",
-    "gesv": "iixiixii",
     "syevd": "ccixixxiiii",
     "geqrf": "iixixxii",
     "orgqr": "iiixixxii",
+    "trsm": "cccciixxixi",
+    "gemm": "cciiixxixixxi",
     "gesdd": "ciixixxixixiii",
-    "gesvd": "cciixixxixixii",
 }
 """What each function takes, one letter for a parameter."""
+_OF_BLAS: Final = ("trsm", "gemm")
 
 
 def _symbol(letter: str, name: str) -> str:
     kinds = {"c": "char*", "i": "int*", "x": _REALS[letter]}
-    return f"scipy.linalg.cython_lapack.{letter}{name}:void({','.join(kinds[kind] for kind in _TAKEN[name])})"
+    home = "blas" if name in _OF_BLAS else "lapack"
+    return f"scipy.linalg.cython_{home}.{letter}{name}:void({','.join(kinds[kind] for kind in _TAKEN[name])})"
 
 
 SYMBOLS: Final = {f"{letter}{name}": _symbol(letter, name) for letter in _REALS for name in _TAKEN}

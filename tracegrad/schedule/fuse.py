@@ -42,7 +42,7 @@ from tracegrad.schedule.domain import (
 from tracegrad.schedule.program import Level, Unfused
 
 COMPUTED = (Kind.MAP, Kind.REDUCE)
-TEMPLATES = (Kind.CONTRACT, Kind.INDEX, Kind.LINE, Kind.OPAQUE)
+TEMPLATES = (Kind.CONTRACT, Kind.INDEX, Kind.LINE, Kind.MATRIX, Kind.OPAQUE)
 LEAVES = (Kind.INPUT, Kind.CONSTANT, Kind.IOTA, *TEMPLATES)
 """Kinds that are in a buffer, or need none, whatever is fused."""
 SHORT_STRIDE = 4
@@ -182,7 +182,7 @@ class Fusion:
         for i in node.inputs:
             base = single_place(self.graph, i)
             if node.op.kind is not Kind.CONTRACT or not is_affine(base) or self.graph[base.node].aval.ndim == 0:
-                i = in_order(self.graph, i) if node.op.kind in (Kind.INDEX, Kind.LINE) else i
+                i = in_order(self.graph, i) if node.op.kind in (Kind.INDEX, Kind.LINE, Kind.MATRIX) else i
                 base = Place(i, axes_of(self.graph[i].aval.shape), ())
             held = (*COMPUTED, *TEMPLATES, Kind.INPUT, Kind.CONSTANT)
             if base.node in self.floating or self.graph[base.node].op.kind not in held:
