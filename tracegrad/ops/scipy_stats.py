@@ -22,6 +22,7 @@ from tracegrad.ops.maps import exp, log, log1p, multiply, select
 from tracegrad.ops.reductions import as_operand
 from tracegrad.ops.scipy_linalg import solve_triangular
 from tracegrad.ops.scipy_special import betaln
+from tracegrad.ops.special_families import betainc, stdtr
 from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, reshape, transpose
 
 Formula = Callable[[Any], Any]
@@ -181,6 +182,15 @@ def _from_zero(z: Any) -> Any:
     return select(z > 0, z, select(z == z, 0.0, z))
 
 
+def _unit(z: Any) -> Any:
+    return select(z < 1, _from_zero(z), select(z == z, 1.0, z))
+
+
+def _poisson_cdf(k: Any, mu: Any) -> Any:
+    count = maps.floor(k)
+    return _supported(k, k >= 0, special.gammaincc(select(k >= 0, count, 0.0) + 1.0, mu), 0.0)
+
+
 SHAPED: dict[str, Callable[..., Any]] = {
     "gamma": _gamma_logpdf,
     "chi2": _chi2_logpdf,
@@ -259,6 +269,12 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{f"{name}.pmf": _counted(_exponential(parts[0]), parts[1]) for name, parts in COUNTED.items()},
     **{f"{name}.logpdf": formula for name, formula in JOINT.items()},
     **{f"{name}.pdf": _joint_pdf(formula) for name, formula in JOINT.items()},
+    "beta.cdf": _shaped(lambda z, a, b: betainc(a, b, _unit(z)), "cdf", _positive),
+    "t.cdf": _shaped(lambda z, df: stdtr(df, z), "cdf", _positive),
+    "t.sf": _shaped(lambda z, df: stdtr(df, -z), "sf", _positive),
+    "t.logcdf": _shaped(lambda z, df: log(stdtr(df, z)), "logcdf", _positive),
+    "t.logsf": _shaped(lambda z, df: log(stdtr(df, -z)), "logsf", _positive),
+    "poisson.cdf": _counted(_poisson_cdf, lambda mu: mu >= 0),
     "gamma.cdf": _shaped(lambda z, a: special.gammainc(a, _from_zero(z)), "cdf", _positive),
     "gamma.sf": _shaped(lambda z, a: special.gammaincc(a, _from_zero(z)), "sf", _positive),
     "chi2.cdf": _shaped(lambda z, df: special.gammainc(0.5 * df, 0.5 * _from_zero(z)), "cdf", _positive),
