@@ -65,6 +65,7 @@ LOADED_WHEN_ASKED = {
     ("ops.matrices", "scipy.linalg"),
     ("ops.decompositions", "scipy.linalg"),
     ("transforms.operators", "scipy.sparse.linalg"),
+    ("autodiff.pattern", "scipy.sparse"),
     ("runtime.externals", None),  # the modules of SciPy that symbols name
 }
 

@@ -8,6 +8,7 @@ from tracegrad.transforms.custom import custom_jvp, custom_vjp
 from tracegrad.transforms.derivatives import elementwise_grad, grad, jvp, linearize, stop_gradient, value_and_grad, vjp
 from tracegrad.transforms.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
 from tracegrad.transforms.operators import hessian_operator, jacobian_operator
+from tracegrad.transforms.sparse import sparse_hessian, sparse_jacobian
 from tracegrad.transforms.vectorise import vmap
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "sparse_hessian",
+    "sparse_jacobian",
     "stop_gradient",
     "value_and_grad",
     "vjp",

@@ -1,0 +1,145 @@
+"""Jacobians and Hessians as sparse arrays of SciPy: columns that share no row are computed together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracegrad.autodiff.inside import Leaves, name_of
+from tracegrad.autodiff.pattern import coloured, structure_of
+from tracegrad.core.graph import Graph
+from tracegrad.core.source import user_frame
+from tracegrad.errors import DifferentiationError, TraceError
+from tracegrad.symbolic import current_recorder
+from tracegrad.transforms.derivatives import checked_function, grad
+from tracegrad.transforms.maps import Linearised, LinearMap
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The structure of a Jacobian, and which of its columns (or with ``forward`` False rows) are taken together.
+
+    ``seeds`` are what the derivative is applied to, for each leaf an array with one of them in each row; ``places`` says
+    where each element of the Jacobian then stands in what comes of them, and ``count`` how many seeds there are. All of it
+    holds for one graph, and for the values of integers in it: ``positions``, by the ids of inputs.
+    """
+
+    graph: Graph
+    positions: Mapping[int, Any]
+    structure: Any
+    forward: bool
+    count: int
+    seeds: tuple[Any, ...]
+    places: Any
+
+
+class SparseJacobian:
+    """A function's Jacobian as a sparse array; made by ``sparse_jacobian`` and ``sparse_hessian``."""
+
+    def __init__(self, function: Function, argnums: int, name: str) -> None:
+        self._linearised = Linearised(function, argnums, has_aux=False)
+        self._name = name
+        self._plans: dict[int, _Plan] = {}
+        self.__name__ = self.__qualname__ = f"{name}({name_of(function)})"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The Jacobian for these arguments, a ``scipy.sparse.csr_array``."""
+        if current_recorder.get() is not None:
+            raise TraceError(
+                f"tg.{self._name} was called inside of a traced function, and its results are of SciPy, which are not traced",
+                fix="call it outside, or take products with tg.jvp and tg.vjp",
+                where=user_frame(),
+            )
+        point = self._linearised.at(args, kwargs, forward=True)
+        (inputs,), outputs = point.variables, point.outputs
+        plan = self._plan(point.derivative, inputs, outputs)
+        if not plan.forward:
+            point = self._linearised.at(args, kwargs, forward=False)
+        found = point.derivative.of_all(plan.seeds, tuple(range(len(plan.seeds))), plan.count)
+        parts = [np.asarray(part).reshape(plan.count, math.prod(np.shape(part)[1:])) for part in found]
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        result = plan.structure.copy()
+        result.data = np.take(whole, plan.places)
+        return result
+
+    def colours(self, *args: Any, **kwargs: Any) -> int:
+        """How many columns or rows at once these arguments take."""
+        point = self._linearised.at(args, kwargs, forward=True)
+        return self._plan(point.derivative, point.variables[0], point.outputs).count
+
+    def _plan(self, derivative: LinearMap, inputs: Leaves, outputs: Leaves) -> _Plan:
+        graph, residuals = derivative.graph, derivative.residuals
+        pairs = zip(graph.inputs, residuals, strict=False)
+        positions = {node.id: np.asarray(value) for node, value in pairs if node.aval.dtype.kind in "iu"}
+        known = self._plans.get(id(graph))
+        if known is not None and known.graph is graph and _equal(known.positions, positions):
+            return known
+        for path, aval in zip(outputs.paths, outputs.avals, strict=True):
+            if not aval.differentiable:
+                raise DifferentiationError(
+                    f"{path} is {aval.dtype}, which has no derivative",
+                    fix="compute it in floating point, or leave it out of the result",
+                    where=user_frame(),
+                )
+        positions = {i: value.copy() for i, value in positions.items()}
+        structure = structure_of(graph, [node.id for node in graph.inputs[len(residuals) :]], positions)
+        by_column, by_row = coloured(structure), coloured(structure.T.tocsr())
+        forward = by_column[1] <= by_row[1]
+        colours, count = by_column if forward else by_row
+        seeds = np.zeros((count, len(colours)))
+        seeds[colours, np.arange(len(colours))] = 1
+        ends = inputs.avals if forward else outputs.avals
+        cut = np.split(seeds, np.cumsum([aval.size for aval in ends])[:-1], axis=1)
+        given = tuple(s.reshape(count, *aval.shape).astype(aval.dtype) for s, aval in zip(cut, ends, strict=True))
+        rows, columns = np.repeat(np.arange(structure.shape[0]), np.diff(structure.indptr)), structure.indices
+        places = colours[columns] * structure.shape[0] + rows if forward else colours[rows] * structure.shape[1] + columns
+        plan = self._plans[id(graph)] = _Plan(graph, positions, structure, forward, count, given, places)
+        return plan
+
+
+def _equal(known: Mapping[int, Any], positions: Mapping[int, Any]) -> bool:
+    return all(np.array_equal(known[i], value) for i, value in positions.items())
+
+
+def sparse_jacobian(fun: Function, argnums: int = 0) -> SparseJacobian:
+    """The Jacobian of a function as a sparse array.
+
+    Parameters
+    ----------
+    fun: a function of pytrees of float arrays whose result is one, too; a compiled one gives compiled Jacobians, any other
+        one runs on the interpreter.
+    argnums: position of the argument to differentiate with respect to.
+
+    Returns a function of the same arguments. Its result is a ``scipy.sparse.csr_array`` with a row for each element of the
+    result and a column for each element of the argument, of all leaves in order. Where elements can be other than zero is
+    read from the graph and from indices in it, once for each kind of arguments and for the same indices. Columns (or rows)
+    that do not meet are then computed together, all of them in one pass: ``colours(*args)`` says how many that are. Calls
+    raise DifferentiationError for integers, and TraceError inside of traced functions.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> J = tg.sparse_jacobian(lambda x: x[1:] * x[:-1])
+    >>> J(np.array([1.0, 2.0, 3.0])).toarray(), J.colours(np.ones(1000))
+    (array([[2., 1., 0.],
+           [0., 3., 2.]]), 2)
+    """
+    return SparseJacobian(checked_function(fun, "sparse_jacobian"), argnums, "sparse_jacobian")
+
+
+def sparse_hessian(fun: Function, argnums: int = 0) -> SparseJacobian:
+    """The Hessian of a function with a scalar result as a sparse array: the ``sparse_jacobian`` of its gradient.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> tg.sparse_hessian(lambda x: np.sum(x[1:] * x[:-1] ** 2))(np.array([1.0, 2.0, 3.0])).toarray()
+    array([[4., 2., 0.],
+           [2., 6., 4.],
+           [0., 4., 0.]])
+    """
+    return SparseJacobian(grad(checked_function(fun, "sparse_hessian"), argnums), argnums, "sparse_hessian")
