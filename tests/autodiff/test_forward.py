@@ -8,6 +8,7 @@ from tests.ops.test_matrix import SMOOTH, VALID, applied, differentiable, draw, 
 from tests.support import central_difference, static
 from tracegrad.autodiff.forward import push_forward
 from tracegrad.autodiff.reverse import differentiate, pull_back_graph
+from tracegrad.core.graph import Graph
 from tracegrad.core.interpret import interpret
 from tracegrad.core.op import MISSING, Kind, Linear, Op, Rule, Stacked, keep
 from tracegrad.core.verify import verify
@@ -99,6 +100,31 @@ def test_both_mixed_second_derivatives_agree_with_differences(op, sample):
 
         expected = central_difference(slope, operands, position, along, STEP)
         assert abs(np.sum(product * along) - expected) <= 2e-8 * (1 + np.sum(np.abs(product * along)))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("op", "sample"), SMOOTH)
+def test_third_derivatives_are_those_of_differences(op, sample):
+    operands = draw(sample)
+    positions = differentiable(op, operands)
+    rng = np.random.default_rng(9)
+    directions = [rng.uniform(-1, 1, operands[k].shape) for k in positions]
+    weights = rng.uniform(0.5, 1.5, np.shape(applied(op, sample)(*operands)))
+    graph = static(weighted(op, sample, weights), *operands)
+    for _ in range(2):  # forward over forward, and then reverse mode over both
+        pushed = push_forward(graph, [graph.inputs[k].id for k in positions])
+        graph = Graph(pushed).freeze(pushed.outputs[1:])
+    third = differentiate(graph, [graph.inputs[k].id for k in positions])
+    _, *gradients = interpret(third, [*operands, *directions, *directions])
+
+    def second(*values):
+        return interpret(graph, [*values, *directions, *directions])[0]
+
+    for position, gradient in zip(positions, gradients, strict=True):
+        along = rng.uniform(-1, 1, operands[position].shape)
+        expected = central_difference(second, operands, position, along, STEP)
+        size = 1 + np.sum(np.abs(gradient * along)) + np.abs(second(*operands))
+        assert abs(np.sum(gradient * along) - expected) <= 2e-7 * size
 
 
 def test_an_integer_has_no_tangent_and_what_is_not_reached_has_zeros():
