@@ -98,6 +98,18 @@ class TracegradError(Exception):
             self.where = where
         return self
 
+    def about(self, function: str) -> Self:
+        """Name the function that was called, unless the message does, and return this same error.
+
+        Examples
+        --------
+        >>> print(ShapeError("axis 5 is out of range").about("np.sum"))
+        np.sum: axis 5 is out of range
+        """
+        if function.rsplit(".", 1)[-1] not in self.message:
+            self.args = (f"{function}: {self.message}", *self.args[1:])
+        return self
+
     def __str__(self) -> str:
         lines = [self.message]
         if self.where is not None:

@@ -19,7 +19,7 @@ from scipy import special
 from tracegrad import functional
 from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
-from tracegrad.errors import EscapeError, TraceError
+from tracegrad.errors import EscapeError, TraceError, TracegradError
 from tracegrad.ops import (
     arranging,
     assembly,
@@ -45,6 +45,7 @@ from tracegrad.ops import (
 )
 from tracegrad.ops import special as special_ops
 from tracegrad.ops.along import combine_at
+from tracegrad.ops.arguments import check_arguments
 from tracegrad.symbolic import Recorder, Sym
 
 Function = Callable[..., Any]
@@ -364,10 +365,14 @@ def call_function(ours: Function, theirs: Any, args: tuple[Any, ...], kwargs: di
         if kwargs:
             refuse(theirs, f"{name_of(theirs)} is traced without {', '.join(f'{k}=' for k in kwargs)}")
         return ours(*args)
+    signature = inspect.signature(ours)
     try:
-        inspect.signature(ours).bind(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
     except TypeError as error:
-        refuse(theirs, f"{name_of(theirs)} is traced with fewer arguments: {error}")
+        names = ", ".join(name for name in signature.parameters if not name.startswith("_"))
+        why = f"{name_of(theirs)} is traced with fewer arguments: {error}"
+        raise TraceError(why, fix=f"the arguments it is traced with are {names}", where=user_frame()) from None
+    check_arguments(bound.arguments, getattr(ours, "__name__", ""))
     return ours(*args, **kwargs)
 
 
@@ -395,13 +400,21 @@ class Protocols:
 
     def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``__array_function__``; a refusal is noted, as code that catches it would go on as NumPy would not."""
-        with self.recorder.noting():
-            return self._function(function, args, kwargs)
+        try:
+            with self.recorder.noting():
+                return self._function(function, args, kwargs)
+        except TracegradError as error:
+            error.about(name_of(function))
+            raise
 
     def ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``__array_ufunc__``, likewise."""
-        with self.recorder.noting():
-            return self._ufunc(ufunc, method, inputs, kwargs)
+        try:
+            with self.recorder.noting():
+                return self._ufunc(ufunc, method, inputs, kwargs)
+        except TracegradError as error:
+            error.about(name_of(ufunc))
+            raise
 
     def _function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if function in self.creation:
@@ -411,6 +424,8 @@ class Protocols:
             refuse(function)
         if function is np.where and len(args) + len(kwargs) == 1:
             refuse(function, "np.where of a condition alone has a shape that depends on values")
+        if function is np.where and len(args) + len(kwargs) == 2:
+            refuse(function, "np.where of a condition and one choice: it takes both or neither")
         kwargs = dict(kwargs)
         out = kwargs.pop("out", None)
         if args and not takes_sequence(function) and isinstance(args[0], (list, tuple)) and is_traced(args[0]):
@@ -422,7 +437,10 @@ class Protocols:
 
     def _ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         kwargs = {k: v for k, v in kwargs.items() if v is not None}
-        (out,) = kwargs.pop("out", (None,))
+        outs = kwargs.pop("out", (None,))
+        if len(outs) != 1:
+            refuse(ufunc, f"{name_of(ufunc)} with {len(outs)} arguments beyond its {ufunc.nin} operands is not traced")
+        (out,) = outs
         ours = NUMPY_FUNCTIONS.get(ufunc)
         if ours is None:
             refuse(ufunc)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import difflib
 import dis
 import math
 import sys
@@ -22,7 +23,7 @@ from tracegrad.core.aval import SUPPORTED, VALUES, Aval, Shape, broadcast_shapes
 from tracegrad.core.graph import Graph
 from tracegrad.core.interpret import evaluate
 from tracegrad.core.op import Kind, Op
-from tracegrad.core.source import user_frame
+from tracegrad.core.source import called_as, user_frame
 from tracegrad.errors import ConditionError, DtypeError, EscapeError, Frame, MissingAttributeError, ShapeError, TraceError
 from tracegrad.ops.aliasing import WRITES, Step, Storage, strides_of
 from tracegrad.ops.broadcasting import broadcast, reshape_to
@@ -33,6 +34,10 @@ from tracegrad.ops.sources import TRACED, constant, literal
 
 COMPUTED = "np.where(condition, a, b) selects elementwise, np.maximum, np.minimum and np.clip compare, and"
 EAGER = "tg.tensor runs such code eagerly"
+
+
+FIXED = frozenset(("shape", "dtype", "T", "flat", "strides", "data", "ndim", "size"))
+"""Attributes of arrays, which a traced one's cannot be set."""
 
 
 class Restart(BaseException):
@@ -164,6 +169,7 @@ current_recorder: contextvars.ContextVar[Recorder | None] = contextvars.ContextV
 """That of the trace that is running."""
 
 
+@called_as("x")
 class Sym(ArrayMethods):
     """A traced array: every operation on it appends to its recorder's graph.
 
@@ -223,6 +229,12 @@ class Sym(ArrayMethods):
         """The array's dtype."""
         return self.aval.dtype
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in FIXED:
+            fix = {"shape": "x = x.reshape(...)", "dtype": "x = x.astype(...)"}.get(name, "make a new array")
+            raise MissingAttributeError(f"x.{name} of a traced array cannot be set", fix=fix, where=user_frame())
+        object.__setattr__(self, name, value)
+
     def __repr__(self) -> str:
         where = self.recorder.graph[self._id].where
         return f"<traced {self.aval}{f' from {where.file}:{where.line}' if where else ''}>"
@@ -271,7 +283,9 @@ class Sym(ArrayMethods):
         """The same value as what a NumPy function returns: an array or scalar of its own that is no Python number."""
         return Sym(self.recorder, self.id)
 
-    def astype(self, dtype: Any, copy: bool = True, **ignored: Any) -> Sym:
+    def astype(  # type: ignore[override]
+        self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Sym:
         """``ndarray.astype``."""
         target = supported(np.dtype(dtype), self.recorder.dtypes)
         if not copy and target == self.dtype:
@@ -462,7 +476,24 @@ class Sym(ArrayMethods):
         if hasattr(np.ndarray, name):
             fix = f"np.{name}(...), if that is traced, or what it is composed of"
             raise MissingAttributeError(f"x.{name} of an array is not traced", fix=fix, where=user_frame())
-        raise MissingAttributeError(f"arrays have no attribute {name!r}", where=user_frame())
+        if not self.shape and not self.boxed and hasattr(np.float64, name):
+            fix = "compute with the traced scalar itself"
+            self.recorder.escape(MissingAttributeError(f"x.{name} of a traced scalar needs its value", fix=fix))
+        near = difflib.get_close_matches(name, [n for n in dir(np.ndarray) if not n.startswith("_")], 1)
+        fix = f"x.{near[0]}" if near else f"see dir(np.ndarray) for what arrays have; {EAGER}"
+        raise MissingAttributeError(f"arrays have no attribute {name!r}", fix=fix, where=user_frame())
+
+    def __lshift__(self, other: Any) -> Any:
+        return self.__array_ufunc__(np.left_shift, "__call__", self, other)
+
+    def __rshift__(self, other: Any) -> Any:
+        return self.__array_ufunc__(np.right_shift, "__call__", self, other)
+
+    def __delitem__(self, key: Any) -> NoReturn:
+        raise TraceError("elements of an array cannot be deleted", fix="y = np.delete(x, i)", where=user_frame())
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._leave("bytes(x)", "return x from the function and convert the result"))
 
     # -- ways out of the trace -----------------------------------------------------------------------------------------
 
@@ -546,10 +577,13 @@ class Sym(ArrayMethods):
         return round(self._leave("round(x)", fix), digits)
 
     def __hash__(self) -> int:
-        if self.weak and self.dtype.kind == "i" and not self.recorder.closed:
-            known = self.recorder.concrete(self.id)  # an int as a key of a dict is structure
-            return object.__hash__(self) if known is None else hash(known.item())
-        return object.__hash__(self)
+        if self.shape or self.boxed or self.recorder.closed:
+            return object.__hash__(self)
+        known = self.recorder.concrete(self.id)  # an int as a key of a dict is structure
+        if known is None:
+            fix = f"use Python values as keys, np.any(x == values) to look for one; {EAGER}"
+            self.recorder.escape(EscapeError("a traced value as a key of a dict or an element of a set", fix=fix))
+        return hash(known.item())
 
     def __copy__(self) -> Sym:
         return self.copy()

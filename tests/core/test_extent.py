@@ -148,7 +148,7 @@ def test_every_op_on_a_batch_of_one(name):
 
 
 def test_a_rule_that_loses_what_a_size_is_seen_as(monkeypatch):
-    monkeypatch.setattr(views, "size_of", int)
+    monkeypatch.setattr(views, "whole_size", int)
     compiled = tg.grad_compile(lambda x: np.sum(np.tanh(x.T) * 2.0), compile="never")
     with tg.config.override(verify=True), pytest.raises(ShapeError):
         compiled.grad(np.ones((1, 1)))

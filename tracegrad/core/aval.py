@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.extent import Extent
-from tracegrad.errors import DtypeError, ShapeError
+from tracegrad.errors import DtypeError, ShapeError, TracegradError
 
 Shape = tuple[int, ...]
 
@@ -139,8 +139,34 @@ def one_int(value: Any) -> int | None:
         return None
 
 
+def whole(value: Any, what: str) -> int:
+    """An integer; DtypeError, which calls it ``what``, for floats, strings and whatever else is none.
+
+    An int that is traced becomes structure.
+    """
+    if type(value) is int:
+        return value
+    try:
+        return operator.index(value)
+    except TracegradError:
+        raise
+    except TypeError:
+        raise DtypeError(
+            f"{what} is {value!r}, of type {type(value).__name__}, not an integer", fix=f"give an int for {what}"
+        ) from None
+
+
+def whole_size(value: Any) -> int:
+    """A size of a shape: a non-negative integer, or -1 where it is to be found; one that scales with a size stays so."""
+    size = value if isinstance(value, Extent) else whole(value, "a size in the shape")
+    if size < -1:
+        raise ShapeError(f"a size of {size}: sizes are not negative", fix="give sizes of 0 and more")
+    return size
+
+
 def normalise_axis(axis: int, ndim: int) -> int:
-    """A non-negative axis; ShapeError if it is out of range."""
+    """A non-negative axis; ShapeError if it is out of range, DtypeError if it is no integer."""
+    axis = whole(axis, "axis")
     result = axis + ndim if axis < 0 else axis
     if not 0 <= result < ndim:
         raise ShapeError(
@@ -154,7 +180,7 @@ def normalise_axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, 
     if axis is None:
         return tuple(range(ndim))
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    result = tuple(sorted(normalise_axis(int(a), ndim) for a in axes))
+    result = tuple(sorted(normalise_axis(a, ndim) for a in axes))
     if len(set(result)) != len(result):
         raise ShapeError(f"axis {axis} names an axis twice", fix="name each axis once")
     return result

@@ -31,6 +31,8 @@ def interpret(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
                     values[node.id] = node.op.eager(*(values[i] for i in node.inputs), **node.params)
             except TracegradError as error:
                 raise error.at(node.where) from None
+            except IndexError as error:  # NumPy's own kind, as compiled programs raise it
+                raise IndexError(f"{error}\n  at {node.where}" if node.where else str(error)) from None
         for i in node.inputs:
             if last_use[i] == node.id and i not in kept:
                 values.pop(i, None)

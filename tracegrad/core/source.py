@@ -9,13 +9,17 @@ import linecache
 import os
 import sys
 import sysconfig
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType
+from types import FrameType, FunctionType
+from typing import TypeVar
 
 from tracegrad.errors import Frame
 
-__all__ = ["is_user_file", "raised_at", "user_frame"]
+C = TypeVar("C")
+
+__all__ = ["called_as", "is_user_file", "raised_at", "user_frame"]
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _PROGRAMS = _PACKAGE + "demo" + os.sep  # written as a user would write them, so their lines are shown like a user's
@@ -51,6 +55,25 @@ def is_user_file(file: str) -> bool:
     (True, False)
     """
     return _distance(file) == 0
+
+
+def called_as(prefix: str) -> Callable[[type[C]], type[C]]:
+    """Let the methods of a class be named as a person calls them, in what Python says of wrong arguments.
+
+    >>> @called_as("x")
+    ... class Array:
+    ...     def dot(self, other): ...
+    >>> Array.dot.__qualname__
+    'x.dot'
+    """
+
+    def named(cls: type[C]) -> type[C]:
+        for name, member in vars(cls).items():
+            if isinstance(member, FunctionType) and not name.startswith("_"):
+                member.__qualname__ = f"{prefix}.{name}"
+        return cls
+
+    return named
 
 
 def user_frame() -> Frame | None:

@@ -247,6 +247,11 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> Non
         raise TraceError("put_along_axis with axis=None is not traced", fix="write through the flat view: x.ravel()[i] = v")
     place = normalise_axis(axis, len(shape_of(arr)))
     ndim = len(shape_of(arr))
+    if len(shape_of(indices)) != ndim:
+        raise ShapeError(
+            f"put_along_axis into shape {shape_of(arr)} with indices of shape {shape_of(indices)}",
+            fix="give indices with as many axes as the array has (np.expand_dims)",
+        )
     key = [np.arange(n).reshape(tuple(-1 if d == k else 1 for d in range(ndim))) for k, n in enumerate(shape_of(arr))]
     arr[tuple(indices if k == place else positions for k, positions in enumerate(key))] = values
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import normalise_axis, one_int, shape_of
+from tracegrad.core.aval import normalise_axis, one_int, shape_of, whole
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops import maps, reductions
 from tracegrad.ops.indexing import getitem
@@ -24,7 +24,9 @@ from tracegrad.ops.views import broadcast_to, concatenate, embed, expand_dims, r
 def _ints(value: Any) -> tuple[int, ...]:
     """One int or several as a tuple."""
     number = one_int(value)
-    return tuple(int(v) for v in value) if number is None else (number,)
+    if number is not None:
+        return (number,)
+    return tuple(whole(v, "an entry") for v in (value if np.iterable(value) and not isinstance(value, str) else [value]))
 
 
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:

@@ -6,6 +6,7 @@ order. What a traced mask selects has no static shape, so ``compress`` and ``ext
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -106,17 +107,29 @@ def _concrete(name: str, condition: Any) -> Any:
 
 def partition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect", order: None = None) -> Any:
     """``np.partition``: the whole order, which has every element at its place."""
+    _check_places(a, kth, axis)
     return sort(a, axis)
 
 
 def argpartition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect", order: None = None) -> Any:
     """``np.argpartition``: the whole order."""
+    _check_places(a, kth, axis)
     return argsort(a, axis)
+
+
+def _check_places(a: Any, kth: Any, axis: int | None) -> None:
+    shape = shape_of(a)
+    size = math.prod(shape) if axis is None or not shape else shape[normalise_axis(axis, len(shape))]
+    for place in np.ravel(kth) if isinstance(kth, (int, list, tuple, np.ndarray)) else ():
+        if not -size <= place < size:
+            raise ShapeError(f"kth={place} is out of range for an axis of {size}", fix="give a place that the axis has")
 
 
 def digitize(x: Any, bins: Any, right: bool = False) -> Any:
     """``np.digitize`` with concrete bins in order, or traced ones that increase."""
     side = not right
+    if len(shape_of(bins)) != 1:
+        raise ShapeError(f"digitize with bins of shape {shape_of(bins)}", fix="give the edges of the bins as a vector")
     if getattr(bins, "bind_rank", 0):
         return search(bins, x, right=side)
     bins = np.asarray(bins)

@@ -198,8 +198,10 @@ def _paired_axes(x: Shape, y: Shape, axes: Any) -> tuple[tuple[int, ...], tuple[
                 f"tensordot over {count} axes of shapes {x} and {y}", fix="sum over no more axes than either array has"
             )
         return tuple(range(len(x) - count, len(x))), tuple(range(count))
+    if isinstance(axes, str) or not isinstance(axes, Sequence) or len(axes) != 2:
+        raise ShapeError(f"tensordot over axes {axes!r}", fix="give a number of axes, or a pair of lists of them")
     first, second = (
-        tuple(normalise_axis(int(a), len(shape)) for a in (side if isinstance(side, Sequence) else (side,)))
+        tuple(normalise_axis(a, len(shape)) for a in (side if isinstance(side, Sequence) else (side,)))
         for side, shape in zip(axes, (x, y), strict=True)
     )
     if len(first) != len(second) or len(set(first)) != len(first) or len(set(second)) != len(second):

@@ -564,6 +564,11 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
     """``np.take_along_axis``."""
     ndim = len(shape_of(x))
     place = normalise_axis(axis, ndim)
+    if len(shape_of(indices)) != ndim:
+        raise ShapeError(
+            f"take_along_axis of shape {shape_of(x)} with indices of shape {shape_of(indices)}",
+            fix="give indices with as many axes as the array has (np.expand_dims)",
+        )
     key: list[Any] = []
     for k, n in enumerate(shape_of(x)):
         shape = tuple(-1 if d == k else 1 for d in range(ndim))

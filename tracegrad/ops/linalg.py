@@ -541,6 +541,8 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
            [9., 3., 1.]])
     """
     x = as_operand(x)
+    if len(shape_of(x)) != 1:
+        raise ShapeError(f"vander of an array with {len(shape_of(x))} axes", fix="give a vector: x.ravel()")
     count = shape_of(x)[-1] if N is None else N
     exponents = running_index(count, x)
     if not increasing:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracegrad.core.aval import normalise_axis
+from tracegrad.core.source import called_as
 from tracegrad.ops import assembly, comparisons, complexes, contractions, indexing, maps, reductions, views
 
 Axes = int | tuple[int, ...] | None
 
 
+@called_as("x")
 class ArrayMethods:
     """Operators and methods of an array, spelled with the ops.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tracegrad.core.aval import Aval, normalise_axis, shape_of
 from tracegrad.core.op import FLAT, Kind, Mapped, Op, Sample, Stacked, Values, common, keep, next_axis
-from tracegrad.errors import ShapeError
+from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.along import gather_along
 from tracegrad.ops.comparisons import logical_and, logical_or
 from tracegrad.ops.maps import cast, clip, floor, rint, select
@@ -209,6 +209,8 @@ def sort(x: Any, axis: int | None = -1, kind: str | None = None, order: None = N
     >>> sort(np.array([3.0, 1.0, 2.0]))
     array([1., 2., 3.])
     """
+    if order is not None:
+        raise TraceError(f"sort with order={order!r}: arrays with fields are not traced", fix="leave order= out")
     x, place = _line(x, axis)
     return ordered(x, place)[0]
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, Shape, normalise_axes, normalise_axis, shape_of
+from tracegrad.core.aval import Aval, Shape, normalise_axes, normalise_axis, shape_of, whole_size
 from tracegrad.core.expr import Guard, Index, Read
-from tracegrad.core.extent import size_of
 from tracegrad.core.op import Kind, Linear, Op, Sample, Stacked, Values, Variadic, common, linear, next_axes, next_axis
 from tracegrad.errors import ShapeError
 from tracegrad.ops.broadcasting import broadcast, reduce_sum, reshape_to
@@ -399,7 +398,9 @@ collect_windows: Op = linear(
 
 def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
     """``np.broadcast_to``."""
-    target = (shape,) if isinstance(shape, int) else tuple(size_of(n) for n in shape)
+    target = (shape,) if isinstance(shape, int) else tuple(whole_size(n) for n in shape)
+    if any(n < 0 for n in target):
+        raise ShapeError(f"the shape {target} has a negative size", fix="give sizes of 0 and more")
     return x if shape_of(x) == target else broadcast(x, shape=target)
 
 
@@ -412,7 +413,7 @@ def reshape(x: Any, shape: int | Sequence[int], *rest: int, order: str = "C") ->
     if order not in ("C", "A"):
         raise ShapeError(f"order={order!r} is not an order of elements", fix='use order="C" or order="F"')
     wanted: Sequence[Any] = (shape, *rest) if rest or not isinstance(shape, Sequence) else shape
-    sizes = tuple(size_of(n) for n in wanted)
+    sizes = tuple(whole_size(n) for n in wanted)
     if sizes.count(-1) == 1:
         known = math.prod(n for n in sizes if n != -1)
         total = math.prod(shape_of(x))
@@ -428,7 +429,7 @@ def reshape(x: Any, shape: int | Sequence[int], *rest: int, order: str = "C") ->
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     """``np.transpose``."""
     ndim = len(shape_of(x))
-    order = tuple(reversed(range(ndim))) if axes is None else tuple(normalise_axis(int(a), ndim) for a in axes)
+    order = tuple(reversed(range(ndim))) if axes is None else tuple(normalise_axis(a, ndim) for a in axes)
     if sorted(order) != list(range(ndim)):
         raise ShapeError(f"axes {tuple(axes or ())} do not permute {ndim} axes", fix="name every axis once")
     return x if order == tuple(range(ndim)) else permute(x, axes=order)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 import scipy.special
 
-from tracegrad.core.aval import SUPPORTED
-from tracegrad.core.source import user_frame
-from tracegrad.errors import EscapeError, TraceError
+from tracegrad.core.aval import SUPPORTED, whole_size
+from tracegrad.core.source import called_as, user_frame
+from tracegrad.errors import DtypeError, EscapeError, ShapeError, TraceError
 from tracegrad.namespaces import MATH_FUNCTIONS, NUMPY_FUNCTIONS, SCIPY_FUNCTIONS, call_function, is_traced, name_of, refuse
 from tracegrad.ops import maps
 from tracegrad.ops.broadcasting import broadcast
@@ -28,6 +28,7 @@ from tracegrad.symbolic import Recorder, Sym
 Function = Callable[..., Any]
 
 
+@called_as("np")
 class Creation:
     """NumPy's creation functions for one trace: what they make is traced, so it can be assigned into."""
 
@@ -75,20 +76,25 @@ class Creation:
             return Sym(self.recorder, obj.id, boxed=True)
         return obj
 
-    def asarray(self, a: Any, dtype: Any = None, order: Any = None, *, copy: bool | None = None, **ignored: Any) -> Any:
+    def asarray(self, a: Any, dtype: Any = None, order: Any = None, *, copy: bool | None = None, **where: Any) -> Any:
         """``np.asarray``: the array itself where NumPy gives it."""
+        _no_others("np.asarray", where)
         return self._array(a, dtype, bool(copy))
 
     asanyarray = asarray
 
-    def ascontiguousarray(self, a: Any, dtype: Any = None, **ignored: Any) -> Any:
+    def ascontiguousarray(self, a: Any, dtype: Any = None, *, like: Any = None) -> Any:
         """``np.ascontiguousarray``; a view becomes an array of its own."""
         return self._array(a, dtype, isinstance(a, Sym) and bool(a.path))
 
     asfortranarray = ascontiguousarray
 
-    def full(self, shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **ignored: Any) -> Any:
+    def full(self, shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **where: Any) -> Any:
         """``np.full``, with a traced value too."""
+        _no_others("np.full", where)
+        for size in shape if isinstance(shape, (list, tuple)) else (shape,) if np.ndim(shape) == 0 else ():
+            if whole_size(size) < 0:
+                raise ShapeError(f"np.full of shape {shape}", fix="give sizes of 0 and more", where=user_frame())
         if not is_traced(fill_value):
             value = np.asarray(fill_value, dtype)
             target = np.broadcast_to(value, shape)
@@ -99,15 +105,15 @@ class Creation:
         sizes = np.broadcast_shapes((shape,) if np.ndim(shape) == 0 else tuple(shape))
         return Sym(self.recorder, broadcast_to(value, sizes).id, boxed=True)
 
-    def zeros(self, shape: Any, dtype: Any = float, order: str = "C", **ignored: Any) -> Any:
+    def zeros(self, shape: Any, dtype: Any = float, order: str = "C", *, device: Any = None, like: Any = None) -> Any:
         """``np.zeros``."""
         return self.full(shape, 0, np.dtype(dtype))
 
-    def ones(self, shape: Any, dtype: Any = None, order: str = "C", **ignored: Any) -> Any:
+    def ones(self, shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None, like: Any = None) -> Any:
         """``np.ones``."""
         return self.full(shape, 1, np.dtype(float if dtype is None else dtype))
 
-    def empty(self, shape: Any, dtype: Any = float, order: str = "C", **ignored: Any) -> Any:
+    def empty(self, shape: Any, dtype: Any = float, order: str = "C", *, device: Any = None, like: Any = None) -> Any:
         """``np.empty``: zeros, so that a graph has one meaning."""
         return self.zeros(shape, dtype)
 
@@ -164,6 +170,13 @@ class Creation:
                 )
             )
         dst.assign(src if where is True else maps.select(where, src, dst.strong()))
+
+
+def _no_others(function: str, keywords: Mapping[str, Any]) -> None:
+    """Refuse keywords other than where NumPy would make the array."""
+    wrong = [name for name in keywords if name not in ("device", "like")]
+    if wrong:
+        raise TypeError(f"{function}() got an unexpected keyword argument {wrong[0]!r}")
 
 
 # -- stand-ins ---------------------------------------------------------------------------------------------------------
@@ -252,7 +265,9 @@ class Recording:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)
-        return Recording(value, self._creation) if name_of(value) in SCIPY_FUNCTIONS else value
+        # of a distribution, say, every method: those that are not traced are refused by their names
+        foreign = name_of(value) in SCIPY_FUNCTIONS or (isinstance(value, MethodType) and not name.startswith("_"))
+        return Recording(value, self._creation) if foreign else value
 
     def __repr__(self) -> str:
         return f"<{name_of(self.__wrapped__)} in a trace>"
@@ -277,7 +292,12 @@ class Scalar:
             args = tuple(list(a) if isinstance(a, Sym) and a.shape else a for a in args)
         shaped = [a for a in args if isinstance(a, Sym) and a.size != 1]
         if shaped:
-            raise TypeError("only length-1 arrays can be converted to Python scalars")
+            name = function.__name__
+            fix = f"np.{name}(x)" if hasattr(np, name) else "use NumPy's functions, or take one element: x[0]"
+            raise DtypeError(f"{name_of(function)} of an array of shape {shaped[0].shape}", fix=fix, where=user_frame())
+        wrong = [a for a in args if isinstance(a, (str, bytes, dict, set)) or a is None]
+        if wrong:
+            raise DtypeError(f"{name_of(function)} of {wrong[0]!r}", fix="give numbers", where=user_frame())
         plain = [reshape(a, ()).astype(np.float64) if isinstance(a, Sym) and not a.weak else a for a in args]
         result = call_function(
             ours, function, tuple(Sym(a.recorder, a.id, weak=True) if isinstance(a, Sym) else a for a in plain), kwargs
