@@ -107,7 +107,7 @@ def _plain(text):
     return re.sub(r"Sym|numpy\.ndarray|ndarray|numpy.newaxis|[()`]| of? ", " ", text).split()
 
 
-ARGUMENTS_OF = r"^(x|np|math)?\.?\w+\(\) (got an unexpected|missing \d|takes )|^\w+\(\) takes"
+ARGUMENTS_OF = r"^(x|np|math)?[\w.]+\(\) (got an unexpected|missing \d|takes )|^\w+\(\) takes"
 
 
 def faults(program, number, call_of, scalar=False):

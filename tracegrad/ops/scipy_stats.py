@@ -44,6 +44,7 @@ def _located(formula: Formula, kind: str) -> Callable[..., Any]:
         value = value - log(scale) if kind == "logpdf" else value / scale if kind == "pdf" else value
         return select(positive, value, np.nan)
 
+    function.__qualname__ = kind
     return function
 
 
@@ -115,6 +116,7 @@ def _shaped(formula: Callable[..., Any], kind: str, allowed: Callable[..., Any])
         value = value - log(scale) if kind == "logpdf" else value
         return select(good, value, np.nan)
 
+    function.__qualname__ = kind
     return function
 
 
