@@ -32,6 +32,7 @@ from tracegrad.ops import (
     indexing,
     linalg,
     maps,
+    matrix_equations,
     nans,
     pointwise,
     reductions,
@@ -85,6 +86,10 @@ _SCIPY_SPECIAL = (
 _SCIPY_LINALG = (
     "solve inv det solve_triangular cholesky cho_factor cho_solve pinv eigh eigvalsh svd svdvals qr norm expm block_diag "
     "toeplitz hankel circulant khatri_rao"
+)
+_MATRIX_EQUATIONS = (
+    "solve_sylvester solve_continuous_lyapunov solve_discrete_lyapunov solve_banded solveh_banded solve_toeplitz "
+    "sinhm coshm tanhm sinm cosm tanm expm_frechet polar"
 )
 _SPECIAL = "gammainc gammaincc zeta"
 """Functions of ``scipy.special`` that are more than their op."""
@@ -193,6 +198,7 @@ NUMPY_FUNCTIONS: Mapping[Any, Function] = _make_table()
 
 SCIPY_FUNCTIONS: Mapping[str, Function] = {
     **{f"scipy.linalg.{name}": getattr(scipy_linalg, name) for name in _SCIPY_LINALG.split()},
+    **{f"scipy.linalg.{name}": getattr(matrix_equations, name) for name in _MATRIX_EQUATIONS.split()},
     **{f"scipy.stats.{name}": function for name, function in scipy_stats.FUNCTIONS.items()},
 }
 """Functions of modules that are loaded only where the user's code loads them, by their names."""
