@@ -47,6 +47,8 @@ from tracegrad.ops import (
 from tracegrad.ops import special as special_ops
 from tracegrad.ops.along import combine_at
 from tracegrad.ops.arguments import check_arguments
+from tracegrad.ops.selection import FUNCTIONS as SELECTED
+from tracegrad.ops.selection import Selection
 from tracegrad.symbolic import Recorder, Sym
 
 Function = Callable[..., Any]
@@ -426,6 +428,8 @@ class Protocols:
         if function in self.creation:
             return self.creation[function](*args, **kwargs)
         ours = meaning_of(function)
+        if args and isinstance(args[0], Selection) and not isinstance(ours, Op):
+            ours = SELECTED.get(function) or args[0].refuse(f"the result of {name_of(function)}")
         if ours is None:
             refuse(function)
         if function is np.where and len(args) + len(kwargs) == 1:
@@ -455,7 +459,7 @@ class Protocols:
         if method == "reduce":
             if ufunc not in REDUCTIONS:
                 refuse(ufunc, f"{name_of(ufunc)}.reduce is not traced")
-            result = call_function(REDUCTIONS[ufunc], ufunc, inputs, {"axis": 0, **kwargs})
+            result = self._reduce(ufunc, inputs, {"axis": 0, **kwargs})
         elif method == "accumulate":
             if ufunc not in ACCUMULATIONS:
                 refuse(ufunc, f"{name_of(ufunc)}.accumulate is not traced")
@@ -468,6 +472,11 @@ class Protocols:
         else:
             refuse(ufunc, f"{name_of(ufunc)}.{method} is not traced")
         return owned(result) if out is None else self._store(out, result, cast=False)
+
+    def _reduce(self, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if isinstance(inputs[0], Selection):
+            inputs[0].refuse(f"the result of {name_of(ufunc)}.reduce; np.sum and its kin take them")
+        return call_function(REDUCTIONS[ufunc], ufunc, inputs, kwargs)
 
     def _call(self, ufunc: np.ufunc, ours: Function, inputs: Any, kwargs: dict[str, Any], out: Any) -> Any:
         dtype = kwargs.pop("dtype", None)

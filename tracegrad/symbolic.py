@@ -30,6 +30,7 @@ from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.indexing import getitem, setitem
 from tracegrad.ops.maps import cast, select
 from tracegrad.ops.methods import ArrayMethods
+from tracegrad.ops.selection import Selection, select_by
 from tracegrad.ops.sources import TRACED, constant, literal
 
 COMPUTED = "np.where(condition, a, b) selects elementwise, np.maximum, np.minimum and np.clip compare, and"
@@ -113,6 +114,8 @@ class Recorder:
         """
         if isinstance(value, Sym):
             return value
+        if isinstance(value, Selection):
+            value.refuse("the array that is made of them here")
         if isinstance(value, (list, tuple)):
             raise TraceError(f"a {type(value).__name__} as an operand", fix="make it an array with np.array(...)")
         if self.adopt is not None and isinstance(value, np.ndarray):
@@ -303,6 +306,8 @@ class Sym(ArrayMethods):
 
     def __getitem__(self, key: Any) -> Any:
         key = self._concrete_key(key)
+        if isinstance(key, Sym) and key.dtype.kind == "b" and key.shape:
+            return select_by(self.copy(), key.copy())
         result = getitem(self, key)
         entries = key if isinstance(key, tuple) else (key,)
         # x[i] of NumPy is a scalar, a copy; x[i, ...] is a view without axes; and no key at all gives the array again
@@ -370,13 +375,18 @@ class Sym(ArrayMethods):
             ) from None
 
     def _store_where(self, mask: Sym, value: Any) -> None:
-        """``x[mask] = value`` with a traced mask: a selection, so the value has to be a scalar."""
+        """``x[mask] = value`` with a traced mask: a scalar, or what the same mask selects."""
+        if isinstance(value, Selection):
+            if value.mask.id != mask.id:
+                value.refuse("whether as many are selected by another mask")
+            self.assign(value.astype(self.dtype).into(self.strong()))
+            return
         stored = self._stored(value)
         if mask.shape != self.shape[: len(mask.shape)] or stored.shape:
             raise TraceError(
                 f"assignment of shape {stored.shape} through a traced mask of shape {mask.shape}: "
                 "how many elements the mask selects is not known while tracing",
-                fix="assign a scalar, or write x = np.where(mask, values, x)",
+                fix="assign a scalar, or what the same mask selects: x[mask] = f(y[mask]); or write np.where(mask, values, x)",
                 where=self.recorder.locate(),
             )
         wide = mask.shape + (1,) * (len(self.shape) - len(mask.shape))

@@ -207,10 +207,10 @@ def test_read_only_views(tool):
         tool.trace(g, X)
 
 
-def test_traced_masks_need_scalars(tool):
+def test_traced_masks_take_scalars_or_what_they_select(tool):
     def f(x):
         out = x * 1.0
-        out[x > 0] = x[x > 0]
+        out[x > 0] = x[x > 1]
         return out
 
     with pytest.raises(TraceError, match="mask"):

@@ -31,6 +31,7 @@ from tracegrad.core.source import raised_at, user_frame
 from tracegrad.core.tree import TreeDef, flatten
 from tracegrad.errors import Frame, TraceError, TracegradError
 from tracegrad.namespaces import Protocols
+from tracegrad.ops.selection import Selection
 from tracegrad.ops.sources import input as input_op
 from tracegrad.symbolic import Recorder, Restart, Sym, current_recorder
 from tracegrad.trace.creation import Creation
@@ -222,6 +223,8 @@ class _Attempt:
             if isinstance(value, Sym) and value.recorder is not self.recorder:
                 raise TraceError(f"{path} belongs to another trace", fix="pass it in as an argument")
             return self.recorder.operand(value).id
+        if isinstance(value, Selection):
+            value.refuse(f"the shape of {path}")
         raise TraceError(
             f"{path} is {_article(type(value).__name__)}, not an array",
             fix="return arrays and numbers, in any nesting of dicts, lists, tuples and dataclasses",
