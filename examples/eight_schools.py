@@ -4,7 +4,7 @@ Rubin's data: the effects of coaching in eight schools and their standard errors
 """
 
 import numpy as np
-from scipy.stats import cauchy, norm
+from scipy.stats import halfcauchy, norm
 
 import tracegrad as tg
 
@@ -17,7 +17,7 @@ def energy(q):
     """Minus the log-posterior of one chain: q holds mu, log tau and the eight z."""
     mu, log_tau, z = q[0], q[1], q[2:]
     tau = np.exp(log_tau)
-    prior = norm.logpdf(mu, 0.0, 5.0) + cauchy.logpdf(tau, 0.0, 5.0) + log_tau
+    prior = norm.logpdf(mu, 0.0, 5.0) + halfcauchy.logpdf(tau, 0.0, 5.0) + log_tau
     return -np.sum(norm.logpdf(EFFECTS, mu + tau * z, ERRORS) + norm.logpdf(z)) - prior
 
 
