@@ -19,7 +19,7 @@ import tracegrad
 
 LEVELS = (
     "errors config",
-    "core/ capsules extent counted aval tree expr source layout draw bind op graph regions interpret verify",
+    "core/ capsules extent counted aval tree expr source layout draw bind op graph regions finite interpret verify",
     "ops functional symbolic optim namespaces",
     "trace autodiff rewrite eager",
     "schedule",
@@ -27,7 +27,7 @@ LEVELS = (
     "runtime",
     "pipeline inspect interop",
     "outs background calls callers direct records taped compiled transforms",
-    "numpy bridge compat testing",
+    "numpy debug bridge compat testing",
 )
 # These are written as a user's programs are, on the public names.
 PROGRAMS = "demo cli"

@@ -4,7 +4,7 @@ A decorated function is traced once into a static graph, its backward graph is d
 ops' own rules, both are fused and compiled into native kernels, and every later call is one native call.
 """
 
-from tracegrad import functional, optim
+from tracegrad import debug, functional, optim
 from tracegrad.bridge import CompiledStep, CompiledTensors, compile, compile_step  # noqa: A004 - PyTorch's name
 from tracegrad.compiled import Compiled, GradCompiled, grad_compile, jit
 from tracegrad.config import config, get_num_threads, set_num_threads
@@ -48,6 +48,7 @@ __all__ = [
     "config",
     "custom_jvp",
     "custom_vjp",
+    "debug",
     "elementwise_grad",
     "enable_grad",
     "functional",

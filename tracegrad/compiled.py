@@ -15,7 +15,9 @@ from tracegrad.background import Pending
 from tracegrad.callers import MISS, Caller, Signature, make_caller
 from tracegrad.calls import Call, Family, Marked, Options, Stats, checked_budget
 from tracegrad.config import Settings, config
+from tracegrad.core.finite import watching
 from tracegrad.core.graph import Graph
+from tracegrad.core.interpret import interpret
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten, tuple_of
 from tracegrad.direct import Called, Direct, make_direct
@@ -74,6 +76,8 @@ class _Bound:
         if whole is not None and (tensors or whole.surrounded):
             arguments = [tensors.get(k, leaves[k]) for k in self.inputs]
             return self.result.unflatten(whole.taped(arguments + [capture.read() for capture in self.captured]))
+        if watching.get() and whole is not None and whole.compilation.joint is not None:
+            return self.result.unflatten(interpret(whole.compilation.joint, self.arguments(leaves)))
         return self.result.unflatten(self.run(self.arguments(leaves)))
 
     @property
@@ -200,7 +204,7 @@ class Compiled(Called[P, R]):
 
     def _called(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run the program for these arguments, compiling it first where they are of a new kind."""
-        for caller in self._callers:
+        for caller in () if watching.get() else self._callers:
             result = caller(args, kwargs)
             if result is not MISS:
                 return result
@@ -233,8 +237,8 @@ class Compiled(Called[P, R]):
         if static:
             key = (key, tuple([call.leaves[k] for k in static]))
         bound = self._programs.get(key)
-        if bound is None or not bound.fresh() or (bound.whole is None and call.tensors):
-            bound = self._bind(call)
+        if bound is None or not bound.fresh() or (bound.whole is None and (call.tensors or watching.get())):
+            bound = self._bind(call, whole=watching.get())
         elif not call.tensors:
             self._prepare_caller(key, call, bound)  # from a signature's second call on
         if bound.whole is not None and bound.whole.pending is not None:
@@ -259,9 +263,16 @@ class Compiled(Called[P, R]):
                 others = [caller for caller in self._callers if caller is not known[1]]
                 self._callers = (known[1], *others[: MOST_CALLERS - 1])
 
+    def step_aside(self) -> None:
+        """Forget the callers of repeated calls, which run without looking around; calls to come make them anew."""
+        with self._family.lock:
+            self._direct, self._prepared, self._callers = {}, {}, ()
+            self.__call__ = self._called  # type: ignore[method-assign]
+
     def _prepare_direct(self, key: Any, signature: Signature) -> None:
         """Put the direct callers of this signature and of the latest others in front of everything."""
         self._direct.pop(key, None)
+        config.ahead.add(self)
         made = make_direct(signature)
         if made is not None:
             self._direct[key] = made

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -127,6 +128,7 @@ class Config:
         put(self, "_lock", threading.Lock())
         put(self, "process", Settings(_default_cache_dir(), 2 << 30, None, False, True))
         put(self, "scoped", ContextVar[Mapping[str, Any]]("tracegrad_config", default=_NO_CHANGES))
+        self.ahead: weakref.WeakSet[Any] = weakref.WeakSet()  # compiled functions that answer without looking at settings
 
     _lock: threading.Lock
     process: Settings

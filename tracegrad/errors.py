@@ -18,6 +18,7 @@ __all__ = [
     "Frame",
     "GradcheckError",
     "MissingAttributeError",
+    "NonFiniteError",
     "RuleError",
     "ShapeError",
     "TapeError",
@@ -163,6 +164,10 @@ class RuleError(DifferentiationError, NotImplementedError):
 
 class TapeError(TracegradError, RuntimeError):
     """A use of an eager tensor that its record forbids: a graph already freed, a value changed, a backward without a start."""
+
+
+class NonFiniteError(TracegradError, FloatingPointError):
+    """The first value that is not finite, found inside ``tg.debug.nans()``."""
 
 
 class GradcheckError(TracegradError, RuntimeError):

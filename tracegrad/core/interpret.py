@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tracegrad.core.finite import check_finite, watching
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
 from tracegrad.errors import TracegradError
@@ -21,6 +22,7 @@ def interpret(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
     values: dict[int, Any] = {}
     last_use = {i: node.id for node in graph for i in node.inputs}
     kept = set(graph.outputs)
+    watched = watching.get()
     for node in graph:
         if node.op.kind is Kind.INPUT:
             position = node.params["position"]
@@ -33,6 +35,8 @@ def interpret(graph: Graph, arguments: Sequence[Any]) -> list[Any]:
                 raise error.at(node.where) from None
             except IndexError as error:  # NumPy's own kind, as compiled programs raise it
                 raise IndexError(f"{error}\n  at {node.where}" if node.where else str(error)) from None
+        if watched:
+            check_finite(graph, node, values[node.id], [values[i] for i in node.inputs])
         for i in node.inputs:
             if last_use[i] == node.id and i not in kept:
                 values.pop(i, None)
