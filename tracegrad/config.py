@@ -121,18 +121,20 @@ class Config:
     ValueError: config.threads must be at least 1, not 0
     """
 
-    __slots__ = ("_lock", "process", "scoped")
+    __slots__ = ("_lock", "ahead", "process", "scoped")
 
     def __init__(self) -> None:
         put = object.__setattr__
         put(self, "_lock", threading.Lock())
         put(self, "process", Settings(_default_cache_dir(), 2 << 30, None, False, True))
         put(self, "scoped", ContextVar[Mapping[str, Any]]("tracegrad_config", default=_NO_CHANGES))
-        self.ahead: weakref.WeakSet[Any] = weakref.WeakSet()  # compiled functions that answer without looking at settings
+        put(self, "ahead", weakref.WeakSet())
 
     _lock: threading.Lock
     process: Settings
     scoped: ContextVar[Mapping[str, Any]]
+    ahead: weakref.WeakSet[Any]
+    """The compiled functions whose repeated calls look at no settings."""
 
     def snapshot(self) -> Settings:
         """Return all settings as they stand here and now.
