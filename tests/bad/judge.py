@@ -141,7 +141,8 @@ def faults(program, number, call_of, scalar=False):
             found.append("shows another exception behind it")
     else:
         lines = user_lines(error, file)
-        if not _as_numpy(error, refused, lines):
+        named = program.family == "keyword" and all(name in text for name in program.names)
+        if not _as_numpy(error, refused, lines) and not (named and type(error) is type(refused)):
             found.append("is neither ours nor NumPy's")
         elif (
             program.bad_line not in lines
