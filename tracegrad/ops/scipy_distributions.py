@@ -78,12 +78,15 @@ def _end(end: Formula | float, shapes: list[Any]) -> Any:
 def _read(formula: Formula, parameters: tuple[Any, ...], named: dict[str, Any], last: tuple[str, ...]) -> list[Any]:
     """The shape parameters of a call, then those of ``last``, location and scale, or their defaults."""
     names = [*list(inspect.signature(formula).parameters)[1:], *last]
+    kind, listed = ("logpdf" if "scale" in last else "logpmf"), ", ".join(names)
     if len(parameters) > len(names):
-        raise TypeError(f"the parameters are {', '.join(names)}; got {len(parameters)}")
+        raise TypeError(f"{kind}() takes the parameters {listed}; {len(parameters)} were given")
     given = dict(zip(names, parameters, strict=False)) | named
+    for name in named.keys() - set(names):
+        raise TypeError(f"{kind}() got an unexpected keyword argument '{name}'; its parameters are {listed}")
     missing = [name for name in names if name not in given and name not in last]
-    if missing or len(given) > len(names) or not given.keys() <= set(names):
-        raise TypeError(f"the parameters are {', '.join(names)}; got {', '.join(given)}")
+    if missing:
+        raise TypeError(f"{kind}() missing {len(missing)} of its parameters {listed}: {', '.join(missing)}")
     return [_double(given.get(name, {"loc": 0, "scale": 1}.get(name))) for name in names]
 
 
