@@ -143,3 +143,14 @@ def test_a_view_that_is_stored_later_is_read_where_it_lies_before():
         return np.linalg.solve(r, np.linalg.inv(early) @ q)  # r, a part of an array, is stored for solve
 
     same(f, x)
+
+
+def test_a_cheap_value_that_is_stored_with_its_transpose_is_computed_twice():
+    a = regular((3, 3))
+    lower = np.tri(3) > 0
+
+    def loss(a):
+        return np.sum(np.linalg.solve(np.where(lower, a, 0.0), a))
+
+    found, wanted = (tg.grad_compile(compile=mode)(loss).grad(a) for mode in ("now", "never"))
+    np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-12)

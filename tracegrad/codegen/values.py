@@ -52,7 +52,9 @@ class ValueWriter:
         self.counts: dict[str, int] = {}
         self._expanded: dict[tuple[int, Vector], tuple[Place, ...]] = {}
         self.held = frozenset(n for n in kernel.reads if self.graph[n].op.kind is Kind.VIEW and self._held(n))
+        self.loaded_back = frozenset(part.levels)
         self.loaded_back = self._loaded_back()
+        self._expanded.clear()
         self.axes = self._merged_axes()
         self.row_axes, self.vector_axis = self._roles()
         self.scopes: list[Scope] = [Scope(frozenset())]
@@ -114,7 +116,7 @@ class ValueWriter:
             found: list[Place] = []
             for place in places(self.graph, node, index, held=self.held):
                 found.append(place)
-                if self._recomputed(place.node):
+                if self._recomputed(place.node) or self._again(place.node, place.index):
                     for i in self.graph[place.node].inputs:
                         found.extend(self._expand(i, place.index))
             known = self._expanded[(node, index)] = tuple(dict.fromkeys(found))
@@ -344,7 +346,7 @@ class ValueWriter:
         known = self.known(key)
         if known is not None:
             return known
-        if self._loaded(node):
+        if self._loaded(node) and not self._again(node, index):
             return self._load(n, index, guards, key)
         if n.op.kind is Kind.VIEW:
             return self._view(n, index, guards)
@@ -373,6 +375,11 @@ class ValueWriter:
     def _recomputed(self, node: int) -> bool:
         """Whether a node is computed wherever it is read; one that this part computes after its loops is, within them."""
         return node in self.program.floating and self.part.levels.get(node, Level.FINISH) is Level.FINISH
+
+    def _again(self, node: int, index: Vector) -> bool:
+        """Whether a cheap node that the part stores is computed once more, as another element of it is read in its own loop."""
+        known = self.part.levels.get(node, Level.FINISH) is not Level.FINISH and node in self.program.floating
+        return known and node not in self.loaded_back and index != self._own_index(node)
 
     def _guard_axes(self, guards: tuple[Guard, ...]) -> list[frozenset[int]]:
         return [self.axes.convert(g.index).axes() for g in guards]
