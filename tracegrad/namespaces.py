@@ -38,6 +38,7 @@ from tracegrad.ops import (
     reductions,
     scans,
     scipy_linalg,
+    scipy_signal,
     scipy_special,
     scipy_stats,
     sorting,
@@ -201,6 +202,7 @@ NUMPY_FUNCTIONS: Mapping[Any, Function] = _make_table()
 SCIPY_FUNCTIONS: Mapping[str, Function] = {
     **{f"scipy.linalg.{name}": getattr(scipy_linalg, name) for name in _SCIPY_LINALG.split()},
     **{f"scipy.linalg.{name}": getattr(matrix_equations, name) for name in _MATRIX_EQUATIONS.split()},
+    **{f"scipy.signal.{name}": getattr(scipy_signal, name) for name in scipy_signal.__all__},
     **{f"scipy.stats.{name}": function for name, function in scipy_stats.FUNCTIONS.items()},
 }
 """Functions of modules that are loaded only where the user's code loads them, by their names."""

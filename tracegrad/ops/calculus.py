@@ -13,8 +13,9 @@ from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops import maps, reductions
 from tracegrad.ops.assembly import diagonal as diagonal_of
 from tracegrad.ops.assembly import diff
+from tracegrad.ops.conv import slid
 from tracegrad.ops.indexing import getitem, take
-from tracegrad.ops.maps import select
+from tracegrad.ops.maps import cast, select
 from tracegrad.ops.pointwise import as_float
 from tracegrad.ops.reductions import as_operand
 from tracegrad.ops.scans import cumsum
@@ -260,7 +261,7 @@ def _vector(name: str, x: Any) -> Any:
 
 def _slid(a: Any, v: Any, mode: str) -> Any:
     """Sums of products of a short vector with the stretches of a long one."""
-    size, window = shape_of(a)[0], shape_of(v)[0]
+    window = shape_of(v)[0]
     if mode == "full":
         before = after = window - 1
     elif mode == "same":
@@ -269,11 +270,9 @@ def _slid(a: Any, v: Any, mode: str) -> Any:
         before = after = 0
     else:
         raise ShapeError(f"no mode {mode!r}", fix='use mode="full", "same" or "valid"')
-    parts = [np.zeros(before, a.dtype), a, np.zeros(after, a.dtype)]
-    padded = concatenate([part for part in parts if shape_of(part)[0]], 0) if before or after else a
-    count = size + before + after - window + 1
-    places = np.arange(count)[:, None] + np.arange(window)
-    return getitem(padded, places) @ v
+    dtype = np.result_type(a.dtype, v.dtype)
+    x, kernel = (part if part.dtype == dtype else cast(part, dtype=dtype) for part in (a, v))
+    return slid(x, kernel, (before,), (after,))
 
 
 def cov(

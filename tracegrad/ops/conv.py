@@ -382,3 +382,13 @@ def conv2d(
             fix=f"give a bias of shape ({w_shape[0]},)",
         )
     return add(out, reshape(bias, (w_shape[0], 1, 1)))
+
+
+def slid(x: Any, kernel: Any, before: Sequence[int], after: Sequence[int]) -> Any:
+    """Sums of products of a kernel with the windows of ``x``, which has zeros before and after it along each axis."""
+    lift = (1,) * (4 - len(shape_of(x)))
+    images, kernels = reshape(x, lift + shape_of(x)), reshape(kernel, lift + shape_of(kernel))
+    none = (0,) * (len(lift) - 2)
+    padding = tuple(zip((*none, *before), (*none, *after), strict=True))
+    out = conv2d(images, kernels, padding=padding)
+    return reshape(out, shape_of(out)[4 - len(shape_of(x)) :])
