@@ -417,7 +417,7 @@ DATA = tg.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
         (lambda x: x.requires_grad_(), EscapeError, "requires_grad of a tensor that is traced"),
         (lambda x: Square.apply(x), TraceError, "Square.apply inside of what is compiled: its backward is Python code"),
         (lambda x: x.nonzero(), TraceError, "nonzero needs values"),
-        (lambda x: x[x > 0], TraceError, "a shape that is not known while tracing"),
+        (lambda x: x[x > 0], TraceError, "how many elements a traced mask selects is not known while tracing"),
         (lambda x: x * tg.tensor(x.tolist()), EscapeError, "x.tolist() needs the values"),
         (lambda x: x @ x, ShapeError, "6"),
     ],

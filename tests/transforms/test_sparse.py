@@ -30,6 +30,7 @@ def assigned(x):
     return out
 
 
+KERNELS = np.arange(1.0, 25).reshape(4, 1, 3, 2)
 FUNCTIONS = [
     (tridiagonal, 3),
     (np.sin, 1),
@@ -43,6 +44,7 @@ FUNCTIONS = [
     (assigned, 2),
     (lambda x: np.where(x > 1, x, 2 * x), 1),
     (lambda x: np.convolve(x, np.array([1.0, 2.0, 3.0])), 3),
+    (lambda x: tg.functional.conv2d(x.reshape(1, 2, 3, 2), KERNELS, padding=1, stride=(2, 1), groups=2), 12),
 ]
 
 

@@ -17,6 +17,7 @@ from tracegrad.core.graph import Graph, Node
 from tracegrad.core.interpret import evaluate
 from tracegrad.core.op import Kind
 from tracegrad.ops.contractions import matmul_batched
+from tracegrad.ops.conv import convolve, convolve_input_gradient, taps_read
 from tracegrad.ops.indexing import gather, put, scatter_add
 
 Matrix = Any
@@ -106,6 +107,8 @@ class _Structure:
             total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
             total.data[:] = 1
             return total
+        if node.op in (convolve, convolve_input_gradient) and node.inputs[1] not in self.known:
+            return self._slid(node)
         whole = self.sparse.vstack([self.known[i] for i in reached], format="csr")
         columns = np.unique(whole.indices)
         return self._ones(np.repeat(np.arange(size), len(columns)), np.tile(columns, size), (size, self.columns))
@@ -136,6 +139,22 @@ class _Structure:
         total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         total.data[:] = 1
         return total
+
+    def _slid(self, node: Node) -> Matrix:
+        """Windows of images with known kernels, or the transpose: each group's outputs read the same elements."""
+        forward = node.op is convolve
+        operand, kernels = (self.graph[i].aval for i in node.inputs)
+        images, windows = (operand, node.aval) if forward else (node.aval, operand)
+        params = {k: v for k, v in node.params.items() if k != "sizes"}
+        positions, elements = taps_read(images.shape, kernels.shape[2:], **params)
+        batch, outputs, *counts = windows.shape
+        groups = params["groups"]
+        # each window of a group stands for one of every output channel of that group
+        places = np.arange(windows.size).reshape(batch, groups, outputs // groups, *counts)
+        each = np.moveaxis(places, 2, -1).reshape(-1, outputs // groups)[positions].reshape(-1)
+        read = np.repeat(elements, outputs // groups)
+        rows, columns = (each, read) if forward else (read, each)
+        return self._product(rows, columns, node.aval.size, self.known[node.inputs[0]])
 
     def _multiplied(self, node: Node, position: int) -> Matrix:
         """A row of the first matrix goes into a row of the product, a column of the second into a column."""

@@ -112,7 +112,13 @@ def _probe(
     base = op.promote(*(low,) * count)
     reached: dict[int, list[int]] = {}
     for source in range(count):
-        for target, dtype in enumerate(op.promote(*(high if k == source else low for k in range(count)))):
+        try:
+            moved = op.promote(*(high if k == source else low for k in range(count)))
+        except DtypeError:
+            if any(d.kind == "f" for d in base):
+                continue  # whole numbers beside floats, as the degree of a polynomial
+            raise
+        for target, dtype in enumerate(moved):
             if dtype.kind == high.kind and (base[target].kind == "f" or dtype != base[target]):
                 reached.setdefault(target, []).append(source)
     return base, reached

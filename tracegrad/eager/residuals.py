@@ -17,6 +17,7 @@ import numpy as np
 from tracegrad.core.aval import Aval, Shape
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import FLAT, MISSING, Kind, Op, Variadic, keep
+from tracegrad.errors import DtypeError
 from tracegrad.ops.pullback import carries_gradient, pull_back
 from tracegrad.ops.sources import input as input_op
 from tracegrad.symbolic import Recorder, Sym
@@ -105,8 +106,13 @@ def find_plan_of_one(op: Op, shape: Shape, char: str, *params: Any) -> Plan:
 @lru_cache(maxsize=4096)
 def find_map_plan(op: Op, needs: tuple[bool, ...], params: tuple[tuple[str, Any], ...] = ()) -> Plan:
     """The plan of an elementwise op, whatever its shapes."""
-    dtypes = op.promote(*(np.dtype(np.float64),) * len(needs)) if op.promote is not keep else ()
-    dtypes = dtypes or (np.dtype(np.float64),) * len(needs)
+    dtypes = (np.dtype(np.float64),) * len(needs)
+    if op.promote is not keep:
+        try:
+            dtypes = op.promote(*dtypes)
+        except DtypeError:
+            # whole numbers beside floats, as the degree of a polynomial
+            dtypes = op.promote(*(np.dtype(np.float64 if need else np.int64) for need in needs))
     return _find(op, needs, tuple(((2,), d) for d in dtypes), params)
 
 

@@ -19,6 +19,7 @@ from tracegrad.eager.tensor import Tensor
 from tracegrad.errors import ConditionError, DtypeError, EscapeError, ShapeError, TraceError
 from tracegrad.ops.maps import copy as copy_of
 from tracegrad.ops.maps import stop_gradient
+from tracegrad.ops.selection import Selection
 from tracegrad.symbolic import Recorder, Sym
 
 
@@ -107,7 +108,10 @@ class TracedTensor(Tensor):
         )
 
     def __getitem__(self, key: Any) -> Any:
-        return TracedTensor(self._array[_traced(self._array.recorder, key)])
+        found = self._array[_traced(self._array.recorder, key)]
+        if isinstance(found, Selection):
+            found.refuse("the shape of the tensor")
+        return TracedTensor(found)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         recorder = self._array.recorder

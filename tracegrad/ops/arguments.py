@@ -25,6 +25,8 @@ choices condlist choicelist funclist
 """
 ARRAYS = frozenset(_ARRAYS.split())
 """Arguments that are arrays, numbers, or sequences of them."""
+NAMED = frozenset((("cond", "p"),))
+"""Arguments of these names that may be words."""
 NO_ARRAY = (str, bytes, dict, set, frozenset)
 
 
@@ -46,7 +48,7 @@ def check_arguments(arguments: Mapping[str, Any], function: str) -> None:
             _integers(value, name)
         elif name in NUMBERS and isinstance(value, NO_ARRAY):
             raise DtypeError(f"{name} is {value!r}, not a number", fix=f"give a number for {name}")
-        elif name in ARRAYS:
+        elif name in ARRAYS and (function, name) not in NAMED:
             _arrays(value, name)
 
 

@@ -7,6 +7,7 @@ three ops hold every derivative of every order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -382,6 +383,19 @@ def conv2d(
             fix=f"give a bias of shape ({w_shape[0]},)",
         )
     return add(out, reshape(bias, (w_shape[0], 1, 1)))
+
+
+def taps_read(x: Shape, window: Shape, strides: Shape, padding: Padding, dilations: Shape, groups: int) -> tuple[Any, Any]:
+    """Which elements of images each window reads: pairs of a group's position and an element's, flat.
+
+    The first counts ``(batch, groups, height, width)`` of the windows, the second the images.
+    """
+    counts = output_sizes(x[2:], window, strides, padding, dilations)
+    numbers = np.arange(1, math.prod(x) + 1).reshape(x)
+    columns = _columns(numbers, window, counts, strides, padding, dilations, groups)
+    group, tap, place = np.nonzero(columns)
+    image, position = np.divmod(place, math.prod(counts))
+    return (image * groups + group) * math.prod(counts) + position, columns[group, tap, place] - 1
 
 
 def slid(x: Any, kernel: Any, before: Sequence[int], after: Sequence[int]) -> Any:
