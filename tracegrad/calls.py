@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tracegrad.autodiff.argnums import Argnums
 from tracegrad.core.aval import Aval, supported
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
@@ -77,7 +78,7 @@ def checked_budget(given: Any) -> int | float | None:
 class Options:
     """What ``grad_compile`` and ``jit`` were told; ``mode`` says when kernels are compiled: now, background or never."""
 
-    argnums: int | tuple[int, ...]
+    argnums: Argnums
     static_argnames: tuple[str, ...]
     mode: str
     memory_budget: int | float | None = None

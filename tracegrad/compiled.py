@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from tracegrad import records
+from tracegrad.autodiff.argnums import Selected, arguments_of, checked_argnums, gathered_structure, place_of
 from tracegrad.autodiff.inside import gradient_transform
 from tracegrad.background import Pending
 from tracegrad.callers import MISS, Caller, Signature, make_caller
@@ -432,15 +433,17 @@ class Compiled(Called[P, R]):
 
     def _wanted(self, call: Call) -> list[tuple[int, list[Any], TreeDef, str]]:
         """Of each argument that ``argnums`` names: its first leaf's number, its leaves, its structure, its name."""
-        argnums = self._family.options.argnums
-        spans = self._spans(call)
-        wanted = (argnums,) if isinstance(argnums, int) else argnums
-        return [self._argument(spans, number, len(call.args)) for number in wanted]
+        spans, family = self._spans(call), self._family
+        made = []
+        for argument in arguments_of(family.options.argnums):
+            place = place_of(argument, family.function, len(call.args), spans, family.parameters)
+            made.append((*spans[place], family.root(place)))
+        return made
 
     def _differentiated(self, call: Call) -> TreeDef:
         """The structure of the gradient, or of the value and the gradient."""
         structures = [structure for _, _, structure, _ in self._wanted(call)]
-        gradient = structures[0] if isinstance(self._family.options.argnums, int) else tuple_of(structures)
+        gradient = gathered_structure(self._family.options.argnums, structures)
         return gradient if self._want == GRADIENT else tuple_of([_LEAF, gradient])
 
     def _spans(self, call: Call) -> dict[int | str, tuple[int, list[Any], TreeDef]]:
@@ -450,21 +453,6 @@ class Compiled(Called[P, R]):
             spans[position] = (start, leaves, structure)
             start += len(leaves)
         return spans
-
-    def _argument(
-        self, spans: dict[int | str, tuple[int, list[Any], TreeDef]], number: int, given: int
-    ) -> tuple[int, list[Any], TreeDef, str]:
-        parameters = self._family.parameters
-        place = number if number >= 0 else number + max(len(parameters), given)
-        name = parameters[place] if 0 <= place < len(parameters) else None
-        for key in (place, name):
-            if key is not None and key in spans:
-                return (*spans[key], self._family.root(place))
-        raise DifferentiationError(
-            f"argnums={number} of {self._family.name} names no argument of this call, which has {given} positional ones",
-            fix="count positional arguments from 0, and pass the argument explicitly",
-            where=user_frame(),
-        )
 
     def _check_loss(self, traced: Traced) -> None:
         outputs = [traced.graph[i].aval for i in traced.graph.outputs]
@@ -625,8 +613,9 @@ class GradCompiled(Compiled[P, R]):
     def grad(self) -> Compiled[P, Any]:
         """The gradient alone, a compiled function of the same arguments.
 
-        Its result has the structure, shapes and dtypes of the argument that ``argnums`` names; of several arguments it is a
-        tuple. A call raises DifferentiationError for a result that is no float scalar and for integer or boolean arguments.
+        Its result has the structure, shapes and dtypes of the argument that is differentiated; of several positions it is a
+        tuple, of several names a dict. A call raises DifferentiationError for a result that is no float scalar and for integer
+        or boolean arguments.
 
         >>> import tracegrad as tg
         >>> tg.grad_compile(lambda p: p["a"] * p["b"], compile="never").grad({"a": 2.0, "b": 3.0})
@@ -671,15 +660,16 @@ class GradCompiled(Compiled[P, R]):
 
 
 def _options(
-    argnums: Any, static_argnames: str | Sequence[str], mode: str, memory_budget: Any = None, threads: Any = None
+    argnums: Any,
+    static_argnames: str | Sequence[str],
+    mode: str,
+    memory_budget: Any = None,
+    threads: Any = None,
+    argnames: Any = None,
 ) -> Options:
     if mode not in ("now", "background", "never"):
         raise TracegradError(f"compile={mode!r} is not a mode", fix='use compile="now", "background" or "never"')
-    numbers = argnums if isinstance(argnums, int) else tuple(argnums) if isinstance(argnums, Sequence) else ()
-    if numbers == () or not (isinstance(numbers, int) or all(isinstance(n, int) for n in numbers)):
-        raise TracegradError(
-            f"argnums={argnums!r} names no arguments", fix="give positions, counted from 0: argnums=0 or argnums=(0, 1)"
-        )
+    numbers = checked_argnums(argnums, argnames)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
         raise TracegradError(f"threads={threads!r} is no number of threads", fix="give an int of at least 1, or None for all")
@@ -696,6 +686,8 @@ def _family(function: Callable[..., Any], options: Options) -> Family:
             fix="compile it with tg.compile(module)",
         )
     family = Family(function, options)
+    if isinstance(options.argnums, Selected):
+        checked_argnums(None, options.argnums.names, function)
     unknown = [name for name in options.static_argnames if not family.takes(name)]
     if unknown:
         raise TracegradError(
@@ -710,7 +702,8 @@ def grad_compile(function: Callable[P, R], /) -> GradCompiled[P, R]: ...
 @overload
 def grad_compile(
     *,
-    argnums: int | Sequence[int] = 0,
+    argnums: int | Sequence[int] | None = None,
+    argnames: str | Sequence[str] | None = None,
     static_argnames: str | Sequence[str] = (),
     compile: str = "now",
     memory_budget: int | float | None = None,
@@ -722,7 +715,8 @@ def grad_compile(
     function: Callable[P, R] | None = None,
     /,
     *,
-    argnums: int | Sequence[int] = 0,
+    argnums: int | Sequence[int] | None = None,
+    argnames: str | Sequence[str] | None = None,
     static_argnames: str | Sequence[str] = (),
     compile: str = "now",  # noqa: A002 - the word users know; the builtin is not used here
     memory_budget: int | float | None = None,
@@ -733,7 +727,8 @@ def grad_compile(
     Parameters
     ----------
     function: a function that returns a scalar loss; its arguments may be pytrees of arrays and numbers.
-    argnums: position of the argument to differentiate with respect to, or several.
+    argnums, argnames: position or name of the argument to differentiate with respect to, or several; the first where neither
+        is given. Gradients are structured as by ``tg.grad``.
     static_argnames: arguments that are part of the key rather than traced.
     compile: ``"now"``; ``"background"`` to answer from the interpreter until a thread has compiled the kernels, whose results
         may differ by a few units in the last place; or ``"never"`` to run the graph on the interpreter.
@@ -756,7 +751,7 @@ def grad_compile(
     >>> gradient
     array([0., 0., 0.])
     """
-    options = _options(argnums, static_argnames, compile, memory_budget, threads)
+    options = _options(argnums, static_argnames, compile, memory_budget, threads, argnames)
     if function is None:
         return lambda f: GradCompiled(_family(f, options), VALUE)
     return GradCompiled(_family(function, options), VALUE)

@@ -111,6 +111,40 @@ def test_argnums():
     assert tg.grad(f, 1)(2.0, z=1.0, y=3.0) == 12.0
 
 
+def test_argnames():
+    f = lambda x, y=5.0, *, z: x * y**2 * z**3
+    assert tg.grad(f, argnames="y")(2.0, 3.0, z=1.0) == 12.0
+    assert tg.grad(f, argnames="y")(2.0, y=3.0, z=1.0) == 12.0
+    assert tg.grad(f, argnames=("z",))(2.0, 3.0, z=1.0) == {"z": 54.0}
+    assert tg.value_and_grad(f, argnames=["z", "x"])(2.0, 3.0, z=1.0) == (18.0, {"x": 9.0, "z": 54.0})
+    assert tg.grad(f, 0, argnames="z")(2.0, 3.0, z=1.0) == (9.0, 54.0)
+    assert tg.grad(f, (0, 1), argnames=["z"])(2.0, 3.0, z=1.0) == ((9.0, 12.0), {"z": 54.0})
+    assert tg.elementwise_grad(f, argnames="z")(2.0, 3.0, z=1.0) == 54.0
+    assert never(tg.grad(f, argnames=("y", "z")))(2.0, y=3.0, z=1.0) == {"y": 12.0, "z": 54.0}
+    both = tg.grad_compile(f, argnums=0, argnames=("y", "z"), compile="never")
+    assert both.grad(2.0, 3.0, z=1.0) == (9.0, {"y": 12.0, "z": 54.0})
+    assert never(lambda v: both.grad(v, 3.0, z=1.0))(2.0) == (9.0, {"y": 12.0, "z": 54.0})
+    assert tg.grad_compile(f, argnames="y", compile="never").value_and_grad(2.0, 3.0, z=1.0) == (18.0, 12.0)
+    assert tg.grad(lambda **parts: parts["a"] * parts["b"], argnames="b")(a=2.0, b=3.0) == 2.0
+
+
+def test_argnames_of_jacobians():
+    f = lambda a, *, b: {"c": a * b}
+    expected = {"c": {"a": np.diag(SCALE), "b": np.diag(X)}}
+    for transform in (tg.jacfwd, tg.jacrev, tg.jacobian):
+        for made in (transform(f, argnames=("b", "a")), never(transform(f, argnames=("b", "a")))):
+            found = made(X, b=SCALE)
+            assert found["c"].keys() == {"a", "b"}
+            for name, table in expected["c"].items():
+                np.testing.assert_array_equal(found["c"][name], table)
+    second = tg.hessian(lambda a, b: a**2 * b, argnames=("a", "b"))(3.0, b=5.0)
+    assert second == {"a": {"a": 10.0, "b": 6.0}, "b": {"a": 6.0, "b": 0.0}}
+    sparse = tg.sparse_jacobian(lambda a, b: a * b**2, argnames="b")(X, b=SCALE)
+    np.testing.assert_allclose(sparse.toarray(), np.diag(2 * X * SCALE))
+    with pytest.raises(DifferentiationError, match="2 arguments to differentiate with respect to"):
+        tg.sparse_jacobian(lambda a, b: a * b, argnames=("a", "b"))
+
+
 @dataclasses.dataclass
 class Line:
     slope: float
@@ -270,6 +304,12 @@ def test_a_branch_not_taken():
         (lambda: tg.grad(lambda x: x * 2)(3), DifferentiationError, "x is int64(.|\n)*np.asarray"),
         (lambda: tg.grad(lambda p: p["n"] * 2.0)({"n": True}), DifferentiationError, r"p\['n'\] is bool"),
         (lambda: tg.grad(lambda x: x, argnums=1)(3.0), DifferentiationError, "argnums=1 of <lambda> names no argument"),
+        (lambda: tg.grad(lambda x: x, argnums="x"), DifferentiationError, "names go to argnames: argnames='x'"),
+        (lambda: tg.grad(lambda x: x, argnames="y"), DifferentiationError, "'y', which is no argument of <lambda>"),
+        (lambda: tg.grad_compile(lambda x: x, argnames="y"), DifferentiationError, "'y', which is no argument of <lambda>"),
+        (lambda: tg.grad(lambda x: x, argnames=0), DifferentiationError, "argnames=0 names no arguments"),
+        (lambda: tg.grad(lambda x: x, argnames=("x", "x")), DifferentiationError, "each once"),
+        (lambda: tg.grad(lambda x, y=2.0: x, argnames="y")(3.0), DifferentiationError, "pass it: y="),
         (lambda: tg.grad(lambda x: x, argnums="x"), DifferentiationError, "argnums='x'"),
         (lambda: tg.grad(lambda x: x, argnums=()), DifferentiationError, "names no arguments"),
         (lambda: tg.grad(lambda x: x, has_aux=True)(3.0), DifferentiationError, "returns one value(.|\n)*return .value, aux"),

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from tracegrad.autodiff.argnums import Argnums, arguments_of, gathered, name_of, parameter_name, parameters_of, place_of
 from tracegrad.autodiff.forward import push_forward_nodes
 from tracegrad.autodiff.reverse import pull_back_nodes
 from tracegrad.core.aval import Aval, aval_of
@@ -28,7 +29,6 @@ from tracegrad.errors import DifferentiationError, DtypeError, ShapeError, Trace
 from tracegrad.ops.maps import variable
 from tracegrad.symbolic import Recorder, Sym, current_recorder
 
-Argnums = int | tuple[int, ...]
 NUMBERS = (Sym, np.ndarray, np.generic, bool, int, float, complex)
 
 
@@ -79,20 +79,6 @@ class Transform:
                 where=user_frame(),
             )
         return self._rule(recorder, self._parts, args, kwargs)
-
-
-def name_of(function: Any) -> str:
-    """What errors call a function."""
-    return str(getattr(function, "__name__", type(function).__name__))
-
-
-def parameter_name(function: Any, position: int) -> str:
-    """What a person calls an argument."""
-    try:
-        names = tuple(signatures.signature(function).parameters)
-    except (TypeError, ValueError):
-        names = ()
-    return names[position] if position < len(names) else f"argument {position}"
 
 
 # -- what a function is differentiated with respect to ---------------------------------------------------------------------
@@ -157,49 +143,21 @@ def no_derivative(path: str, kind: Any) -> DifferentiationError:
     )
 
 
-def checked_argnums(argnums: Any) -> Argnums:
-    """Positions of arguments as an int or a tuple; TypeError-like for anything else."""
-    if isinstance(argnums, (int, np.integer)) and not isinstance(argnums, bool):
-        return int(argnums)
-    several = tuple(argnums) if isinstance(argnums, Sequence) else ()
-    if several and all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in several):
-        return tuple(int(n) for n in several)
-    raise DifferentiationError(
-        f"argnums={argnums!r} names no arguments",
-        fix="give positions, counted from 0: argnums=0 or argnums=(0, 1)",
-        where=user_frame(),
-    )
-
-
 def with_variables(
     recorder: Recorder, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], argnums: Argnums
 ) -> tuple[Any, list[Leaves]]:
-    """The result of a function of variables, and the variables of each argument that ``argnums`` names."""
-    numbers = (argnums,) if isinstance(argnums, int) else argnums
+    """The result of a function of variables, and the variables of each argument that ``argnums`` names, in order."""
     given: dict[int | str, Any] = dict(enumerate(args))
     given.update(kwargs)
+    parameters = tuple(parameters_of(function))
     found = []
-    for number in numbers:
-        place: int | str = number if number >= 0 else number + len(args)
-        if place not in given and isinstance(place, int) and place >= 0:
-            place = parameter_name(function, place)
-        if place not in given:
-            raise DifferentiationError(
-                f"argnums={number} of {name_of(function)} names no argument of this call, "
-                f"which has {len(args)} positional ones",
-                fix="count positional arguments from 0, and pass the argument explicitly",
-                where=user_frame(),
-            )
+    for argument in arguments_of(argnums):
+        place = place_of(argument, function, len(args), given, parameters)
         root = parameter_name(function, place) if isinstance(place, int) else place
         given[place], leaves = as_variables(recorder, given[place], root)
         found.append(leaves)
     named = {name: value for name, value in given.items() if isinstance(name, str)}
     return function(*(given[k] for k in range(len(args))), **named), found
-
-
-def gathered(argnums: Argnums, parts: Sequence[Any]) -> Any:
-    """One result for an int, a tuple of them for several arguments."""
-    return parts[0] if isinstance(argnums, int) else tuple(parts)
 
 
 def without_aux(result: Any, function: Any, has_aux: bool) -> tuple[Any, Any]:

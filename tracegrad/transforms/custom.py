@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.autodiff.inside import Leaves, Transform, as_variables, fitting, leaves_of, name_of, parameter_name
+from tracegrad.autodiff.argnums import name_of, parameter_name
+from tracegrad.autodiff.inside import Leaves, Transform, as_variables, fitting, leaves_of
 from tracegrad.autodiff.linear import cut_out
 from tracegrad.calls import Family, Options
 from tracegrad.compiled import VALUE, Compiled

@@ -8,17 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from tracegrad.autodiff.argnums import Argnums, checked_argnums, gathered, name_of, parameter_name
 from tracegrad.autodiff.inside import (
-    Argnums,
     Leaves,
     Transform,
-    checked_argnums,
     fitting,
-    gathered,
     gradient_transform,
     leaves_of,
-    name_of,
-    parameter_name,
     pulled_back,
     pushed_forward,
     with_variables,
@@ -58,29 +54,46 @@ def callable_of(transform: Transform, function: Function) -> Any:
 # -- gradients ---------------------------------------------------------------------------------------------------------
 
 
-def grad(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
+def grad(
+    fun: Function,
+    argnums: int | Sequence[int] | None = None,
+    has_aux: bool = False,
+    *,
+    argnames: str | Sequence[str] | None = None,
+) -> Any:
     """The gradient of a function with a scalar result.
 
     Parameters
     ----------
     fun: a function of pytrees of arrays and numbers; a compiled one gives a compiled gradient, any other one that runs on
         the interpreter (``tg.jit`` around it compiles).
-    argnums: position of the argument to differentiate with respect to, or several.
+    argnums: position of the argument to differentiate with respect to, or several; the first where none is named.
     has_aux: whether ``fun`` returns ``(value, aux)``; the result is then ``(gradient, aux)``.
+    argnames: name of the argument, or several, however the call passes them.
 
-    Returns a function of the same arguments, whose result has the structure, shapes and dtypes of the argument that
-    ``argnums`` names, a tuple of such for several. Its calls raise DifferentiationError for a result that is no float scalar
-    and for integer arguments, TraceError where the code cannot become a static graph.
+    Returns a function of the same arguments, whose result has the structure, shapes and dtypes of the argument that is
+    named; for several it is a tuple with one part for each of ``argnums``, or a dict with one for each of ``argnames``, and
+    the pair of what belongs to ``argnums`` and to ``argnames`` where both are given. Its calls raise DifferentiationError for
+    a result that is no float scalar and for integer arguments, TraceError where the code cannot become a static graph.
 
     >>> import tracegrad as tg
     >>> cube = lambda x: x**3
     >>> tg.grad(cube)(2.0), tg.grad(tg.grad(cube))(2.0), tg.grad(tg.grad(tg.grad(cube)))(2.0)
     (np.float64(12.0), np.float64(12.0), np.float64(6.0))
+    >>> area = lambda width, height: width * height
+    >>> tg.grad(area, argnames="height")(2.0, height=3.0), tg.grad(area, argnames=("width", "height"))(2.0, 3.0)
+    (np.float64(2.0), {'height': np.float64(2.0), 'width': np.float64(3.0)})
     """
-    return _gradient(fun, argnums, has_aux, keep_value=False)
+    return _gradient(fun, argnums, argnames, has_aux, keep_value=False)
 
 
-def value_and_grad(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
+def value_and_grad(
+    fun: Function,
+    argnums: int | Sequence[int] | None = None,
+    has_aux: bool = False,
+    *,
+    argnames: str | Sequence[str] | None = None,
+) -> Any:
     """Value and gradient of a function with a scalar result, from one program.
 
     Takes what ``grad`` takes. Returns a function of the same arguments that gives ``(value, gradient)``, or
@@ -91,26 +104,30 @@ def value_and_grad(fun: Function, argnums: int | Sequence[int] = 0, has_aux: boo
     >>> tg.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
     (np.float64(5.0), array([2., 4.]))
     """
-    return _gradient(fun, argnums, has_aux, keep_value=True)
+    return _gradient(fun, argnums, argnames, has_aux, keep_value=True)
 
 
-def _gradient(fun: Function, argnums: Any, has_aux: bool, keep_value: bool) -> Any:
+def _gradient(fun: Function, argnums: Any, argnames: Any, has_aux: bool, keep_value: bool) -> Any:
     checked_function(fun, "value_and_grad" if keep_value else "grad")
-    return callable_of(gradient_transform(fun, checked_argnums(argnums), has_aux, keep_value), fun)
+    return callable_of(gradient_transform(fun, checked_argnums(argnums, argnames, fun), has_aux, keep_value), fun)
 
 
-def elementwise_grad(fun: Function, argnums: int | Sequence[int] = 0) -> Any:
+def elementwise_grad(
+    fun: Function, argnums: int | Sequence[int] | None = None, *, argnames: str | Sequence[str] | None = None
+) -> Any:
     """The derivatives of a function whose every result depends on its own element of the argument alone.
 
-    It is the gradient of the sum of the results, whatever their shape. Takes ``fun`` and ``argnums`` as ``grad`` does.
+    It is the gradient of the sum of the results, whatever their shape. Takes ``fun``, ``argnums`` and ``argnames`` as ``grad``
+    does.
 
     >>> import numpy as np
     >>> import tracegrad as tg
     >>> tg.elementwise_grad(np.sin)(np.array([0.0, np.pi]))
     array([ 1., -1.])
     """
-    rule = functools.partial(_elementwise_rule, argnums=checked_argnums(argnums))
-    return callable_of(Transform({"function": checked_function(fun, "elementwise_grad")}, rule, "elementwise_grad"), fun)
+    checked_function(fun, "elementwise_grad")
+    rule = functools.partial(_elementwise_rule, argnums=checked_argnums(argnums, argnames, fun))
+    return callable_of(Transform({"function": fun}, rule, "elementwise_grad"), fun)
 
 
 def _elementwise_rule(

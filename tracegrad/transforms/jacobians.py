@@ -11,17 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.autodiff.inside import (
-    Argnums,
-    Leaves,
-    Transform,
-    checked_argnums,
-    gathered,
-    leaves_of,
-    name_of,
-    with_variables,
-    without_aux,
-)
+from tracegrad.autodiff.argnums import Argnums, checked_argnums, gathered, name_of
+from tracegrad.autodiff.inside import Leaves, Transform, leaves_of, with_variables, without_aux
 from tracegrad.core.aval import Aval
 from tracegrad.core.source import user_frame
 from tracegrad.errors import DifferentiationError
@@ -148,18 +139,30 @@ def _units(recorder: Recorder | None, first: int, count: int, aval: Aval) -> Any
     return reshape(same, (aval.size, *aval.shape))
 
 
-def jacfwd(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
+def _jacobian(fun: Function, direction: str, argnums: Any, argnames: Any, has_aux: bool) -> Jacobian:
+    checked_function(fun, direction)
+    return Jacobian(fun, direction, checked_argnums(argnums, argnames, fun), has_aux)
+
+
+def jacfwd(
+    fun: Function,
+    argnums: int | Sequence[int] | None = None,
+    has_aux: bool = False,
+    *,
+    argnames: str | Sequence[str] | None = None,
+) -> Any:
     """The Jacobian of a function, all columns at once by forward mode: for few arguments and many results.
 
     Parameters
     ----------
     fun: a function of pytrees of float arrays whose result is one, too.
-    argnums: position of the argument to differentiate with respect to, or several.
+    argnums: position of the argument to differentiate with respect to, or several; the first where none is named.
     has_aux: whether ``fun`` returns ``(value, aux)``; the result is then ``(jacobian, aux)``.
+    argnames: name of the argument, or several.
 
     Returns a function of the same arguments. Its result has the structure of that of ``fun``, with the structure of the
-    argument in place of each leaf (a tuple of these for several); there, axes of the result come first, then those of the
-    argument. Calls raise DifferentiationError for integers in either.
+    argument in place of each leaf (for several a tuple or a dict of these, as by ``grad``); there, axes of the result come
+    first, then those of the argument. Calls raise DifferentiationError for integers in either.
 
     >>> import numpy as np
     >>> import tracegrad as tg
@@ -167,10 +170,16 @@ def jacfwd(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = Fals
     array([[2., 0.],
            [0., 4.]])
     """
-    return Jacobian(checked_function(fun, FORWARD), FORWARD, checked_argnums(argnums), has_aux)
+    return _jacobian(fun, FORWARD, argnums, argnames, has_aux)
 
 
-def jacrev(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
+def jacrev(
+    fun: Function,
+    argnums: int | Sequence[int] | None = None,
+    has_aux: bool = False,
+    *,
+    argnames: str | Sequence[str] | None = None,
+) -> Any:
     """The Jacobian of a function, all rows at once by reverse mode: for many arguments and few results.
 
     Takes and returns what ``jacfwd`` does.
@@ -180,10 +189,16 @@ def jacrev(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = Fals
     >>> tg.jacrev(lambda p: {"area": p["a"] * p["b"]})({"a": 2.0, "b": 3.0})
     {'area': {'a': np.float64(3.0), 'b': np.float64(2.0)}}
     """
-    return Jacobian(checked_function(fun, REVERSE), REVERSE, checked_argnums(argnums), has_aux)
+    return _jacobian(fun, REVERSE, argnums, argnames, has_aux)
 
 
-def jacobian(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
+def jacobian(
+    fun: Function,
+    argnums: int | Sequence[int] | None = None,
+    has_aux: bool = False,
+    *,
+    argnames: str | Sequence[str] | None = None,
+) -> Any:
     """The Jacobian of a function, by forward mode where it has no more columns than rows, else by reverse mode.
 
     Takes and returns what ``jacfwd`` does.
@@ -194,10 +209,16 @@ def jacobian(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = Fa
     array([[3., 2.],
            [0., 1.]])
     """
-    return Jacobian(checked_function(fun, EITHER), EITHER, checked_argnums(argnums), has_aux)
+    return _jacobian(fun, EITHER, argnums, argnames, has_aux)
 
 
-def hessian(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Any:
+def hessian(
+    fun: Function,
+    argnums: int | Sequence[int] | None = None,
+    has_aux: bool = False,
+    *,
+    argnames: str | Sequence[str] | None = None,
+) -> Any:
     """The second derivatives of a function with a scalar result, by forward over reverse mode.
 
     Takes what ``jacfwd`` does; the result has the structure of the argument twice, one within the other.
@@ -209,7 +230,8 @@ def hessian(fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = Fal
            [ 6.,  0.]])
     """
     checked_function(fun, "hessian")
-    return jacfwd(jacrev(fun, argnums, has_aux), argnums, has_aux)
+    selected: Any = checked_argnums(argnums, argnames, fun)
+    return jacfwd(jacrev(fun, selected, has_aux), selected, has_aux)
 
 
 def hvp(fun: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:

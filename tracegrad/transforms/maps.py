@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tracegrad.autodiff.argnums import checked_argnums
 from tracegrad.autodiff.batch import batch
-from tracegrad.autodiff.inside import Leaves, checked_argnums
+from tracegrad.autodiff.inside import Leaves
 from tracegrad.autodiff.linear import linear_map
 from tracegrad.calls import Call, Family, Options
 from tracegrad.compiled import VALUE, Compiled

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.autodiff.inside import Leaves, name_of
+from tracegrad.autodiff.argnums import name_of
+from tracegrad.autodiff.inside import Leaves
 from tracegrad.core.source import user_frame
 from tracegrad.errors import DifferentiationError, TraceError
 from tracegrad.symbolic import current_recorder

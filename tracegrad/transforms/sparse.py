@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.autodiff.inside import Leaves, name_of
+from tracegrad.autodiff.argnums import Argnums, arguments_of, checked_argnums, gathered, name_of
+from tracegrad.autodiff.inside import Leaves
 from tracegrad.autodiff.pattern import coloured, structure_of
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
@@ -42,7 +43,7 @@ class _Plan:
 class SparseJacobian:
     """A function's Jacobian as a sparse array; made by ``sparse_jacobian`` and ``sparse_hessian``."""
 
-    def __init__(self, function: Function, argnums: int, name: str) -> None:
+    def __init__(self, function: Function, argnums: Argnums, name: str) -> None:
         self._linearised = Linearised(function, argnums, has_aux=False)
         self._name = name
         self._plans: dict[int, _Plan] = {}
@@ -107,14 +108,26 @@ def _equal(known: Mapping[int, Any], positions: Mapping[int, Any]) -> bool:
     return all(np.array_equal(known[i], value) for i, value in positions.items())
 
 
-def sparse_jacobian(fun: Function, argnums: int = 0) -> SparseJacobian:
+def _one(fun: Function, argnums: Any, argnames: Any, name: str) -> Argnums:
+    checked_function(fun, name)
+    selected = checked_argnums(argnums, argnames, fun)
+    if isinstance(gathered(selected, arguments_of(selected)), (tuple, dict)):
+        raise DifferentiationError(
+            f"tg.{name} was given {len(arguments_of(selected))} arguments to differentiate with respect to, and takes one",
+            fix="make one for each argument, or pass them as one: a dict or a tuple",
+            where=user_frame(),
+        )
+    return selected
+
+
+def sparse_jacobian(fun: Function, argnums: int | None = None, *, argnames: str | None = None) -> SparseJacobian:
     """The Jacobian of a function as a sparse array.
 
     Parameters
     ----------
     fun: a function of pytrees of float arrays whose result is one, too; a compiled one gives compiled Jacobians, any other
         one runs on the interpreter.
-    argnums: position of the argument to differentiate with respect to.
+    argnums, argnames: position or name of the one argument to differentiate with respect to; the first where none is named.
 
     Returns a function of the same arguments. Its result is a ``scipy.sparse.csr_array`` with a row for each element of the
     result and a column for each element of the argument, of all leaves in order. Where elements can be other than zero is
@@ -129,10 +142,10 @@ def sparse_jacobian(fun: Function, argnums: int = 0) -> SparseJacobian:
     (array([[2., 1., 0.],
            [0., 3., 2.]]), 2)
     """
-    return SparseJacobian(checked_function(fun, "sparse_jacobian"), argnums, "sparse_jacobian")
+    return SparseJacobian(fun, _one(fun, argnums, argnames, "sparse_jacobian"), "sparse_jacobian")
 
 
-def sparse_hessian(fun: Function, argnums: int = 0) -> SparseJacobian:
+def sparse_hessian(fun: Function, argnums: int | None = None, *, argnames: str | None = None) -> SparseJacobian:
     """The Hessian of a function with a scalar result as a sparse array: the ``sparse_jacobian`` of its gradient.
 
     >>> import numpy as np
@@ -142,4 +155,5 @@ def sparse_hessian(fun: Function, argnums: int = 0) -> SparseJacobian:
            [2., 6., 4.],
            [0., 4., 0.]])
     """
-    return SparseJacobian(grad(checked_function(fun, "sparse_hessian"), argnums), argnums, "sparse_hessian")
+    selected: Any = _one(fun, argnums, argnames, "sparse_hessian")
+    return SparseJacobian(grad(fun, selected), selected, "sparse_hessian")

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tracegrad.autodiff.argnums import name_of, parameter_name
 from tracegrad.autodiff.batch import batch_nodes
-from tracegrad.autodiff.inside import NUMBERS, Transform, leaves_of, name_of, parameter_name
+from tracegrad.autodiff.inside import NUMBERS, Transform, leaves_of
 from tracegrad.core.aval import Aval
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
