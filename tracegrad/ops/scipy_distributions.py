@@ -2,7 +2,8 @@
 
 A formula is of the standardised variable and the shape parameters, under SciPy's names, which may be keywords. Location
 and scale, the support and what is not allowed are the same for all: outside of the support a density is 0 and its logarithm
--∞, a share 0 or 1; parameters that are not allowed give NaN. Where no formula is given for a logarithm it is that of the share.
+-∞, a share 0 or 1; parameters that are not allowed give NaN. Where no formula is given for a logarithm it is that of the share,
+or of what is left of 1. Far out in a tail the logarithms of ``gamma``, ``beta``, ``t`` and their kin stay finite.
 The shares of ``skewnorm`` are differences, 1e-16 off in absolute terms, so that their far tails have fewer digits than SciPy's.
 """
 
@@ -10,18 +11,31 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tracegrad.core.aval import shape_of
+from tracegrad.errors import TraceError
 from tracegrad.ops import maps, special
 from tracegrad.ops import special_families as families
+from tracegrad.ops.broadcasting import reduce_sum
 from tracegrad.ops.comparisons import logical_and
-from tracegrad.ops.maps import exp, expm1, log, log1p, select, sqrt
-from tracegrad.ops.reductions import as_operand
+from tracegrad.ops.maps import exp, expm1, log, log1p, select, sqrt, stop_gradient
+from tracegrad.ops.reductions import as_operand, reduce_max
 from tracegrad.ops.scipy_special import betaln
+from tracegrad.ops.scipy_tails import (
+    log_betainc,
+    log_gammainc,
+    log_gammaincc,
+    log_t_share,
+    log_von_mises_share,
+    von_mises_share,
+)
+from tracegrad.ops.views import expand_dims
 
 Formula = Callable[..., Any]
 HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
@@ -60,7 +74,8 @@ class Counts:
     """A distribution of whole numbers, from ``low`` to ``high``."""
 
     logpmf: Formula
-    cdf: Formula
+    cdf: Formula | None = None
+    """The share up to a whole number; None where it is the sum of the masses, which takes a number as ``high``."""
     low: Formula | float = 0.0
     high: Formula | float = math.inf
     allowed: Formula = _positive
@@ -124,8 +139,21 @@ def _share(of: Continuous, formula: Formula, below: float, above: float) -> Form
     return function
 
 
-def _logarithm(formula: Formula) -> Formula:
-    return lambda z, *shapes: log(formula(z, *shapes))
+def _logarithm(formula: Formula, rest: Formula, small: Formula | None = None) -> Formula:
+    """The logarithm of a share, by ``small`` if given; where it is near 1, by what is left of it."""
+
+    def function(z: Any, *shapes: Any) -> Any:
+        share = formula(z, *shapes)
+        great = share > 0.5
+        near = log(select(great, 1.0, share)) if small is None else small(z, *shapes)
+        return select(great, log1p(-select(great, rest(z, *shapes), 0.0)), near)
+
+    return function
+
+
+def _mirrored(cdf: Formula, sf: Formula, low: Formula, high: Formula) -> tuple[Formula, Formula, Formula, Formula]:
+    """The four formulas of shares: the shares, and their logarithms where they are small."""
+    return cdf, sf, _logarithm(cdf, sf, low), _logarithm(sf, cdf, high)
 
 
 def _functions_of(of: Continuous) -> dict[str, Formula]:
@@ -134,8 +162,8 @@ def _functions_of(of: Continuous) -> dict[str, Formula]:
         "pdf": _density(of, False),
         "cdf": _share(of, of.cdf, 0.0, 1.0),
         "sf": _share(of, of.sf, 1.0, 0.0),
-        "logcdf": _share(of, of.logcdf or _logarithm(of.cdf), -math.inf, 0.0),
-        "logsf": _share(of, of.logsf or _logarithm(of.sf), 0.0, -math.inf),
+        "logcdf": _share(of, of.logcdf or _logarithm(of.cdf, of.sf), -math.inf, 0.0),
+        "logsf": _share(of, of.logsf or _logarithm(of.sf, of.cdf), 0.0, -math.inf),
     }
     for name, function in made.items():
         function.__qualname__ = name
@@ -154,13 +182,46 @@ def _mass(of: Counts, logarithm: bool) -> Formula:
     return function
 
 
+def _counted(x: Any) -> Any:
+    """A whole number among the arguments as structure, so that programs are made for each."""
+    whole = getattr(getattr(x, "dtype", None), "kind", "") == "i" and not shape_of(x)
+    return operator.index(x) if whole else x
+
+
+def _most(high: Any) -> int:
+    """The end of a support as a number."""
+    if isinstance(high, np.ndarray | np.number):
+        return int(np.max(high)) if np.size(high) else 0
+    raise TraceError(
+        "the distribution function is a sum of masses, as many as its support has, and that is an argument of the function",
+        fix="give the counts of trials as numbers from outside, or name them in static_argnames",
+    )
+
+
+def _summed(of: Counts, k: Any, shapes: list[Any], logarithm: bool) -> Any:
+    """The masses up to k summed, along a new last axis."""
+    count = np.arange(_most(_end(of.high, shapes)) + 1.0)
+    spread = [expand_dims(as_operand(shape), -1) for shape in shapes]
+    inside = logical_and(
+        count <= expand_dims(k, -1), logical_and(count >= _end(of.low, spread), count <= _end(of.high, spread))
+    )
+    terms = select(inside, of.logpmf(count, *spread), -math.inf)
+    last = (len(shape_of(terms)) - 1,)
+    if not logarithm:
+        return reduce_sum(exp(terms), axes=last)
+    top = maps.maximum(stop_gradient(reduce_max(terms, axes=last)), -1e300)
+    return top + log(reduce_sum(exp(terms - expand_dims(top, -1)), axes=last))
+
+
 def _count_share(of: Counts, logarithm: bool) -> Formula:
     def function(k: Any, *parameters: Any, **named: Any) -> Any:
+        if of.cdf is None:
+            parameters, named = tuple(map(_counted, parameters)), {name: _counted(x) for name, x in named.items()}
         *shapes, loc = _read(of.logpmf, parameters, named, ("loc",))
         z = _double(k) - loc
         whole = maps.floor(z)
-        value = of.cdf(whole, *shapes)
-        value = log(value) if logarithm else value
+        value = _summed(of, whole, shapes, logarithm) if of.cdf is None else of.cdf(whole, *shapes)
+        value = log(value) if logarithm and of.cdf is not None else value
         ends = (-math.inf, 0.0) if logarithm else (0.0, 1.0)
         value = select(whole < _end(of.low, shapes), ends[0], select(whole >= _end(of.high, shapes), ends[1], value))
         return _where(of.allowed(*shapes), select(z == z, value, z), math.nan)
@@ -244,6 +305,12 @@ def _asymmetric_sf(z: Any, kappa: Any) -> Any:
     return select(z >= 0, exp(-z * kappa) / (kappa * whole), 1.0 - exp(select(z >= 0, 0.0, z) / kappa) * (kappa / whole))
 
 
+def _log_asymmetric(z: Any, kappa: Any) -> Any:
+    """The logarithm of the share below a negative number."""
+    left = select(z < 0, z / kappa + 2.0 * log(kappa) - log1p(kappa * kappa), 0.0)
+    return select(z < 0, left, log(_asymmetric_cdf(z, kappa)))
+
+
 def _truncated_cdf(z: Any, a: Any, b: Any) -> Any:
     return exp(_normal_interval(a, z) - _normal_interval(a, b))
 
@@ -268,8 +335,12 @@ def _hypergeom_logpmf(k: Any, M: Any, n: Any, N: Any) -> Any:
 CONTINUOUS: dict[str, Continuous] = {
     "beta": Continuous(
         lambda z, a, b: special.xlogy(a - 1.0, z) + special.xlog1py(b - 1.0, -z) - betaln(a, b),
-        lambda z, a, b: families.betainc(a, b, z),
-        lambda z, a, b: families.betaincc(a, b, z),
+        *_mirrored(
+            lambda z, a, b: families.betainc(a, b, z),
+            lambda z, a, b: families.betaincc(a, b, z),
+            lambda z, a, b: log_betainc(a, b, z),
+            lambda z, a, b: log_betainc(b, a, 1.0 - z, z),
+        ),
         low=0.0,
         high=1.0,
     ),
@@ -280,14 +351,22 @@ CONTINUOUS: dict[str, Continuous] = {
     ),
     "chi": Continuous(
         _chi_logpdf,
-        lambda z, df: special.gammainc(0.5 * df, 0.5 * (z * z)),
-        lambda z, df: special.gammaincc(0.5 * df, 0.5 * (z * z)),
+        *_mirrored(
+            lambda z, df: special.gammainc(0.5 * df, 0.5 * (z * z)),
+            lambda z, df: special.gammaincc(0.5 * df, 0.5 * (z * z)),
+            lambda z, df: log_gammainc(0.5 * df, 0.5 * (z * z)),
+            lambda z, df: log_gammaincc(0.5 * df, 0.5 * (z * z)),
+        ),
         low=0.0,
     ),
     "chi2": Continuous(
         lambda z, df: special.xlogy(0.5 * df - 1.0, z) - 0.5 * z - special.lgamma(0.5 * df) - 0.5 * df * math.log(2),
-        lambda z, df: special.gammainc(0.5 * df, 0.5 * z),
-        lambda z, df: special.gammaincc(0.5 * df, 0.5 * z),
+        *_mirrored(
+            lambda z, df: special.gammainc(0.5 * df, 0.5 * z),
+            lambda z, df: special.gammaincc(0.5 * df, 0.5 * z),
+            lambda z, df: log_gammainc(0.5 * df, 0.5 * z),
+            lambda z, df: log_gammaincc(0.5 * df, 0.5 * z),
+        ),
         low=0.0,
     ),
     "expon": Continuous(
@@ -295,18 +374,33 @@ CONTINUOUS: dict[str, Continuous] = {
     ),
     "exponnorm": Continuous(_exponnorm_logpdf, _exponnorm_cdf, _exponnorm_sf),
     "f": Continuous(
-        _f_logpdf, lambda z, dfn, dfd: families.fdtr(dfn, dfd, z), lambda z, dfn, dfd: families.fdtrc(dfn, dfd, z), low=0.0
+        _f_logpdf,
+        *_mirrored(
+            lambda z, dfn, dfd: families.fdtr(dfn, dfd, z),
+            lambda z, dfn, dfd: families.fdtrc(dfn, dfd, z),
+            lambda z, m, n: log_betainc(0.5 * m, 0.5 * n, m * z / (n + m * z), n / (n + m * z)),
+            lambda z, m, n: log_betainc(0.5 * n, 0.5 * m, n / (n + m * z), m * z / (n + m * z)),
+        ),
+        low=0.0,
     ),
     "gamma": Continuous(
         lambda z, a: special.xlogy(a - 1.0, z) - z - special.lgamma(a),
-        lambda z, a: special.gammainc(a, z),
-        lambda z, a: special.gammaincc(a, z),
+        *_mirrored(
+            lambda z, a: special.gammainc(a, z),
+            lambda z, a: special.gammaincc(a, z),
+            lambda z, a: log_gammainc(a, z),
+            lambda z, a: log_gammaincc(a, z),
+        ),
         low=0.0,
     ),
     "gennorm": Continuous(
         lambda z, beta: log(0.5 * beta) - special.lgamma(1.0 / beta) - maps.absolute(z) ** beta,
-        _gennorm_share,
-        lambda z, beta: _gennorm_share(-z, beta),
+        *_mirrored(
+            _gennorm_share,
+            lambda z, beta: _gennorm_share(-z, beta),
+            lambda z, beta: log_gammaincc(1.0 / beta, maps.absolute(z) ** beta) - math.log(2.0),
+            lambda z, beta: log_gammaincc(1.0 / beta, maps.absolute(z) ** beta) - math.log(2.0),
+        ),
     ),
     "gumbel_l": Continuous(
         lambda z: z - exp(z),
@@ -337,8 +431,12 @@ CONTINUOUS: dict[str, Continuous] = {
     ),
     "invgamma": Continuous(
         lambda z, a: -(a + 1.0) * log(z) - special.lgamma(a) - 1.0 / z,
-        lambda z, a: special.gammaincc(a, 1.0 / z),
-        lambda z, a: special.gammainc(a, 1.0 / z),
+        *_mirrored(
+            lambda z, a: special.gammaincc(a, 1.0 / z),
+            lambda z, a: special.gammainc(a, 1.0 / z),
+            lambda z, a: log_gammaincc(a, 1.0 / z),
+            lambda z, a: log_gammainc(a, 1.0 / z),
+        ),
         low=0.0,
         is_open=True,
     ),
@@ -349,11 +447,13 @@ CONTINUOUS: dict[str, Continuous] = {
         low=0.0,
         is_open=True,
     ),
-    "laplace": Continuous(lambda z: -maps.absolute(z) - math.log(2), _laplace_share, lambda z: _laplace_share(-z)),
+    "laplace": Continuous(
+        lambda z: -maps.absolute(z) - math.log(2),
+        *_mirrored(_laplace_share, lambda z: _laplace_share(-z), lambda z: z - math.log(2.0), lambda z: -z - math.log(2.0)),
+    ),
     "laplace_asymmetric": Continuous(
         lambda z, kappa: -maps.absolute(z) * select(z >= 0, kappa, 1.0 / kappa) - log(kappa + 1.0 / kappa),
-        _asymmetric_cdf,
-        _asymmetric_sf,
+        *_mirrored(_asymmetric_cdf, _asymmetric_sf, _log_asymmetric, lambda z, kappa: _log_asymmetric(-z, 1.0 / kappa)),
     ),
     "lognorm": Continuous(
         lambda z, s: _norm_logpdf(log(z) / s) - log(s * z),
@@ -390,6 +490,8 @@ CONTINUOUS: dict[str, Continuous] = {
         _t_logpdf,
         lambda z, df: families.stdtr(df, z),
         lambda z, df: families.stdtr(df, -z),
+        logcdf=log_t_share,
+        logsf=lambda z, df: log_t_share(-z, df),
     ),
     "truncnorm": Continuous(
         lambda z, a, b: _norm_logpdf(z) - _normal_interval(a, b),
@@ -402,6 +504,14 @@ CONTINUOUS: dict[str, Continuous] = {
         allowed=lambda a, b: a < b,
     ),
     "uniform": Continuous(lambda z: 0.0 * z, lambda z: z, lambda z: 1.0 - z, logsf=lambda z: log1p(-z), low=0.0, high=1.0),
+    "vonmises": Continuous(
+        lambda z, kappa: kappa * (maps.cos(z) - 1.0) - 2.0 * HALF_LOG_TAU - log(special.i0e(kappa)),
+        von_mises_share,
+        lambda z, kappa: von_mises_share(-z, kappa),
+        logcdf=log_von_mises_share,
+        logsf=lambda z, kappa: log_von_mises_share(-z, kappa),
+        allowed=lambda kappa: kappa >= 0,
+    ),
     "weibull_min": Continuous(
         lambda z, c: log(c) + special.xlogy(c - 1.0, z) - z**c,
         lambda z, c: -expm1(-(z**c)),
@@ -420,7 +530,6 @@ COUNTS: dict[str, Counts] = {
     ),
     "betabinom": Counts(
         lambda k, n, a, b: _log_choose(n, k) + betaln(k + a, n - k + b) - betaln(a, b),
-        lambda k, n, a, b: 0.0 * k,
         high=lambda n, a, b: n,
         allowed=lambda n, a, b: logical_and(n >= 0, logical_and(a > 0, b > 0)),
     ),
@@ -444,7 +553,6 @@ COUNTS: dict[str, Counts] = {
     ),
     "hypergeom": Counts(
         _hypergeom_logpmf,
-        lambda k, M, n, N: 0.0 * k,
         low=lambda M, n, N: maps.maximum(N - (M - n), 0.0),
         high=lambda M, n, N: maps.minimum(n, N),
         allowed=lambda M, n, N: logical_and(M > 0, logical_and(n >= 0, logical_and(N >= 0, logical_and(n <= M, N <= M)))),
@@ -462,23 +570,12 @@ COUNTS: dict[str, Counts] = {
         allowed=lambda mu: mu >= 0,
     ),
 }
-VON_MISES = Continuous(
-    lambda z, kappa: kappa * (maps.cos(z) - 1.0) - 2.0 * HALF_LOG_TAU - log(special.i0e(kappa)),
-    lambda z, kappa: z,
-    lambda z, kappa: z,
-    allowed=lambda kappa: kappa >= 0,
-)
-"""Of which there are the densities alone."""
-WITHOUT_SHARES = ("betabinom", "hypergeom")
-"""Whose shares have no closed form."""
 
 FUNCTIONS: dict[str, Formula] = {
     **{f"{name}.{which}": made for name, of in CONTINUOUS.items() for which, made in _functions_of(of).items()},
-    "vonmises.logpdf": _density(VON_MISES, True),
-    "vonmises.pdf": _density(VON_MISES, False),
     **{f"{name}.logpmf": _mass(of, True) for name, of in COUNTS.items()},
     **{f"{name}.pmf": _mass(of, False) for name, of in COUNTS.items()},
-    **{f"{name}.cdf": _count_share(of, False) for name, of in COUNTS.items() if name not in WITHOUT_SHARES},
-    **{f"{name}.logcdf": _count_share(of, True) for name, of in COUNTS.items() if name not in WITHOUT_SHARES},
+    **{f"{name}.cdf": _count_share(of, False) for name, of in COUNTS.items()},
+    **{f"{name}.logcdf": _count_share(of, True) for name, of in COUNTS.items()},
 }
 """By the names of ``scipy.stats``: ``gamma.logpdf`` and so on."""

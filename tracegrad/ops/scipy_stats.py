@@ -13,7 +13,7 @@ import numpy as np
 
 from tracegrad.core.aval import shape_of
 from tracegrad.errors import ShapeError, TraceError
-from tracegrad.ops import maps, scipy_distributions, special
+from tracegrad.ops import maps, scipy_distributions, scipy_joint, scipy_summaries, special
 from tracegrad.ops.assembly import diagonal
 from tracegrad.ops.broadcasting import reduce_sum
 from tracegrad.ops.linalg import cholesky
@@ -132,5 +132,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{f"{name}.logpdf": formula for name, formula in JOINT.items()},
     **{f"{name}.pdf": _joint_pdf(formula) for name, formula in JOINT.items()},
     **scipy_distributions.FUNCTIONS,
+    **scipy_joint.FUNCTIONS,
+    **scipy_summaries.FUNCTIONS,
 }
 """By the names of ``scipy.stats``: ``norm.logpdf`` and so on."""
