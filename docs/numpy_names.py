@@ -84,7 +84,9 @@ def joint_graph(expression):
 
 def without_native_code(name):
     """The ops without native code that the calls of a name come to, with their gradients."""
-    return sorted({node.op.name for call in CALLS[name] for node in interpreted(joint_graph(call))})
+    return sorted(
+        {node.op.name for call in CALLS[name] for node in interpreted(joint_graph(call)) if not node.op.lower and node.inputs}
+    )
 
 
 def table(space):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.autodiff.argnums import Argnums
-from tracegrad.core.aval import Aval, supported
+from tracegrad.core.aval import VALUES, Aval, supported
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
 from tracegrad.eager import Tensor
@@ -132,6 +132,8 @@ class Call:
             return float
         if kind is int:
             return int
+        if kind is complex:
+            return complex
         if isinstance(leaf, Sym):
             self.recorder = leaf.recorder
             return leaf.dtype, leaf.shape, leaf.weak
@@ -251,11 +253,11 @@ def _entry(leaf: Any, path: str) -> Argument | Static:
         try:
             # a NumPy int or bool may be structure like one of Python; an array with one never is
             value = leaf if isinstance(leaf, (np.integer, np.bool_)) else None
-            return Argument(path, Aval(leaf.shape, supported(leaf.dtype)), value=value)
+            return Argument(path, Aval(leaf.shape, supported(leaf.dtype, VALUES)), value=value)
         except DtypeError as error:
             raise DtypeError(f"{path}: {error.message}", fix=error.fix, where=user_frame()) from None
-    if type(leaf) is float:
-        return Argument(path, Aval((), np.dtype(np.float64)), weak=True)
+    if type(leaf) in (float, complex):
+        return Argument(path, Aval((), np.dtype(type(leaf))), weak=True)
     if type(leaf) is int:
         return Argument(path, Aval((), np.dtype(np.int64)), weak=True, value=leaf)
     return Static(leaf)

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from tracegrad import records
 from tracegrad.autodiff.argnums import Selected, arguments_of, checked_argnums, gathered_structure, place_of
-from tracegrad.autodiff.inside import gradient_transform
+from tracegrad.autodiff.inside import check_real, gradient_transform
 from tracegrad.background import Pending
 from tracegrad.callers import MISS, Caller, Signature, make_caller
 from tracegrad.calls import Call, Family, Marked, Options, Stats, checked_budget
@@ -480,6 +480,7 @@ class Compiled(Called[P, R]):
                 fix="compute the loss in floating point",
                 where=user_frame(),
             )
+        check_real(traced.graph[traced.graph.outputs[0]].where, name, outputs[0])
 
     def _differentiable(self, traced: Traced, nodes: dict[int, int], position: int, path: str, leaf: Any) -> int:
         node = nodes.get(position)

@@ -29,6 +29,7 @@ from tracegrad.ops import (
     complexes,
     contractions,
     einsum,
+    fourier,
     indexing,
     linalg,
     maps,
@@ -70,7 +71,7 @@ _BY_NAME: tuple[tuple[ModuleType, str], ...] = (
     (choosing, "median quantile percentile nanmedian nanquantile nanpercentile"),
     (nans, "nansum nanprod nancumsum nancumprod nanmean nanvar nanstd nanmax nanmin nanargmax nanargmin"),
     (pointwise, "fabs signbit deg2rad rad2deg radians degrees angle fmod divmod modf float_power ldexp fmax fmin heaviside"),
-    (pointwise, "nan_to_num isposinf isneginf isclose allclose array_equal array_equiv"),
+    (pointwise, "nan_to_num sign iscomplex isreal real_if_close isposinf isneginf isclose allclose array_equal array_equiv"),
     (calculus, "ediff1d trapezoid gradient polyval polyder polyint polyadd polysub polymul interp unwrap"),
     (calculus, "convolve correlate cov corrcoef"),
 )
@@ -81,6 +82,9 @@ _LINALG = (
     "norm pinv qr slogdet solve svd svdvals trace vecdot vector_norm"
 )
 """Functions of ``np.linalg``, likewise."""
+
+_FFT = "fft ifft rfft irfft hfft ihfft fft2 ifft2 rfft2 irfft2 fftn ifftn rfftn irfftn fftshift ifftshift fftfreq rfftfreq"
+"""Functions of ``np.fft``, likewise."""
 
 _SCIPY_SPECIAL = (
     "gamma rgamma beta betaln exp1 expi dawsn erfi spence ellipk ellipe rel_entr kl_div huber pseudo_huber boxcox boxcox1p "
@@ -169,6 +173,8 @@ def _make_table() -> dict[Any, Function]:
     for name in _LINALG.split():
         if hasattr(np.linalg, name):
             table[getattr(np.linalg, name)] = getattr(linalg, name)
+    for name in _FFT.split():
+        table[getattr(np.fft, name)] = getattr(fourier, name)
     if hasattr(np, "vecdot"):
         table[np.vecdot] = linalg.vecdot
     table |= {np.linalg.matmul: contractions.matmul, np.linalg.outer: contractions.outer, np.vander: linalg.vander}

@@ -142,6 +142,12 @@ def require_native(graph: Graph) -> None:
     without = interpreted(graph)
     if not without:
         return
+    if without[0].op.lower is not None:
+        raise CompileError(
+            f"{without[0].op.name} of complex numbers has no native code, so this function cannot be compiled",
+            fix='run its graph on the interpreter with compile="never"',
+            where=without[0].where,
+        )
     names = list(dict.fromkeys(node.op.name for node in without))
     others = f" (nor do {', '.join(names[1:])})" if len(names) > 1 else ""
     raise CompileError(
@@ -154,7 +160,9 @@ def require_native(graph: Graph) -> None:
 def interpreted(graph: Graph) -> tuple[Node, ...]:
     """The nodes that the results need and that only the interpreter can run."""
     needed = graph.ancestors(graph.outputs)
-    return tuple(node for node in graph if node.op.lower is None and node.inputs and node.id in needed)
+    return tuple(
+        node for node in graph if node.id in needed and ((node.op.lower is None and node.inputs) or node.aval.dtype.kind == "c")
+    )
 
 
 def _generate(c: Compilation) -> Compilation:

@@ -123,7 +123,7 @@ def _leaf(leaf: Any, describe: Describer) -> Description:
     kind = type(leaf)
     if kind is np.ndarray:
         return ["array", leaf.dtype.str, leaf.shape]
-    if kind in (float, int):
+    if kind in (float, int, complex):
         return kind.__name__
     if isinstance(leaf, np.generic) and kind is leaf.dtype.type:
         return ["scalar", leaf.dtype.str]

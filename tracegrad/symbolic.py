@@ -27,6 +27,8 @@ from tracegrad.core.source import called_as, user_frame
 from tracegrad.errors import ConditionError, DtypeError, EscapeError, Frame, MissingAttributeError, ShapeError, TraceError
 from tracegrad.ops.aliasing import WRITES, Step, Storage, strides_of
 from tracegrad.ops.broadcasting import broadcast, reshape_to
+from tracegrad.ops.complex_domain import takes_complex
+from tracegrad.ops.complexes import imag, real
 from tracegrad.ops.indexing import getitem, setitem
 from tracegrad.ops.maps import cast, select
 from tracegrad.ops.methods import ArrayMethods
@@ -56,7 +58,7 @@ class Recorder:
     adopt: says which traced value stands for an array from outside the trace, None if it is a constant.
     flexible: positions of inputs that may become concrete if code needs them so.
     inherit: takes over what a trace that is inlined has read (its ``reads`` and ``captured``).
-    dtypes: those its values may have; a trace that is to be compiled has SUPPORTED.
+    dtypes: those its values may have; a trace of tensors that is to be compiled has SUPPORTED.
     most: how many nodes the graph may have, None for any number.
     """
 
@@ -255,6 +257,8 @@ class Sym(ArrayMethods):
             )
         wanted = op.promote(*(_weak_type(s) if s.weak else s.dtype for s in syms))
         ids = [self._as_dtype(s, supported(np.dtype(d), recorder.dtypes)) for s, d in zip(syms, wanted, strict=True)]
+        if any(recorder.graph[i].aval.dtype.kind == "c" for i in ids) and not takes_complex(op):
+            raise _refuse_complex(op)
         if op.kind is Kind.MAP and len(syms) > 1:
             graph = recorder.graph
             shape = broadcast_shapes(*(s.shape for s in syms))
@@ -294,6 +298,38 @@ class Sym(ArrayMethods):
         if not copy and target == self.dtype:
             return self
         return Sym(self.recorder, self._as_dtype(self, target), boxed=self.boxed)
+
+    @property
+    def real(self) -> Sym:
+        """``ndarray.real``: a view; of real arrays themselves."""
+        if self.dtype.kind != "c":
+            return Sym(self.recorder, self.id, self.weak, self.storage, self.path, self.boxed)
+        return self._part(real)
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self.real.assign(value)
+
+    @property
+    def imag(self) -> Sym:
+        """``ndarray.imag``: a view; of real arrays zeros."""
+        if self.dtype.kind != "c":
+            zero = self.recorder.constant(0, self.dtype)
+            return Sym(self.recorder, self.recorder.emit(broadcast, (zero,), {"shape": self.shape}) if self.shape else zero)
+        return self._part(imag)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        if self.dtype.kind != "c":
+            fix = "make the array complex first: x = x.astype(np.complex128)"
+            raise MissingAttributeError("x.imag of a real array cannot be set", fix=fix, where=user_frame())
+        self.imag.assign(value)
+
+    def _part(self, part: Op) -> Sym:
+        found: Sym = part(self)
+        if self.weak:
+            return Sym(self.recorder, found.id, weak=True)
+        return found if self.shape or self.boxed else found.strong()
 
     def flatten(self, order: str = "C") -> Sym:
         """``ndarray.flatten``: always a copy."""
@@ -528,7 +564,7 @@ class Sym(ArrayMethods):
         return int(self._leave("int(x)", f"leave int() out, or write x.astype(np.int64); {EAGER}"))
 
     def __complex__(self) -> complex:
-        return complex(self._leave("complex(x)", f"complex numbers are not traced; {EAGER}"))
+        return complex(self._leave("complex(x)", f"leave complex() out, or write x.astype(np.complex128); {EAGER}"))
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.shape:
@@ -603,6 +639,12 @@ class Sym(ArrayMethods):
 
     def __reduce__(self) -> NoReturn:
         self.recorder.escape(EscapeError("pickling a traced value", fix="return it from the function and pickle the result"))
+
+
+def _refuse_complex(op: Op) -> DtypeError:
+    """The error of an op that complex numbers do not go through."""
+    fix = "take np.abs(z), or z.real and z.imag apart"
+    return DtypeError(f"{op.name} of complex numbers is not traced: they have no order, or it has no derivative there", fix=fix)
 
 
 def _weak_type(value: Sym) -> type:

@@ -4,7 +4,8 @@
 names of a call's arguments say what they are: ``x``, ``y`` matrices (3, 4) of either sign, ``p``, ``q`` likewise with
 elements between 0.2 and 0.9, ``v``, ``w`` vectors of 5, ``u`` of 5 in increasing order, ``s`` a symmetric positive definite
 matrix (3, 3), ``a`` another well-conditioned one, ``b`` (3, 2), ``t`` a stack (2, 3, 4), ``z`` a scalar, ``n`` integers,
-``m`` (3, 4) with some NaN. All but ``n`` are differentiated.
+``m`` (3, 4) with some NaN, ``c`` and ``d`` matrices (3, 4) of complex numbers away from 0, ``e`` a well-conditioned complex one
+(3, 3). All but ``n`` are differentiated.
 """
 
 import re
@@ -32,6 +33,9 @@ ARGUMENTS = {
     "t": _DRAW.uniform(-1.5, 1.5, (2, 3, 4)),
     "z": np.array(0.4),
     "n": np.array([2, 0, 1, 2]),
+    "c": _DRAW.uniform(0.3, 1.2, (3, 4)) * np.exp(2j * _DRAW.uniform(-1.5, 1.5, (3, 4))),
+    "d": _DRAW.uniform(0.3, 1.2, (3, 4)) * np.exp(2j * _DRAW.uniform(-1.5, 1.5, (3, 4))),
+    "e": _SQUARE @ np.diag([1, 1j, -1]) + 3 * np.eye(3),
     "m": np.where(np.arange(12).reshape(3, 4) % 5 == 1, np.nan, _DRAW.uniform(-1.5, 1.5, (3, 4))),
 }
 

@@ -37,6 +37,17 @@ def floats(values):
     return [value for value in values if value.dtype.kind in "fc"]
 
 
+def of_parts(dtype, value):
+    """A float dtype, or for complex values the complex one with such parts."""
+    return np.result_type(dtype, np.complex64) if value.dtype.kind == "c" else dtype
+
+
+def weights_of(outputs, draw):
+    """Random cotangents: they pair with complex values by the real part of the product."""
+    drawn = [draw.uniform(0.5, 1.5, out.shape) + (1j * draw.normal() if out.dtype.kind == "c" else 0.0) for out in outputs]
+    return [np.where(np.isnan(out), 0.0, weight) for weight, out in zip(drawn, outputs, strict=True)]
+
+
 def test_every_name_is_listed_once():
     assert len(LISTED) == len(set(LISTED))
     assert set(CALLS) <= set(LISTED)
@@ -61,7 +72,7 @@ def test_the_docs_say_what_is_there():
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_values_and_dtypes_are_those_of_numpy(expression, dtype):
     function, arguments = SCRIPT.SURFACE_CALLS.made(expression)
-    values = [v.astype(dtype) if v.dtype.kind == "f" else v for v in arguments.values()]
+    values = [v.astype(of_parts(dtype, v)) if v.dtype.kind in "fc" else v for v in arguments.values()]
     wanted, tree = flatten(function(*values))
     results, found = flatten(tg.jit(function, compile="never")(*values))
     assert str(found) == str(tree)
@@ -78,20 +89,23 @@ def test_gradients_are_those_of_finite_differences(expression):
     values = list(arguments.values())
     outputs = floats(leaves(function(*values)))
     draw = np.random.default_rng(0)
-    weights = [np.where(np.isnan(out), 0.0, draw.uniform(0.5, 1.5, out.shape)) for out in outputs]
+    weights = weights_of(outputs, draw)
 
     def total(*moved):
-        return sum(np.nansum(weight * out) for weight, out in zip(weights, floats(leaves(function(*moved))), strict=True))
+        found = floats(leaves(function(*moved)))
+        return sum(np.nansum(np.real(weight * out)) for weight, out in zip(weights, found, strict=True))
 
     joint = SCRIPT.joint_graph(expression)
     found = interpret(joint, [*values, *weights])[len(leaves(function(*values))) :]
-    at = [k for k, value in enumerate(values) if value.dtype.kind == "f"]
+    at = [k for k, value in enumerate(values) if value.dtype.kind in "fc"]
     for k, gradient in zip(at, found, strict=True):
         direction = draw.normal(size=values[k].shape)
+        if values[k].dtype.kind == "c":
+            direction = direction + 1j * draw.normal(size=values[k].shape)
         if list(arguments)[k] == "s":  # which stays symmetric
             direction = direction + direction.T
         want = central_difference(total, values, k, direction)
-        np.testing.assert_allclose(np.nansum(gradient * direction), want, rtol=2e-7, atol=2e-8)
+        np.testing.assert_allclose(np.nansum(np.real(gradient * direction)), want, rtol=2e-7, atol=2e-8)
 
 
 NATIVE = [e for name, expressions in CALLS.items() for e in expressions if SCRIPT.is_traced(name)]
@@ -109,15 +123,15 @@ def test_native_code_agrees_with_the_interpreter(expression):
         np.testing.assert_allclose(result, want, rtol=1e-13, atol=1e-14)
     outputs = leaves(function(*values))
     draw = np.random.default_rng(0)
-    weights = [np.where(np.isnan(out), 0.0, draw.uniform(0.5, 1.5, out.shape)) for out in floats(outputs)]
-    if not weights or not any(value.dtype.kind == "f" for value in values):
+    weights = weights_of(floats(outputs), draw)
+    if not weights or not any(value.dtype.kind in "fc" for value in values):
         return
 
     def total(*moved):
         found = [np.asarray(leaf) for leaf in flatten(function(*moved))[0]]
-        return sum(np.nansum(w * out) for w, out in zip(weights, [f for f in found if f.dtype.kind == "f"], strict=True))
+        return sum(np.nansum(np.real(w * f)) for w, f in zip(weights, [f for f in found if f.dtype.kind in "fc"], strict=True))
 
-    at = tuple(k for k, value in enumerate(values) if value.dtype.kind == "f")
+    at = tuple(k for k, value in enumerate(values) if value.dtype.kind in "fc")
     _, found = tg.grad_compile(total, argnums=at).value_and_grad(*values)
     expected = interpret(joint, [*values, *weights])[len(outputs) :]
     for gradient, want in zip(found, expected, strict=True):

@@ -267,7 +267,7 @@ def test_errors_beside_the_ops_have_lines(tool):
         return x.astype(np.float16)  # here
 
     def g(x):
-        return x * 1j  # here
+        return x * np.float16(1)  # here
 
     for function in (f, g):
         with pytest.raises(DtypeError, match="is not supported") as caught:

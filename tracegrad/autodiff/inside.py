@@ -134,6 +134,28 @@ def _as_variable(recorder: Recorder, value: Any, path: str) -> Sym:
     return made
 
 
+def check_real(where: Any, name: str, aval: Aval) -> None:
+    """Refuse a gradient of a complex result, of which there are two: of its real and of its imaginary part."""
+    if aval.dtype.kind == "c":
+        raise DifferentiationError(
+            f"{name} returns a complex value ({aval.dtype}); the gradient needs a real scalar",
+            fix="take np.abs(z), z.real or z.imag of it; of a holomorphic function take tg.grad(f, holomorphic=True)",
+            where=where or user_frame(),
+        )
+
+
+def check_holomorphic(name: str, inputs: Sequence[Aval], outputs: Sequence[Aval]) -> None:
+    """Refuse ``holomorphic=True`` for what is not from complex to complex numbers."""
+    for what, avals in (("an argument", inputs), ("a result", outputs)):
+        real = next((aval for aval in avals if aval.dtype.kind != "c"), None)
+        if real is not None:
+            raise DifferentiationError(
+                f"holomorphic=True, but {name} has {what} that is {real}, which is not complex",
+                fix="leave holomorphic= out for real numbers, or make them complex: x.astype(np.complex128)",
+                where=user_frame(),
+            )
+
+
 def no_derivative(path: str, kind: Any) -> DifferentiationError:
     """The error for an argument that no derivative is taken with respect to."""
     return DifferentiationError(
@@ -175,7 +197,7 @@ def without_aux(result: Any, function: Any, has_aux: bool) -> tuple[Any, Any]:
     return result
 
 
-def scalar_of(recorder: Recorder, result: Any, function: Any) -> Sym:
+def scalar_of(recorder: Recorder, result: Any, function: Any, holomorphic: bool = False) -> Sym:
     """The one scalar that a gradient is taken of, or DifferentiationError."""
     name = name_of(function)
     values, structure = flatten(result, root=f"the result of {name}")
@@ -198,6 +220,8 @@ def scalar_of(recorder: Recorder, result: Any, function: Any) -> Sym:
             fix="compute it in floating point",
             where=user_frame(),
         )
+    if not holomorphic:
+        check_real(recorder.graph[loss.id].where, name, loss.aval)
     return loss
 
 
@@ -253,7 +277,8 @@ def _fitting(value: Any, aval: Aval, path: str, mine: str) -> Any:
         )
     if not aval.differentiable:
         return np.zeros(aval.shape, aval.dtype)
-    weak = value.weak if isinstance(value, Sym) else type(value) in (bool, int, float)
+    weak = value.weak if isinstance(value, Sym) else type(value) in (bool, int, float, complex)
+    weak = weak and (known.dtype.kind != "c" or aval.dtype.kind == "c")
     if known.dtype != aval.dtype and not weak:
         raise DtypeError(
             f"{mine} is {known.dtype}, but {path} is {aval.dtype}",
@@ -275,12 +300,15 @@ def gradient_rule(
     argnums: Argnums,
     has_aux: bool,
     keep_value: bool,
+    holomorphic: bool = False,
 ) -> Any:
     """What calls of ``grad`` and ``value_and_grad`` do."""
     function = parts["function"]
     result, variables = with_variables(recorder, function, args, kwargs, argnums)
     value, aux = without_aux(result, function, has_aux)
-    loss = scalar_of(recorder, value, function)
+    loss = scalar_of(recorder, value, function, holomorphic)
+    if holomorphic:
+        check_holomorphic(name_of(function), [a for leaves in variables for a in leaves.avals], [loss.aval])
     one = recorder.operand(np.ones((), loss.dtype))
     gradient = gathered(argnums, pulled_back(recorder, variables, [(loss.id, one.id)]))
     if keep_value:
@@ -288,7 +316,10 @@ def gradient_rule(
     return (gradient, aux) if has_aux else gradient
 
 
-def gradient_transform(function: Callable[..., Any], argnums: Argnums, has_aux: bool, keep_value: bool) -> Transform:
+def gradient_transform(
+    function: Callable[..., Any], argnums: Argnums, has_aux: bool, keep_value: bool, holomorphic: bool = False
+) -> Transform:
     """The gradient of a function, with or without its value."""
-    rule = functools.partial(gradient_rule, argnums=argnums, has_aux=has_aux, keep_value=keep_value)
+    known: dict[str, Any] = {"argnums": argnums, "has_aux": has_aux, "keep_value": keep_value, "holomorphic": holomorphic}
+    rule = functools.partial(gradient_rule, **known)
     return Transform({"function": function}, rule, "value_and_grad" if keep_value else "grad")

@@ -17,11 +17,11 @@ from tracegrad.compat.calls import apply_function, apply_method, apply_ufunc
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.nodes import Node, Version
-from tracegrad.eager.real_only import takes_complex
 from tracegrad.eager.record import explain, record, record_alone
 from tracegrad.eager.residuals import find_map_plan, find_plan_of_one, plan
 from tracegrad.errors import DtypeError, EscapeError, MissingAttributeError
 from tracegrad.ops import maps
+from tracegrad.ops.complex_domain import takes_complex
 from tracegrad.ops.complexes import imag, is_complex, real
 from tracegrad.ops.methods import ArrayMethods
 

@@ -30,10 +30,10 @@ SUPPORTED: frozenset[np.dtype[Any]] = frozenset(
         "float64",
     )
 )
-"""Dtypes that programs and kernels hold; Numba has no float16 arithmetic on the CPU."""
+"""Dtypes that kernels hold, and programs of tensors; Numba has no float16 arithmetic on the CPU."""
 
 VALUES: frozenset[np.dtype[Any]] = SUPPORTED | {np.dtype(np.complex64), np.dtype(np.complex128)}
-"""Dtypes that tensors and the graphs behind them hold; no kernel holds complex numbers yet."""
+"""Dtypes that tensors, arrays and their graphs hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +94,14 @@ def shape_of(value: Any) -> Shape:
 def supported(dtype: np.dtype[Any], among: frozenset[np.dtype[Any]] = SUPPORTED) -> np.dtype[Any]:
     """The dtype itself, in native byte order, or DtypeError with the spelling that works.
 
-    ``among`` is SUPPORTED for what is compiled, VALUES for what is computed at once.
+    ``among`` is SUPPORTED for programs of tensors, VALUES for all others.
     """
     native = dtype.newbyteorder("=")
     if native not in among:
         if native in VALUES:
             raise DtypeError(
-                f"dtype {dtype} is not supported: compiled programs hold no complex numbers",
-                fix="pass x.real and x.imag as arrays of their own, or compute with tg.tensor(x), which takes complex numbers",
+                f"dtype {dtype} is not supported: compiled programs of tensors hold no complex numbers",
+                fix="pass x.real and x.imag as tensors of their own, or run the code on the dynamic graph, which takes them",
             )
         raise DtypeError(
             f"dtype {dtype} is not supported",

@@ -15,8 +15,9 @@ from tracegrad.core.aval import VALUES, supported
 from tracegrad.core.op import Op, keep
 from tracegrad.core.source import user_frame
 from tracegrad.eager.dtypes import default_complex, default_dtype
-from tracegrad.eager.real_only import refuse_complex, takes_complex
+from tracegrad.eager.real_only import refuse_complex
 from tracegrad.errors import DtypeError
+from tracegrad.ops.complex_domain import takes_complex
 from tracegrad.ops.complexes import WHOLES
 from tracegrad.symbolic import Sym
 

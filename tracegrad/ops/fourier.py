@@ -1,7 +1,8 @@
-"""The discrete Fourier transform along one axis, and NumPy's transforms on top of it.
+"""The discrete Fourier transform along one axis, its halves for reals, and NumPy's transforms on top of them.
 
 The matrix of a transform is symmetric, and rules multiply cotangents by plain derivatives without conjugation: so the
-vector-Jacobian product of the transform is the transform itself. Programs hold no complex numbers yet: there is no native code.
+vector-Jacobian product of the transform is the transform itself. Reals have a transform of which half says all; that and its
+inverse are each other's transpose, up to weights: an element of the half stands for its mirror image, too.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, normalise_axis, shape_of
-from tracegrad.core.op import FLAT, Kind, Op, Rule, Sample, Stacked, Values, next_axis
+from tracegrad.core.op import Kind, Linear, Op, Sample, Stacked, Values, next_axis
 from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops.assembly import pad, roll
-from tracegrad.ops.complexes import conj, is_complex, real
+from tracegrad.ops.complexes import PARTS, WHOLES, conj, is_complex
 from tracegrad.ops.indexing import getitem
-from tracegrad.ops.maps import multiply
+from tracegrad.ops.maps import divide, multiply
 from tracegrad.ops.reductions import as_operand
 
 
@@ -44,7 +45,7 @@ dft: Op = Op(
     infer=_infer,
     promote=_promote,
     eager=_eager,
-    partials=(Rule(lambda g, out, x, *, axis, inverse: dft(g, axis=axis, inverse=inverse)), FLAT),
+    partials=(Linear(lambda g, out, x, *, axis, inverse: dft(g, axis=axis, inverse=inverse)),),
     batch=Stacked(next_axis),
     lower=None,
     numpy=(),
@@ -53,6 +54,84 @@ dft: Op = Op(
     samples=tuple(
         Sample((Values(shape, kind="complex"),), {"axis": axis, "inverse": inverse}, smooth=False)
         for shape, axis, inverse in (((5,), 0, False), ((3, 4), 1, True), ((2, 3, 4), 1, False))
+    ),
+)
+
+
+def _half_infer(x: Aval, *, axis: int) -> Aval:
+    if x.dtype.kind != "f":
+        raise DtypeError(f"the transform is taken of real numbers, not of {x}", fix="x.astype(np.float64)")
+    if not x.shape[axis]:
+        raise ShapeError(f"the transform along axis {axis} of shape {x.shape} has no elements", fix="give it a length n=")
+    return Aval((*x.shape[:axis], x.shape[axis] // 2 + 1, *x.shape[axis + 1 :]), WHOLES[x.dtype])
+
+
+def _mirrored(n: int, dtype: Any, twice: float, once: float) -> Any:
+    """A weight for each element of the half transform of ``n`` reals: those that are their own mirror image have ``once``."""
+    weights = np.full(n // 2 + 1, twice, dtype)
+    weights[0] = once
+    if n % 2 == 0:
+        weights[-1] = once
+    return weights
+
+
+def _along(values: Any, axis: int, ndim: int) -> Any:
+    return values.reshape((-1,) + (1,) * (ndim - 1 - axis))
+
+
+def _half_pull(g: Any, out: Any, x: Any, *, axis: int) -> Any:
+    shape = shape_of(x)
+    n = shape[axis]
+    weights = _along(_mirrored(n, x.dtype, 0.5 * n, 1.0 * n), axis, len(shape))
+    return from_half(multiply(conj(g), weights), axis=axis, size=n)
+
+
+half_dft: Op = Op(
+    name="half_dft",
+    kind=Kind.OPAQUE,
+    infer=_half_infer,
+    promote=lambda x: (np.result_type(x if isinstance(x, np.dtype) else 1.0, np.float32),),
+    eager=lambda x, *, axis: np.fft.rfft(x, axis=axis),
+    partials=(Linear(_half_pull),),
+    batch=Stacked(next_axis),
+    lower=None,
+    numpy=(),
+    torch=("", ""),
+    doc="The first n // 2 + 1 elements of the transform of reals; the others are their conjugates.",
+    samples=tuple(
+        Sample((Values(shape),), {"axis": axis}, smooth=False) for shape, axis in (((5,), 0), ((3, 4), 1), ((2, 3, 4), 1))
+    ),
+)
+
+
+def _from_half_infer(x: Aval, *, axis: int, size: int) -> Aval:
+    if x.dtype.kind != "c":
+        raise DtypeError(f"the transform is taken of complex numbers, not of {x}", fix="x.astype(np.complex128)")
+    if x.shape[axis] != size // 2 + 1 or size < 1:
+        raise ShapeError(f"axis {axis} of shape {x.shape} is no half transform of {size} reals", fix="give it a length n=")
+    return Aval((*x.shape[:axis], size, *x.shape[axis + 1 :]), PARTS[x.dtype])
+
+
+def _from_half_pull(g: Any, out: Any, x: Any, *, axis: int, size: int) -> Any:
+    weights = _along(_mirrored(size, g.dtype, 2.0 / size, 1.0 / size), axis, len(shape_of(g)))
+    return multiply(conj(half_dft(g, axis=axis)), weights)
+
+
+from_half: Op = Op(
+    name="dft_of_half",
+    kind=Kind.OPAQUE,
+    infer=_from_half_infer,
+    promote=_promote,
+    eager=lambda x, *, axis, size: np.fft.irfft(x, size, axis=axis),
+    partials=(Linear(_from_half_pull),),
+    batch=Stacked(next_axis),
+    lower=None,
+    numpy=(),
+    torch=("", ""),
+    doc="The reals of which this is the half transform; what is imaginary in elements that are their own mirror image is left.",
+    samples=tuple(
+        Sample((Values(shape, kind="complex"),), {"axis": axis, "size": size}, smooth=False)
+        for shape, axis, size in (((3,), 0, 5), ((3, 3), 1, 4), ((2, 3, 4), 1, 5))
     ),
 )
 
@@ -110,27 +189,20 @@ def rfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) 
     """``np.fft.rfft``: the first half of the transform of reals, which says the other."""
     if is_complex(as_operand(a)):
         raise DtypeError("np.fft.rfft of complex numbers", fix="np.fft.fft, or np.fft.rfft(np.real(a))")
-    whole = fft(a, n, axis, norm)
-    place = normalise_axis(axis, len(shape_of(whole)))
-    return getitem(whole, (*(slice(None),) * place, slice(shape_of(whole)[place] // 2 + 1)))
+    a = as_operand(a)
+    place = normalise_axis(axis, len(shape_of(a)))
+    a = _sized(a, n, place)
+    return _scaled(half_dft(a, axis=place), _factor(norm, shape_of(a)[place], False))
 
 
 def irfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
-    """``np.fft.irfft``: the reals whose half transform it is.
-
-    Each element stands for itself and its mirror image, whose imaginary parts cancel: it counts twice, but those that are
-    their own image, the first and at an even ``n`` the last, once.
-    """
+    """``np.fft.irfft``: the reals whose half transform it is."""
     a = _complex(a)
     place = normalise_axis(axis, len(shape_of(a)))
     size = 2 * (shape_of(a)[place] - 1) if n is None else n
-    half = _sized(a, size // 2 + 1, place)
-    weights = np.full(size // 2 + 1, 2.0, real(half).dtype)
-    weights[0] = 1.0
-    if size % 2 == 0:
-        weights[-1] = 1.0
-    half = multiply(half, weights.reshape((-1,) + (1,) * (len(shape_of(a)) - 1 - place)))
-    return real(ifft(_sized(half, size, place), None, place, norm))
+    if size < 1:
+        raise ShapeError(f"a transform of {size} elements", fix="n is at least 1")
+    return _scaled(from_half(_sized(a, size // 2 + 1, place), axis=place, size=size), _factor(norm, size, True))
 
 
 def hfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Any:
@@ -208,6 +280,16 @@ def rfft2(a: Any, s: Sizes = None, axes: Sizes = (-2, -1), norm: str | None = No
 def irfft2(a: Any, s: Sizes = None, axes: Sizes = (-2, -1), norm: str | None = None) -> Any:
     """``np.fft.irfft2``."""
     return irfftn(a, s, axes, norm)
+
+
+def fftfreq(n: int, d: Any = 1.0, device: Any = None) -> Any:
+    """``np.fft.fftfreq``."""
+    return divide(np.fft.fftfreq(n), d)
+
+
+def rfftfreq(n: int, d: Any = 1.0, device: Any = None) -> Any:
+    """``np.fft.rfftfreq``."""
+    return divide(np.fft.rfftfreq(n), d)
 
 
 def fftshift(x: Any, axes: int | Sequence[int] | None = None) -> Any:

@@ -13,9 +13,9 @@ import numpy as np
 
 from tracegrad.core.aval import shape_of
 from tracegrad.errors import DtypeError, TraceError
-from tracegrad.ops import maps
+from tracegrad.ops import maps, phases
 from tracegrad.ops.comparisons import isfinite, isinf, isnan, logical_and, logical_not, logical_or
-from tracegrad.ops.complexes import is_complex
+from tracegrad.ops.complexes import imag, is_complex
 from tracegrad.ops.maps import cast, select
 from tracegrad.ops.reductions import all as all_of
 from tracegrad.ops.reductions import as_operand
@@ -69,11 +69,37 @@ def rad2deg(x: Any) -> Any:
 radians, degrees = deg2rad, rad2deg
 
 
+def sign(x: Any) -> Any:
+    """``np.sign``; of complex numbers z / |z|."""
+    x = as_operand(x)
+    return phases.direction(x) if is_complex(x) else maps.sign(x)
+
+
+def iscomplex(x: Any) -> Any:
+    """``np.iscomplex``: where the imaginary part is not 0."""
+    return logical_not(isreal(x))
+
+
+def isreal(x: Any) -> Any:
+    """``np.isreal``: where the imaginary part is 0."""
+    x = as_operand(x)
+    return imag(x) == 0 if is_complex(x) else np.ones(shape_of(x), bool)
+
+
+def real_if_close(a: Any, tol: float = 100) -> Any:
+    """``np.real_if_close`` of real numbers; of complex ones the result's dtype depends on values, and they raise TraceError."""
+    if is_complex(as_operand(a)):
+        raise TraceError(
+            "np.real_if_close of complex numbers has a dtype that depends on their values",
+            fix="take z.real where the imaginary part is known to be rounding",
+        )
+    return a
+
+
 def angle(z: Any, deg: bool = False) -> Any:
-    """``np.angle`` of real numbers: 0 or π."""
-    _real("angle", z)
-    z = as_float(z)
-    result = maps.arctan2(np.zeros((), z.dtype), z)
+    """``np.angle``; of real numbers 0 or π."""
+    z = as_float(as_operand(z))
+    result = phases.angle(z) if is_complex(z) else maps.arctan2(np.zeros((), z.dtype), z)
     return result * (180 / math.pi) if deg else result
 
 

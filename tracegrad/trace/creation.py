@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from tracegrad.core.aval import SUPPORTED, whole_size
+from tracegrad.core.aval import VALUES, whole_size
 from tracegrad.core.source import called_as, user_frame
 from tracegrad.errors import DtypeError, EscapeError, ShapeError, TraceError
 from tracegrad.namespaces import MATH_FUNCTIONS, NUMPY_FUNCTIONS, SCIPY_FUNCTIONS, call_function, is_traced, name_of, refuse
@@ -42,7 +42,7 @@ class Creation:
 
     def made(self, value: Any) -> Any:
         """What a real NumPy call gave, as an array of the trace; other things as they are."""
-        if isinstance(value, np.ndarray) and value.dtype in SUPPORTED:
+        if isinstance(value, np.ndarray) and value.dtype in VALUES:
             node = self.recorder.constant(value) if value.size <= 1 or value.any() else self._filled(value.flat[0], value)
             return Sym(self.recorder, node, boxed=True)
         if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
@@ -62,7 +62,7 @@ class Creation:
 
     def _array(self, obj: Any, dtype: Any, copy: bool) -> Any:
         if not is_traced(obj):
-            known = self.recorder.operand(obj) if isinstance(obj, np.ndarray) and obj.dtype in SUPPORTED else None
+            known = self.recorder.operand(obj) if isinstance(obj, np.ndarray) and obj.dtype in VALUES else None
             if known is None:
                 return self.made(np.array(obj, dtype=dtype))
             obj = known
@@ -98,7 +98,7 @@ class Creation:
         if not is_traced(fill_value):
             value = np.asarray(fill_value, dtype)
             target = np.broadcast_to(value, shape)
-            if value.shape or value.dtype not in SUPPORTED:
+            if value.shape or value.dtype not in VALUES:
                 return self.made(np.array(target))
             return Sym(self.recorder, self._filled(value, target), boxed=True)
         value = self.asarray(fill_value, dtype)

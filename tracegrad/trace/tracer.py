@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import SUPPORTED, Aval
+from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import raised_at, user_frame
 from tracegrad.core.tree import TreeDef, flatten
@@ -132,7 +132,6 @@ class _Attempt:
             adopt=self._adopt,
             flexible=self._flexible,
             inherit=lambda reads, captured: self.reads.inherit(reads, captured, self.twins.seen_from_here),
-            dtypes=SUPPORTED,
             most=most,
         )
         creation = Creation(self.recorder)
@@ -219,7 +218,7 @@ class _Attempt:
         )
 
     def _output(self, value: Any, path: str) -> int:
-        if isinstance(value, (Sym, np.ndarray, np.generic, bool, int, float)):
+        if isinstance(value, (Sym, np.ndarray, np.generic, bool, int, float, complex)):
             if isinstance(value, Sym) and value.recorder is not self.recorder:
                 raise TraceError(f"{path} belongs to another trace", fix="pass it in as an argument")
             return self.recorder.operand(value).id

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import SUPPORTED
+from tracegrad.core.aval import VALUES
 from tracegrad.core.source import is_user_file
 from tracegrad.errors import EscapeError
 from tracegrad.symbolic import Recorder, Sym
@@ -149,7 +149,7 @@ class Twins:
 
     def _show_array(self, value: Any, array: np.ndarray[Any, Any], name: str, place: Place) -> tuple[Any, Same]:
         """An array, or a tensor and the array it holds."""
-        if array.dtype.newbyteorder("=") not in SUPPORTED:
+        if array.dtype.newbyteorder("=") not in VALUES:
             return value, same_object(value)
         same = self.reads.array(value, name, place)
         shown = self.recorder.operand(array)

@@ -12,6 +12,7 @@ from tracegrad.autodiff.argnums import Argnums, checked_argnums, gathered, name_
 from tracegrad.autodiff.inside import (
     Leaves,
     Transform,
+    check_real,
     fitting,
     gradient_transform,
     leaves_of,
@@ -60,6 +61,7 @@ def grad(
     has_aux: bool = False,
     *,
     argnames: str | Sequence[str] | None = None,
+    holomorphic: bool = False,
 ) -> Any:
     """The gradient of a function with a scalar result.
 
@@ -70,6 +72,10 @@ def grad(
     argnums: position of the argument to differentiate with respect to, or several; the first where none is named.
     has_aux: whether ``fun`` returns ``(value, aux)``; the result is then ``(gradient, aux)``.
     argnames: name of the argument, or several, however the call passes them.
+    holomorphic: whether ``fun`` is a holomorphic function from complex to complex numbers, of which the result is f′(z).
+
+    The gradient of a real result with respect to a complex z = x + iy is ∂f/∂x − i·∂f/∂y, as JAX and HIPS autograd have it
+    (PyTorch has its conjugate): f falls fastest along ``-np.conj(gradient)``.
 
     Returns a function of the same arguments, whose result has the structure, shapes and dtypes of the argument that is
     named; for several it is a tuple with one part for each of ``argnums``, or a dict with one for each of ``argnames``, and
@@ -83,8 +89,10 @@ def grad(
     >>> area = lambda width, height: width * height
     >>> tg.grad(area, argnames="height")(2.0, height=3.0), tg.grad(area, argnames=("width", "height"))(2.0, 3.0)
     (np.float64(2.0), {'height': np.float64(2.0), 'width': np.float64(3.0)})
+    >>> tg.grad(lambda z: z.real**2 * z.imag)(2 + 3j), tg.grad(lambda z: z**2, holomorphic=True)(3 + 4j)
+    (np.complex128(12-4j), np.complex128(6+8j))
     """
-    return _gradient(fun, argnums, argnames, has_aux, keep_value=False)
+    return _gradient(fun, argnums, argnames, has_aux, keep_value=False, holomorphic=holomorphic)
 
 
 def value_and_grad(
@@ -93,6 +101,7 @@ def value_and_grad(
     has_aux: bool = False,
     *,
     argnames: str | Sequence[str] | None = None,
+    holomorphic: bool = False,
 ) -> Any:
     """Value and gradient of a function with a scalar result, from one program.
 
@@ -104,12 +113,13 @@ def value_and_grad(
     >>> tg.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
     (np.float64(5.0), array([2., 4.]))
     """
-    return _gradient(fun, argnums, argnames, has_aux, keep_value=True)
+    return _gradient(fun, argnums, argnames, has_aux, keep_value=True, holomorphic=holomorphic)
 
 
-def _gradient(fun: Function, argnums: Any, argnames: Any, has_aux: bool, keep_value: bool) -> Any:
+def _gradient(fun: Function, argnums: Any, argnames: Any, has_aux: bool, keep_value: bool, holomorphic: bool) -> Any:
     checked_function(fun, "value_and_grad" if keep_value else "grad")
-    return callable_of(gradient_transform(fun, checked_argnums(argnums, argnames, fun), has_aux, keep_value), fun)
+    numbers = checked_argnums(argnums, argnames, fun)
+    return callable_of(gradient_transform(fun, numbers, has_aux, keep_value, holomorphic), fun)
 
 
 def elementwise_grad(
@@ -136,6 +146,8 @@ def _elementwise_rule(
     function = parts["function"]
     result, variables = with_variables(recorder, function, args, kwargs, argnums)
     outputs = leaves_of(recorder, result, f"the result of {name_of(function)}")
+    for k, aval in zip(outputs.ids, outputs.avals, strict=True):
+        check_real(recorder.graph[k].where, name_of(function), aval)
     ones = [recorder.operand(np.broadcast_to(np.ones((), aval.dtype), aval.shape)).id for aval in outputs.avals]
     return gathered(argnums, pulled_back(recorder, variables, list(zip(outputs.ids, ones, strict=True))))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.autodiff.argnums import Argnums, checked_argnums, gathered, name_of
-from tracegrad.autodiff.inside import Leaves, Transform, leaves_of, with_variables, without_aux
+from tracegrad.autodiff.inside import Leaves, Transform, check_holomorphic, leaves_of, with_variables, without_aux
 from tracegrad.core.aval import Aval
 from tracegrad.core.source import user_frame
 from tracegrad.errors import DifferentiationError
@@ -26,6 +26,11 @@ from tracegrad.transforms.maps import Linearised, LinearMap, linearised, made_on
 
 Function = Callable[..., Any]
 FORWARD, REVERSE, EITHER = "jacfwd", "jacrev", "jacobian"
+_HOLOMORPHIC = "pass holomorphic=True for a holomorphic function; of another one differentiate z.real and z.imag as reals"
+_OTHERWISE = {
+    (FORWARD, True, False): "take tg.jacrev, for a real result of complex arguments",
+    (REVERSE, False, True): "take tg.jacfwd, for a complex result of real arguments",
+}
 LARGEST = 1 << 24
 """How many elements a value of a derivative may have in one pass over basis vectors: 128 MiB of float64."""
 
@@ -33,20 +38,21 @@ LARGEST = 1 << 24
 class Jacobian(Transform):
     """A function's Jacobian, as a function: outside of a trace it runs on arrays, within one it is part of it."""
 
-    def __init__(self, function: Function, direction: str, argnums: Argnums, has_aux: bool) -> None:
+    def __init__(self, function: Function, direction: str, argnums: Argnums, has_aux: bool, holomorphic: bool = False) -> None:
         super().__init__({"function": function}, self._inside, direction)
         self._direction = direction
         self._argnums = argnums
         self._has_aux = has_aux
+        self._holomorphic = holomorphic
         self._linearised: Linearised | None = None
 
     def around(self, parts: Mapping[str, Function]) -> Jacobian:
         """The Jacobian of another function, of a twin."""
-        return Jacobian(parts["function"], self._direction, self._argnums, self._has_aux)
+        return Jacobian(parts["function"], self._direction, self._argnums, self._has_aux, self._holomorphic)
 
     def told(self) -> tuple[Any, ...]:
         """What tells it from other Jacobians of the same function."""
-        return self._direction, self._argnums, self._has_aux
+        return self._direction, self._argnums, self._has_aux, self._holomorphic
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The Jacobian for these arguments."""
@@ -54,7 +60,7 @@ class Jacobian(Transform):
             return super().__call__(*args, **kwargs)
         if self._linearised is None:
             self._linearised = linearised(self._parts["function"], self._argnums, self._has_aux)
-        forward = self._is_forward(*self._linearised.sizes(args, kwargs))
+        forward = self._is_forward(*self._linearised.avals(args, kwargs))
         point = self._linearised.at(args, kwargs, forward)
         jacobian = self._assembled(point.derivative, point.variables, point.outputs, forward)
         return (jacobian, point.aux) if self._has_aux else jacobian
@@ -64,13 +70,27 @@ class Jacobian(Transform):
         result, variables = with_variables(recorder, function, args, kwargs, self._argnums)
         value, aux = without_aux(result, function, self._has_aux)
         outputs = leaves_of(recorder, value, f"the result of {name_of(function)}")
-        sizes = (sum(a.size for leaves in variables for a in leaves.avals), sum(a.size for a in outputs.avals))
-        forward = self._is_forward(*sizes)
+        forward = self._is_forward([a for leaves in variables for a in leaves.avals], outputs.avals)
         jacobian = self._assembled(map_inside(recorder, variables, outputs, forward), variables, outputs, forward)
         return (jacobian, aux) if self._has_aux else jacobian
 
-    def _is_forward(self, inputs: int, outputs: int) -> bool:
-        return inputs <= outputs if self._direction == EITHER else self._direction == FORWARD
+    def _is_forward(self, inputs: Sequence[Aval], outputs: Sequence[Aval]) -> bool:
+        """The mode; a complex number is one direction for the derivative of a holomorphic function alone."""
+        name = name_of(self._parts["function"])
+        turns: list[bool] = [any(aval.dtype.kind == "c" for aval in avals) for avals in (inputs, outputs)]
+        if self._holomorphic:
+            check_holomorphic(name, inputs, outputs)
+        elif all(turns) or turns == [self._direction == FORWARD, self._direction == REVERSE] != [False, False]:
+            what = "results" if self._direction == REVERSE or not turns[0] else "arguments"
+            raise DifferentiationError(
+                f"the Jacobian of {name} by {self._direction} has complex {what}, which vary in two directions",
+                fix=_OTHERWISE.get((self._direction, turns[0], turns[1]), _HOLOMORPHIC),
+                where=user_frame(),
+            )
+        elif self._direction == EITHER and any(turns):
+            return turns[1]
+        count = [sum(aval.size for aval in avals) for avals in (inputs, outputs)]
+        return count[0] <= count[1] if self._direction == EITHER else self._direction == FORWARD
 
     def _assembled(self, derivative: LinearMap, variables: Sequence[Leaves], outputs: Leaves, forward: bool) -> Any:
         """Trees of trees: for each leaf of the result the structure of the argument, whose axes come last."""
@@ -139,9 +159,9 @@ def _units(recorder: Recorder | None, first: int, count: int, aval: Aval) -> Any
     return reshape(same, (aval.size, *aval.shape))
 
 
-def _jacobian(fun: Function, direction: str, argnums: Any, argnames: Any, has_aux: bool) -> Jacobian:
+def _jacobian(fun: Function, direction: str, argnums: Any, argnames: Any, has_aux: bool, holomorphic: bool) -> Jacobian:
     checked_function(fun, direction)
-    return Jacobian(fun, direction, checked_argnums(argnums, argnames, fun), has_aux)
+    return Jacobian(fun, direction, checked_argnums(argnums, argnames, fun), has_aux, holomorphic)
 
 
 def jacfwd(
@@ -150,6 +170,7 @@ def jacfwd(
     has_aux: bool = False,
     *,
     argnames: str | Sequence[str] | None = None,
+    holomorphic: bool = False,
 ) -> Any:
     """The Jacobian of a function, all columns at once by forward mode: for few arguments and many results.
 
@@ -159,10 +180,15 @@ def jacfwd(
     argnums: position of the argument to differentiate with respect to, or several; the first where none is named.
     has_aux: whether ``fun`` returns ``(value, aux)``; the result is then ``(jacobian, aux)``.
     argnames: name of the argument, or several.
+    holomorphic: whether ``fun`` is a holomorphic function from complex to complex numbers, whose derivatives are wanted.
+
+    Complex results of real arguments have derivatives in forward mode, real results of complex arguments in reverse mode (as
+    ``grad`` has them); complex results of complex arguments with ``holomorphic``.
 
     Returns a function of the same arguments. Its result has the structure of that of ``fun``, with the structure of the
     argument in place of each leaf (for several a tuple or a dict of these, as by ``grad``); there, axes of the result come
-    first, then those of the argument. Calls raise DifferentiationError for integers in either.
+    first, then those of the argument. Calls raise DifferentiationError for integers in either, and
+    for complex numbers that have no derivative in this mode.
 
     >>> import numpy as np
     >>> import tracegrad as tg
@@ -170,7 +196,7 @@ def jacfwd(
     array([[2., 0.],
            [0., 4.]])
     """
-    return _jacobian(fun, FORWARD, argnums, argnames, has_aux)
+    return _jacobian(fun, FORWARD, argnums, argnames, has_aux, holomorphic)
 
 
 def jacrev(
@@ -179,6 +205,7 @@ def jacrev(
     has_aux: bool = False,
     *,
     argnames: str | Sequence[str] | None = None,
+    holomorphic: bool = False,
 ) -> Any:
     """The Jacobian of a function, all rows at once by reverse mode: for many arguments and few results.
 
@@ -189,7 +216,7 @@ def jacrev(
     >>> tg.jacrev(lambda p: {"area": p["a"] * p["b"]})({"a": 2.0, "b": 3.0})
     {'area': {'a': np.float64(3.0), 'b': np.float64(2.0)}}
     """
-    return _jacobian(fun, REVERSE, argnums, argnames, has_aux)
+    return _jacobian(fun, REVERSE, argnums, argnames, has_aux, holomorphic)
 
 
 def jacobian(
@@ -198,8 +225,11 @@ def jacobian(
     has_aux: bool = False,
     *,
     argnames: str | Sequence[str] | None = None,
+    holomorphic: bool = False,
 ) -> Any:
     """The Jacobian of a function, by forward mode where it has no more columns than rows, else by reverse mode.
+
+    Where there are complex numbers, the mode is the one that they have.
 
     Takes and returns what ``jacfwd`` does.
 
@@ -209,7 +239,7 @@ def jacobian(
     array([[3., 2.],
            [0., 1.]])
     """
-    return _jacobian(fun, EITHER, argnums, argnames, has_aux)
+    return _jacobian(fun, EITHER, argnums, argnames, has_aux, holomorphic)
 
 
 def hessian(

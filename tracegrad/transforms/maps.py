@@ -13,6 +13,7 @@ from tracegrad.autodiff.inside import Leaves
 from tracegrad.autodiff.linear import linear_map
 from tracegrad.calls import Call, Family, Options
 from tracegrad.compiled import VALUE, Compiled
+from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
 from tracegrad.core.source import user_frame
@@ -153,15 +154,11 @@ class Linearised:
         self.compiled: Compiled[..., Any] = Compiled(Family(function, self.options), VALUE)
         self._programs: dict[Any, _Program] = {}
 
-    def sizes(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[int, int]:
-        """How many numbers are differentiated with respect to, and how many are differentiated."""
+    def avals(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Sequence[Aval], Sequence[Aval]]:
+        """What is differentiated with respect to, and what is differentiated."""
         call, traced, _ = self._traced(args, kwargs)
-        graph = traced.graph
-        outputs = self._outputs(traced)
-        return (
-            sum(graph[i].aval.size for leaves in self._variables(call, traced) for i in leaves.ids),
-            sum(aval.size for aval in outputs.avals),
-        )
+        inputs = [traced.graph[i].aval for leaves in self._variables(call, traced) for i in leaves.ids]
+        return inputs, self._outputs(traced).avals
 
     def at(self, args: Sequence[Any], kwargs: dict[str, Any], forward: bool) -> Point:
         """Result and derivative for these arguments."""
