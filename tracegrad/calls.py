@@ -154,7 +154,9 @@ def _static_key(value: Any) -> Hashable:
     except TypeError:
         raise TraceError(
             f"a static argument of type {type(value).__name__} cannot be part of the key, as it is not hashable",
-            fix="pass a tuple instead of a list, or register the class with tg.register_pytree",
+            fix=f"pass {type(value).__name__}.tocsr()"
+            if hasattr(value, "tocsr")
+            else "pass a tuple instead of a list, or register the class with tg.register_pytree",
             where=user_frame(),
         ) from None
     return type(value), value

@@ -274,7 +274,7 @@ def _executable(c: Compilation, loaded: LoadedProgram) -> Executable:
     outputs = [p.node for p in parameters if p.role == "output"]
     results = c.program.results
     avals = [graph[graph.outputs[results.index(i)]].aval for i in outputs]
-    checking = [n for n in graph if n.op.kind in (Kind.INDEX, Kind.MATRIX)] if c.plan.checked else []
+    checking = [n for n in graph if n.op.kind in (Kind.INDEX, Kind.LINE, Kind.MATRIX)] if c.plan.checked else []
     return Executable(
         entry=loaded.entry,
         picks=tuple(graph[p.node].params["position"] for p in inputs),

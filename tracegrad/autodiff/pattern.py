@@ -16,6 +16,7 @@ import numpy as np
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.interpret import evaluate
 from tracegrad.core.op import Kind
+from tracegrad.ops import sparse
 from tracegrad.ops.contractions import matmul_batched
 from tracegrad.ops.conv import convolve, convolve_input_gradient, taps_read
 from tracegrad.ops.indexing import gather, put, scatter_add
@@ -100,7 +101,10 @@ class _Structure:
             places = np.arange(size).reshape(node.aval.shape)
             rows = np.take(places, evaluate(self.graph, moved[0], self._values), node.params["axis"]).reshape(-1)
             return self._product(rows, np.arange(operand.aval.size), size, self.known[first])
-        if kind is Kind.LINE:
+        if node.op in sparse.ROLES:
+            if all(self._fixed[i] for i in node.inputs[2:]):
+                return self._stored(node)
+        elif kind is Kind.LINE:
             return self._along(node, reached)
         if node.op is matmul_batched:
             parts = [self._multiplied(node, k) for k, i in enumerate(node.inputs) if i in self.known]
@@ -136,6 +140,19 @@ class _Structure:
         later, earlier = np.tril_indices(shape[axis])
         rows, columns = places[later].reshape(-1), places[earlier].reshape(-1)
         parts = [self._product(rows, columns, node.aval.size, self.known[i]) for i in reached]
+        total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        total.data[:] = 1
+        return total
+
+    def _stored(self, node: Node) -> Matrix:
+        """Products with a matrix whose stored elements are known."""
+        places, ends = (np.asarray(evaluate(self.graph, i, self._values)) for i in node.inputs[2:])
+        width = self.graph[node.inputs[0]].aval.shape[1]
+        parts = [
+            self._product(*sparse.reached_by(node.op, k, places, ends, width), node.aval.size, self.known[i])
+            for k, i in enumerate(node.inputs)
+            if i in self.known
+        ]
         total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         total.data[:] = 1
         return total

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from tracegrad.codegen.stored_rows import lower_stored_rows
 from tracegrad.codegen.text import ABI, KernelText, Slot, dtype_name
 from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Node
@@ -239,4 +240,7 @@ _TEXTS: Mapping[str, Callable[[Program, Node], KernelText]] = {
     "running_extreme": _extreme,
     "order": _order,
     "search": _search,
+    "stored_rows": lower_stored_rows,
+    "stored_columns": lower_stored_rows,
+    "stored_elements": lower_stored_rows,
 }

@@ -146,10 +146,11 @@ class _Registry:
     Reads take no lock: a dict look-up is atomic, and an entry is complete before it is written.
     """
 
-    __slots__ = ("_declared", "_lock", "kinds")
+    __slots__ = ("_declared", "_families", "_lock", "kinds")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._families: list[Callable[[type], Container | None]] = []
         self.kinds: dict[type, Container | None] = {
             dict: Container(_open_dict, lambda keys, children: dict(_items(keys, children)), _key_steps),
             OrderedDict: Container(_open_dict, lambda keys, children: OrderedDict(_items(keys, children)), _key_steps),
@@ -179,6 +180,8 @@ class _Registry:
             kind = _named_tuple(cls)
         elif is_dataclass(cls):
             kind = _data_class(cls)
+        elif found := [made for family in self._families if (made := family(cls)) is not None]:
+            kind = found[0]
         elif issubclass(cls, dict | list | tuple):
             name = cls.__qualname__
             raise TreeError(
@@ -196,6 +199,10 @@ class _Registry:
             self._declared.add(cls)
             self.kinds[cls] = container
 
+    def add_family(self, family: Callable[[type], Container | None]) -> None:
+        """Ask a function about types that are met, those of a package that need not be loaded."""
+        self._families.append(family)
+
     def is_declared(self, cls: type) -> bool:
         """Say whether a person has declared a type: how it is taken apart is code of theirs."""
         return cls in self._declared and cls.__module__ not in ("builtins", "collections")
@@ -204,6 +211,7 @@ class _Registry:
 _REGISTRY = _Registry()
 _KINDS = _REGISTRY.kinds
 is_declared = _REGISTRY.is_declared
+add_family = _REGISTRY.add_family
 
 
 def register_pytree(

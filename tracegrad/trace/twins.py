@@ -25,6 +25,7 @@ import numpy as np
 from tracegrad.core.aval import VALUES
 from tracegrad.core.source import is_user_file
 from tracegrad.errors import EscapeError
+from tracegrad.ops.stored import is_sparse
 from tracegrad.symbolic import Recorder, Sym
 from tracegrad.trace.creation import Creation, Namespace, StandIns
 from tracegrad.trace.places import Place
@@ -41,6 +42,7 @@ from tracegrad.trace.reads import (
     same_value,
     settled_read,
 )
+from tracegrad.trace.stored import show_stored
 
 CONTAINERS = (dict, OrderedDict, defaultdict, list, tuple)
 CONTENTS = (np.ndarray, np.generic, dict, list, tuple, bool, int, float, str)
@@ -145,6 +147,11 @@ class Twins:
             return value, same_class(value)
         if is_plain_object(value):
             return self._show_object(value, name, place)
+        stored = show_stored(value, name, place, self._show) if is_sparse(value) else None
+        if stored is not None:
+            self._shown[id(value)] = stored[0]
+            self._originals[id(stored[0])] = value
+            return stored
         return self.stand_ins.of(value), same_object(value)
 
     def _show_array(self, value: Any, array: np.ndarray[Any, Any], name: str, place: Place) -> tuple[Any, Same]:
