@@ -67,6 +67,7 @@ LOADED_WHEN_ASKED = {
     ("transforms.operators", "scipy.sparse.linalg"),
     ("autodiff.pattern", "scipy.sparse"),
     ("runtime.externals", None),  # the modules of SciPy that symbols name
+    ("trace.twins", None),  # what the user's own function imports
 }
 
 # Where an op may be called by its name.

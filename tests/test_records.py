@@ -486,3 +486,31 @@ def test_transforms_are_kept_each_for_itself(uncompiled, name):
     edited = ran(TRANSFORMS.format(name).replace("sin", "cos"), "made")
     edited(X)
     assert edited.stats.recalls == 0
+
+
+def test_draws_are_kept():
+    text = """
+        @tg.grad_compile
+        def f(x, worlds):
+            z = worlds["a"].normal(x, 2.0, size=(4, 3))
+            return np.sum(z * worlds["b"].random()) + worlds["a"].standard_normal() * worlds["b"].integers(3)
+        """
+    plain = ran(text).py_func
+    ours, theirs = [{name: np.random.default_rng(k) for k, name in enumerate("ab")} for _ in range(2)]
+    functions = [ran(text), ran(text)]
+    for function in functions:
+        for _ in range(3):
+            np.testing.assert_allclose(function(X, ours), plain(X, theirs), rtol=1e-13)
+            assert all(ours[k].bit_generator.state == theirs[k].bit_generator.state for k in "ab")
+    assert [f.stats.recalls for f in functions] == [0, 1]
+    assert functions[1].stats.traces == 0
+
+
+def test_a_file_names_no_methods_but_draws(folder):
+    text = "f = tg.jit(lambda x, rng: x + rng.normal(size=3))"
+    ran(text)(X, np.random.default_rng(0))
+    (file,) = folder.rglob("t_*.json")
+    file.write_text(file.read_text().replace('"standard_normal"', '"__init__"'))
+    other = ran(text)
+    np.testing.assert_allclose(other(X, np.random.default_rng(0)), X + np.random.default_rng(0).normal(size=3))
+    assert other.stats.traces == 1

@@ -27,6 +27,7 @@ from tracegrad.config import config
 from tracegrad.core.tree import TreeDef, container, flatten
 from tracegrad.runtime.arena import aligned
 from tracegrad.runtime.executable import Executable, behaved
+from tracegrad.trace.draws import Draw, drawn, is_generator
 from tracegrad.trace.reads import Capture, Guard
 
 Caller = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
@@ -52,6 +53,7 @@ class Signature:
     inputs, static_ints, captured, guard: of its trace.
     executable: the native program.
     result: the structure of the result.
+    draws: what it draws from generators among the leaves.
     out: what ``out=`` was given; None for calls without it.
     """
 
@@ -62,6 +64,7 @@ class Signature:
     guard: Guard
     executable: Executable
     result: TreeDef
+    draws: tuple[Draw, ...] = ()
     out: Any = None
 
 
@@ -103,6 +106,7 @@ class _Writer:
         self._variables = 0
         self._taken: list[str] = []
         self._outs: list[str] = []
+        self._late: list[str] = []
 
     def written(self) -> Caller:
         """The caller."""
@@ -217,6 +221,8 @@ class _Writer:
                 f"type({variable}) is not ndarray or "
                 f"({variable}.dtype is not {dtype} and {variable}.dtype != {dtype}) or {variable}.shape != {shape}"
             )
+        elif is_generator(leaf):
+            self.miss_if(f"type({variable}) is not {self.named(kind, 'class')}")
         elif kind is Marked or place in self.signature.static_ints or place not in self.signature.inputs:
             value = leaf.value if kind is Marked else leaf
             if type(value) in (int, bool, str):
@@ -248,29 +254,40 @@ class _Writer:
 
     def _operands(self) -> list[str]:
         """What the entry takes, as it takes it fastest."""
-        executable = self.signature.executable
-        sources = [(self._taken[k], self.signature.call.leaves[k]) for k in self.signature.inputs]
+        executable, leaves = self.signature.executable, self.signature.call.leaves
+        known = [*zip(self._taken, leaves, strict=True), *self._drawn()]
+        sources = [known[k] for k in self.signature.inputs]
         for capture in self.signature.captured:
             variable = self.variable()
             self.lines.append(f"{variable} = {self.named(capture.read, 'read')}()")
             sources.append((variable, capture.read()))
-        self._keep_apart([variable for variable, value in sources if isinstance(value, np.ndarray)])
+        fresh = {variable for variable, _ in known[len(leaves) :]}
+        self._keep_apart([v for v, value in sources if isinstance(value, np.ndarray) and v not in fresh])
         operands = []
         for pick, aval in zip(executable.picks, executable.avals, strict=True):
             variable, value = sources[pick]
             if aval.shape:
                 if not isinstance(value, np.ndarray) or value.dtype != aval.dtype:
                     raise _NotPlainError
-                if executable.irregular:
+                # what was drawn cannot be drawn again, so that the entry must take the first that it is given
+                if (executable.irregular or self._late) and variable not in fresh:
                     self.values["behaved"] = behaved
                     self.lines += [f"flags = {variable}.flags", "if not (flags.c_contiguous and flags.aligned):"]
                     self.lines.append(f"    {variable} = behaved({variable})")
-            elif type(value) not in (float, int):
+            elif type(value) not in (float, int, bool):
                 if isinstance(value, np.ndarray) and value.dtype != aval.dtype:
                     raise _NotPlainError
                 variable = f"{variable}.item()"
             operands.append(variable)
         return operands
+
+    def _drawn(self) -> list[tuple[str, Any]]:
+        """Variables for what is drawn, with examples; the lines that draw come last, where no other caller can be asked."""
+        leaves, draws = self.signature.call.leaves, self.signature.draws
+        made = [(self.variable(), value) for value in drawn(draws, leaves, copies=True)[len(leaves) :]] if draws else []
+        for (variable, _), draw in zip(made, draws, strict=True):
+            self._late.append(f"{variable} = {self.named(draw, 'draw')}({self._taken[draw.leaf]})")
+        return made
 
     def _keep_apart(self, read: Sequence[str]) -> None:
         """Test that outs share no memory, unless these very arrays were tested by the call before."""
@@ -320,6 +337,7 @@ class _Writer:
             self.lines += ["try:", "    arena = free.pop()", "except IndexError:", "    arena = aligned(nbytes)"]
             del self.values["arena"]
         constants = [self.named(value, "constant") for value in executable.constants]
+        self.lines += self._late
         self.lines += [
             "try:",
             f"    entry({', '.join([*operands, *constants, *made, 'arena', 'plan'])})",

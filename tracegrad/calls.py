@@ -21,7 +21,8 @@ from tracegrad.errors import DtypeError, TraceError, TracegradError
 from tracegrad.pipeline import Compilation
 from tracegrad.symbolic import Recorder, Sym
 from tracegrad.trace.counts import counted_graph
-from tracegrad.trace.tracer import Argument, Static, Traced, trace
+from tracegrad.trace.draws import is_generator
+from tracegrad.trace.tracer import Argument, Leaf, Source, Static, Traced, trace
 
 
 @dataclass(slots=True)
@@ -139,6 +140,9 @@ class Call:
             return leaf.dtype, leaf.shape, leaf.weak
         if isinstance(leaf, (np.ndarray, np.generic)):
             return kind, leaf.dtype, leaf.shape
+        if is_generator(leaf):
+            self.recorder = getattr(leaf, "recorder", self.recorder)
+            return np.random.Generator
         value = leaf.value if kind is Marked else leaf
         return _static_key(value)
 
@@ -212,7 +216,7 @@ class Family:
         known = self.traces.get(key)
         if known is not None and known.guard.fresh():
             return known
-        entries: list[Argument | Static] = []
+        entries: list[Leaf] = []
         for position, leaves, tree in self.arguments(call):
             for leaf, path in zip(leaves, tree.paths(self.root(position)), strict=True):
                 entries.append(_entry(leaf, path))
@@ -237,7 +241,7 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
         return ()
 
 
-def _entry(leaf: Any, path: str) -> Argument | Static:
+def _entry(leaf: Any, path: str) -> Leaf:
     """How a leaf enters the trace."""
     if isinstance(leaf, Tensor):
         leaf = leaf._array
@@ -262,4 +266,6 @@ def _entry(leaf: Any, path: str) -> Argument | Static:
         return Argument(path, Aval((), np.dtype(type(leaf))), weak=True)
     if type(leaf) is int:
         return Argument(path, Aval((), np.dtype(np.int64)), weak=True, value=leaf)
+    if is_generator(leaf):
+        return Source(path)
     return Static(leaf)

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from tracegrad import records
 from tracegrad.autodiff.argnums import Selected, arguments_of, checked_argnums, gathered_structure, place_of
-from tracegrad.autodiff.inside import check_real, gradient_transform
+from tracegrad.autodiff.inside import check_real, gradient_transform, no_derivative
 from tracegrad.background import Pending
 from tracegrad.callers import MISS, Caller, Signature, make_caller
 from tracegrad.calls import Call, Family, Marked, Options, Stats, checked_budget
@@ -35,6 +35,7 @@ from tracegrad.pipeline import Compilation, Run, compile_graph
 from tracegrad.runtime.executable import Executable
 from tracegrad.symbolic import Recorder
 from tracegrad.taped import TapedProgram
+from tracegrad.trace.draws import Draw, drawn
 from tracegrad.trace.inline import inline
 from tracegrad.trace.reads import Capture, Guard, held
 from tracegrad.trace.tracer import Traced
@@ -58,6 +59,7 @@ class _Bound:
     guard: Guard
     inputs: tuple[int, ...]
     captured: tuple[Capture, ...]
+    draws: tuple[Draw, ...]
     static_ints: tuple[int, ...]
     result: TreeDef
     executable: Executable | None
@@ -75,6 +77,7 @@ class _Bound:
     def __call__(self, leaves: Sequence[Any], tensors: Mapping[int, Tensor] = _NO_TENSORS) -> Any:
         whole = self.whole
         if whole is not None and (tensors or whole.surrounded):
+            leaves = drawn(self.draws, leaves)
             arguments = [tensors.get(k, leaves[k]) for k in self.inputs]
             return self.result.unflatten(whole.taped(arguments + [capture.read() for capture in self.captured]))
         if watching.get() and whole is not None and whole.compilation.joint is not None:
@@ -90,6 +93,7 @@ class _Bound:
         """What the program takes."""
         if self.plain:
             return leaves
+        leaves = drawn(self.draws, leaves)
         return [leaves[k] for k in self.inputs] + [capture.read() for capture in self.captured]
 
     def into(self, leaves: Sequence[Any], out: Any) -> Any:
@@ -256,7 +260,15 @@ class Compiled(Called[P, R]):
             known = self._prepared.get(key)
             if known is None or known[0] != made:
                 signature = Signature(
-                    call, bound.inputs, bound.static_ints, bound.captured, bound.guard, executable, bound.result, out
+                    call,
+                    bound.inputs,
+                    bound.static_ints,
+                    bound.captured,
+                    bound.guard,
+                    executable,
+                    bound.result,
+                    bound.draws,
+                    out,
                 )
                 known = self._prepared[key] = (made, make_caller(signature))
                 self._prepare_direct(key, signature)
@@ -341,7 +353,8 @@ class Compiled(Called[P, R]):
         plain = record.inputs == tuple(range(len(call.leaves))) and not captured
         result = record.output_tree if self._want == VALUE else self._differentiated(call)
         executable = record.executable
-        bound = _Bound(guard, record.inputs, captured, record.static_ints, result, executable, executable.bind(), plain, None)
+        run = executable.bind()
+        bound = _Bound(guard, record.inputs, captured, record.draws, record.static_ints, result, executable, run, plain, None)
         self._programs[key] = bound
         return bound
 
@@ -389,6 +402,7 @@ class Compiled(Called[P, R]):
                 traced.guard,
                 traced.inputs,
                 traced.captured,
+                traced.draws,
                 traced.static_ints,
                 result,
                 compilation.executable,
@@ -492,12 +506,7 @@ class Compiled(Called[P, R]):
                 fix="take it out of static_argnames, or choose other argnums",
                 where=user_frame(),
             )
-        kind = getattr(leaf, "dtype", type(leaf).__name__)
-        raise DifferentiationError(
-            f"{path} is {kind}: there is no gradient with respect to integers, booleans or static values",
-            fix=f"pass {path} as float64, for example with np.asarray({path}, float), or choose other argnums",
-            where=user_frame(),
-        )
+        raise no_derivative(path, getattr(leaf, "dtype", type(leaf).__name__))
 
     def _inlined(self, call: Call, recorder: Recorder) -> Any:
         """The call as part of an outer trace: its graph is emitted into the outer one."""
@@ -508,7 +517,8 @@ class Compiled(Called[P, R]):
         graph = compilation.joint
         assert graph is not None
         recorder.inherit(traced.reads, traced.captured)
-        arguments = [call.leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
+        leaves = drawn(traced.draws, call.leaves)
+        arguments = [leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
         values = inline(graph, recorder, arguments)
         # a trace of tensors goes on with tensors
         return result.unflatten([TracedTensor(x) for x in values] if call.tensors else list(values))
@@ -572,7 +582,8 @@ class Compiled(Called[P, R]):
         times: tuple[float, ...] = ()
         if profile:
             traced = whole.traced
-            arguments = [call.leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
+            leaves = drawn(traced.draws, call.leaves, copies=True)
+            arguments = [leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
             times = measure_launches(compilation, arguments)
         trace_seconds = self._family.stats.seconds.get("trace", 0.0)
         return explain_compilation(compilation, self._family.name, trace_seconds, times)

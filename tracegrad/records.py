@@ -38,10 +38,11 @@ from tracegrad.pipeline import Compilation
 from tracegrad.runtime.executable import Executable
 from tracegrad.runtime.load import LoadedProgram, cache_folder, load_program
 from tracegrad.trace.describe import Describer, Description, Indescribable, describe_class, describe_code, describe_number
+from tracegrad.trace.draws import DRAWING, Draw, is_generator
 from tracegrad.trace.recall import Recalled, recall, tell
 from tracegrad.trace.tracer import Traced
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 VARIANTS: Final = 8
 """Variants of one file; the oldest gives way."""
 LIMIT: Final = 4 << 20
@@ -59,6 +60,7 @@ class Record:
     loaded: LoadedProgram
     executable: Executable
     output_tree: TreeDef
+    draws: tuple[Draw, ...]
     inputs: tuple[int, ...]
     static_ints: tuple[int, ...]
     kernels: int
@@ -125,6 +127,8 @@ def _leaf(leaf: Any, describe: Describer) -> Description:
         return ["array", leaf.dtype.str, leaf.shape]
     if kind in (float, int, complex):
         return kind.__name__
+    if is_generator(leaf):
+        return "generator"
     if isinstance(leaf, np.generic) and kind is leaf.dtype.type:
         return ["scalar", leaf.dtype.str]
     value = leaf.value if kind is Marked else leaf
@@ -345,6 +349,7 @@ def _variant(family: Family, call: Call, traced: Traced, compilation: Compilatio
         "reads": tell(traced, family.function),
         "static": [[k, describe_number(call.leaves[k])] for k in traced.static_ints],
         "inputs": list(traced.inputs),
+        "draws": [encode((draw.leaf, draw.method, draw.args, dict(draw.keywords))) for draw in traced.draws],
         "tree": _tell_tree(traced.output_tree, tell_class),
         "source": compilation.generated.source,
         "arguments": list(compilation.generated.entry_arguments),
@@ -403,12 +408,20 @@ def _restore(variant: dict[str, Any], family: Family, call: Call) -> Record | No
         executable = read_executable(variant["executable"], _unloaded, lines)
         source, arguments = variant["source"], tuple(variant["arguments"])
         inputs = tuple(variant["inputs"])
+        draws = tuple([Draw(*decode(told)) for told in variant["draws"]])
+        if not all(_draws(draw, call) for draw in draws):
+            return None
         static, kernels, row = tuple(k for k, _ in variant["static"]), variant["kernels"], variant["row"]
     except _DAMAGED:
         return None
     loaded = load_program(source, arguments, config.cache_dir, config.cache_limit_bytes, row)
     executable = dataclasses.replace(executable, entry=loaded.entry)
-    return Record(recalled, loaded, executable, tree, inputs, static, kernels)
+    return Record(recalled, loaded, executable, tree, draws, inputs, static, kernels)
+
+
+def _draws(draw: Draw, call: Call) -> bool:
+    """Whether a draw is a method of a generator: a file must not name anything else."""
+    return draw.method in DRAWING and is_generator(call.leaves[draw.leaf])
 
 
 def _value(leaf: Any) -> Any:

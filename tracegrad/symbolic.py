@@ -87,6 +87,10 @@ class Recorder:
         self.escapes: list[TraceError] = []
         """What was raised because a traced value left the trace, even if nobody let it through."""
         self.closed = False
+        self.levels: list[tuple[Callable[[], int], dict[int, int]]] = []
+        """Of each ``vmap`` that is being traced, outermost first: its size, and its lanes with what they are of."""
+        self.rule = ""
+        """The function whose rule for its derivative is being traced, "" outside of rules."""
         self._dependent: list[bool] = []
         self._values: dict[int, Any] = {}
 

@@ -158,6 +158,12 @@ def check_holomorphic(name: str, inputs: Sequence[Aval], outputs: Sequence[Aval]
 
 def no_derivative(path: str, kind: Any) -> DifferentiationError:
     """The error for an argument that no derivative is taken with respect to."""
+    if kind == "Generator":
+        return DifferentiationError(
+            f"{path} is a Generator, which numbers are drawn from and which there is no gradient with respect to",
+            fix="choose other argnums: they name what is differentiated",
+            where=user_frame(),
+        )
     return DifferentiationError(
         f"{path} is {kind}: there is no gradient with respect to integers, booleans or static values",
         fix=f"pass {path} as float64, for example with np.asarray({path}, float), or choose other argnums",

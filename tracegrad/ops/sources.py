@@ -53,6 +53,9 @@ lane = Op(
 LANES = 1 << 40
 """The first ``position`` of lanes: no program has as many inputs, and nobody can read the value of one."""
 
+DRAWS = 1 << 39
+"""The first ``position`` of random numbers while a function is traced; they come behind its arguments in the finished graph."""
+
 constant = Op(
     name="constant",
     kind=Kind.CONSTANT,

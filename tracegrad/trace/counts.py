@@ -15,7 +15,7 @@ from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph
 from tracegrad.core.tree import TreeDef
 from tracegrad.ops.counts import Different, marked
-from tracegrad.trace.tracer import Argument, Static, Traced, trace
+from tracegrad.trace.tracer import Argument, Leaf, Traced, trace
 
 LONGER = 37
 """The length that short axes are given: a prime, which users rarely write, and above what kernels unroll (16)."""
@@ -27,9 +27,7 @@ MOST_LEFT_OUT = 6
 """Leaves up to which each is left out in turn."""
 
 
-def counted_graph(
-    function: Callable[..., Any], tree: TreeDef, leaves: Sequence[Argument | Static], traced: Traced
-) -> Graph | None:
+def counted_graph(function: Callable[..., Any], tree: TreeDef, leaves: Sequence[Leaf], traced: Traced) -> Graph | None:
     """The graph of a trace with its counts marked, None where there are none or they cannot be told.
 
     Parameters
@@ -38,7 +36,7 @@ def counted_graph(
     traced: the trace.
     """
     for size in SHORT:
-        rows = [k for k in traced.inputs if _is_short(leaves[k], size)]
+        rows = [k for k in traced.inputs if k < len(leaves) and _is_short(leaves[k], size)]
         for chosen, square in _choices(rows, size):
             longer = [_lengthened(leaf, square) if k in chosen else leaf for k, leaf in enumerate(leaves)]
             try:
@@ -52,11 +50,11 @@ def counted_graph(
     return None
 
 
-def _is_short(leaf: Argument | Static, size: int) -> bool:
+def _is_short(leaf: Leaf, size: int) -> bool:
     return isinstance(leaf, Argument) and leaf.aval.shape[:1] == (size,)
 
 
-def _lengthened(leaf: Argument | Static, square: bool) -> Argument | Static:
+def _lengthened(leaf: Leaf, square: bool) -> Leaf:
     """A leaf with a longer first axis; a square of one element stays one."""
     assert isinstance(leaf, Argument)
     shape = leaf.aval.shape

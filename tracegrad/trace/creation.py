@@ -21,6 +21,7 @@ from tracegrad.errors import DtypeError, EscapeError, ShapeError, TraceError
 from tracegrad.namespaces import MATH_FUNCTIONS, NUMPY_FUNCTIONS, SCIPY_FUNCTIONS, call_function, is_traced, name_of, refuse
 from tracegrad.ops import maps
 from tracegrad.ops.broadcasting import broadcast
+from tracegrad.ops.random import Draws
 from tracegrad.ops.sources import iota
 from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, reshape, stack
 from tracegrad.symbolic import Recorder, Sym
@@ -47,7 +48,7 @@ class Creation:
             return Sym(self.recorder, node, boxed=True)
         if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
             return type(value)(self.made(v) for v in value)
-        return value
+        return Distribution(value, self) if is_distribution(value) else value
 
     def _filled(self, element: Any, like: Any) -> int:
         scalar = self.recorder.constant(element, like.dtype)
@@ -250,6 +251,8 @@ class Recording:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call ours or the real one."""
         function = self.__wrapped__
+        if getattr(function, "__name__", "") in DRAWING and not isinstance(kwargs.get("random_state"), Draws):
+            Forbidden(f"{name_of(function)} without random_state=rng, a Generator among the arguments,")()
         if not is_traced(args) and not is_traced(kwargs):
             return self._creation.made(function(*args, **kwargs))
         protocols = self._creation.recorder.protocols
@@ -271,6 +274,28 @@ class Recording:
 
     def __repr__(self) -> str:
         return f"<{name_of(self.__wrapped__)} in a trace>"
+
+
+def is_distribution(value: Any) -> bool:
+    """Whether a value is a distribution of SciPy that knows its parameters."""
+    kind = type(value)
+    return kind.__module__.partition(".")[0] == "scipy" and hasattr(kind, "rvs") and not callable(value)
+
+
+class Distribution:
+    """A distribution of SciPy with its parameters: what it draws would be the same at every call."""
+
+    def __init__(self, value: Any, creation: Creation) -> None:
+        self.__wrapped__ = value
+        self._creation = creation
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.__wrapped__, name)
+        return Recording(value, self._creation) if name in DRAWING else value
+
+
+DRAWING = ("rvs", "resample")
+"""Methods of SciPy's distributions that draw."""
 
 
 class Scalar:
@@ -311,18 +336,33 @@ class Forbidden:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __getattr__(self, name: str) -> Forbidden:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return Forbidden(f"{self._name}.{name}")
+        return GeneratorStandIn if f"{self._name}.{name}" == "np.random.Generator" else Forbidden(f"{self._name}.{name}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse."""
         raise TraceError(
             f"{self._name} draws while tracing, so its numbers would be the same at every call",
-            fix="draw outside the traced function and pass the numbers in as an argument",
+            fix="pass rng as an argument, rng = np.random.default_rng(seed), and draw from it: rng.normal(size=n)",
             where=user_frame(),
         )
+
+
+class _GeneratorClass(type):
+    """``np.random.Generator`` as a traced function sees it."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, np.random.Generator)
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: it would draw while tracing."""
+        return Forbidden("np.random.Generator")()
+
+
+class GeneratorStandIn(metaclass=_GeneratorClass):
+    """Stands for ``np.random.Generator`` in ``isinstance``; it makes no generators."""
 
 
 RANDOM = (np.random.Generator, np.random.RandomState, random.Random)
@@ -370,10 +410,14 @@ class StandIns:
             return Namespace(value, self.of) if known else value
         if value is np.ndarray:
             return ArrayStandIn
+        if value is np.random.Generator:
+            return GeneratorStandIn
         if isinstance(value, RANDOM):
             return Forbidden(f"the random generator {type(value).__name__}")
         if value is np.r_ or value is np.c_:
             return Stacked(self.creation, value is np.c_)
+        if is_distribution(value):
+            return Distribution(value, self.creation)
         if isinstance(value, type) or not callable(value):
             return value
         return self._callable(value)

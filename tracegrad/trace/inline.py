@@ -9,7 +9,7 @@ from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.maps import variable
-from tracegrad.ops.sources import lane
+from tracegrad.ops.sources import DRAWS, LANES, lane
 from tracegrad.symbolic import Recorder, Sym
 
 
@@ -74,15 +74,21 @@ def without_derivatives(graph: Graph) -> Graph:
 def prune(graph: Graph, outputs: Sequence[int], keep: int) -> tuple[Graph, list[int]]:
     """A frozen graph of what the outputs need.
 
-    ``keep`` leading inputs stay whether they are needed or not; of the others those that are needed move up. Returns
-    the graph and the old positions of its inputs behind the first ``keep``.
+    ``keep`` leading inputs stay whether they are needed or not, and random numbers follow them; of the others those that are
+    needed move up. Returns the graph and the old positions of its inputs behind the first ``keep`` and the random numbers.
     """
     needed = graph.ancestors(outputs)
     result = Graph()
     known: dict[int, int] = {}
     later: list[int] = []
+    numbers = [node for node in graph.inputs if DRAWS <= node.params["position"] < LANES]
+    for node in numbers:
+        position = keep + node.params["position"] - DRAWS
+        known[node.id] = result.emit(node.op, (), {**node.params, "position": position}, node.where)
     for node in graph.inputs:
         position = node.params["position"]
+        if node.id in known:
+            continue
         if position >= keep:
             if node.id not in needed:
                 continue
@@ -92,7 +98,7 @@ def prune(graph: Graph, outputs: Sequence[int], keep: int) -> tuple[Graph, list[
                     fix="return it from the mapped function: the result of tg.vmap(f) has it for all elements",
                     where=next((n.where for n in graph if node.id in n.inputs and n.where is not None), None),
                 )
-            position = keep + len(later)
+            position = keep + len(numbers) + len(later)
             later.append(node.params["position"])
         known[node.id] = result.emit(node.op, (), {**node.params, "position": position}, node.where)
     ids = emit_again(graph, result, known, outputs)

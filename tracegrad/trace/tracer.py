@@ -35,6 +35,7 @@ from tracegrad.ops.selection import Selection
 from tracegrad.ops.sources import input as input_op
 from tracegrad.symbolic import Recorder, Restart, Sym, current_recorder
 from tracegrad.trace.creation import Creation
+from tracegrad.trace.draws import Draw, TracedGenerator
 from tracegrad.trace.inline import prune
 from tracegrad.trace.reads import Capture, Guard, Read, Reads
 from tracegrad.trace.twins import Twins
@@ -62,13 +63,20 @@ class Static:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A leaf that numbers are drawn from: a ``Generator``. ``path`` is as for an Argument."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Traced:
     """What a trace found."""
 
     graph: Graph
     output_tree: TreeDef
     inputs: tuple[int, ...]
-    """For each traced input of the graph the position of its leaf."""
+    """For each traced input of the graph the position of its leaf; of random numbers, behind all leaves."""
     static_ints: tuple[int, ...]
     """Positions of leaves whose int values are part of the key."""
     captured: tuple[Capture, ...]
@@ -79,12 +87,14 @@ class Traced:
     """The same values as those of ``graph``, with what counts the elements of a short axis marked; None where nothing is."""
     by_shape: tuple[Capture, ...] = ()
     """All arrays from outside of which only shape and dtype count; the graph has only those it needs as ``captured``."""
+    draws: tuple[Draw, ...] = ()
+    """What is drawn at each call from generators among the leaves, and stands behind them."""
 
 
 def trace(
     function: Callable[..., Any],
     arguments_tree: TreeDef,
-    leaves: Sequence[Argument | Static],
+    leaves: Sequence[Leaf],
     *,
     name: str = "",
     most: int | None = None,
@@ -115,12 +125,13 @@ def trace(
         frozen |= {attempt.reads.captured[p - len(attempt.inputs)].name for p in wanted if p >= len(attempt.inputs)}
 
 
+Leaf = Argument | Static | Source
+
+
 class _Attempt:
     """One run; ``static`` names the leaves and ``frozen`` the captured arrays whose values are structure."""
 
-    def __init__(
-        self, leaves: Sequence[Argument | Static], static: frozenset[int], frozen: frozenset[str], most: int | None = None
-    ) -> None:
+    def __init__(self, leaves: Sequence[Leaf], static: frozenset[int], frozen: frozenset[str], most: int | None = None) -> None:
         self.leaves = leaves
         self.static = static
         self.inputs = tuple(k for k, leaf in enumerate(leaves) if isinstance(leaf, Argument) and k not in static)
@@ -138,9 +149,13 @@ class _Attempt:
         self.recorder.protocols = Protocols(self.recorder, creation.functions)
         self.twins = Twins(self.recorder, self.reads, creation)
         self._captures: dict[int, Sym] = {}
+        self._creation = creation
+        self.draws: list[Draw] = []
         self.arguments = [self._leaf(k, leaf) for k, leaf in enumerate(leaves)]
 
-    def _leaf(self, position: int, leaf: Argument | Static) -> Any:
+    def _leaf(self, position: int, leaf: Leaf) -> Any:
+        if isinstance(leaf, Source):
+            return TracedGenerator(self.recorder, position, leaf.path, self.draws, self._creation.asarray)
         if isinstance(leaf, Static):
             return self.twins.stand_in_for_argument(leaf.value, position)
         if position in self.static:
@@ -209,12 +224,13 @@ class _Attempt:
         return Traced(
             graph,
             tree,
-            self.inputs,
+            (*self.inputs, *range(len(self.leaves), len(self.leaves) + len(self.draws))),
             tuple(sorted(self.static)),
             captured,
             reads,
             Guard(reads),
             by_shape=tuple(self.reads.captured),
+            draws=tuple(self.draws),
         )
 
     def _output(self, value: Any, path: str) -> int:
@@ -243,4 +259,4 @@ def _article(word: str) -> str:
     return f"{'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"
 
 
-__all__ = ["Argument", "Capture", "Frame", "Read", "Static", "Traced", "trace"]
+__all__ = ["Argument", "Capture", "Draw", "Frame", "Leaf", "Read", "Source", "Static", "Traced", "trace"]

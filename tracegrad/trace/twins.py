@@ -27,7 +27,7 @@ from tracegrad.core.source import is_user_file
 from tracegrad.errors import EscapeError
 from tracegrad.ops.stored import is_sparse
 from tracegrad.symbolic import Recorder, Sym
-from tracegrad.trace.creation import Creation, Namespace, StandIns
+from tracegrad.trace.creation import RANDOM, Creation, Namespace, StandIns
 from tracegrad.trace.places import Place
 from tracegrad.trace.reads import (
     NUMBERS,
@@ -66,6 +66,7 @@ class Globals(dict[str, Any]):
         names = dict(module if isinstance(module, dict) else vars(module))
         # the user's functions ask ours whether a traced value is a number, as the value itself would answer
         names["isinstance"] = instance_of
+        names["__import__"] = twins.imported
         super().__init__({"__builtins__": names, "__name__": original.get("__name__", "__main__")})
         self.original = original
         self.twins = twins
@@ -105,7 +106,7 @@ class Twins:
     def stand_in_for_argument(self, value: Any, position: int) -> Any:
         """A static argument as the twin sees it; the caller's key holds its value."""
         if not callable(value):
-            return value
+            return self.stand_ins.of(value) if isinstance(value, RANDOM) else value
         return self.read(value, "an argument", Place.root("argument", lambda: value, position), ("argument", id(value)))
 
     def read(self, value: Any, name: str, place: Place, origin: Hashable) -> Any:
@@ -122,6 +123,10 @@ class Twins:
         shown, same = self._show(value, full, place)
         self.reads.add((id(space), name), settled_read(full, place, same, value))
         return shown
+
+    def imported(self, *args: Any, **kwargs: Any) -> Any:
+        """What an import within a function gives: a module as those that are imported above it."""
+        return self.stand_ins.of(builtins.__import__(*args, **kwargs))
 
     # -- what a value looks like inside --------------------------------------------------------------------------------
 

@@ -102,11 +102,13 @@ class WithDerivative(Transform):
         if running.count(self._identity) < DEEPEST:
             known = [given[k] for k in sorted(fixed)]
             free = [value for k, value in enumerate(given) if k not in fixed]
-            outer = _running.set((*running, self._identity))
+            outer, within = _running.set((*running, self._identity)), recorder.rule
+            recorder.rule = self.__name__
             try:
                 starts, ends = self._rule_traced(recorder, known, free, variables, outputs)
             finally:
                 _running.reset(outer)
+                recorder.rule = within
             body, residuals = cut_out(recorder.graph, starts, ends)
         results = [k for k, aval in enumerate(outputs.avals) if aval.differentiable]
         forward = self._kind == "custom_jvp"

@@ -28,6 +28,7 @@ from tracegrad.core.tree import flatten
 from tracegrad.errors import DifferentiationError, TracegradError
 from tracegrad.ops.maps import stop_gradient as stop
 from tracegrad.symbolic import Recorder, current_recorder
+from tracegrad.trace.draws import is_generator
 from tracegrad.transforms.maps import LinearMap, linearised, map_inside, options_of
 
 Function = Callable[..., Any]
@@ -161,12 +162,12 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     Parameters
     ----------
     fun: a function of pytrees of arrays and numbers.
-    primals: its arguments; all of them are differentiated.
+    primals: its arguments; all of them but Generators are differentiated.
     has_aux: whether ``fun`` returns ``(value, aux)``.
 
     Returns ``(value, pullback)``, or ``(value, pullback, aux)``. ``pullback`` takes a cotangent, of the value's structure,
-    shapes and dtypes, and gives a tuple with one cotangent for each of ``primals``. It may be called any number of times.
-    It raises TreeError, ShapeError or DtypeError for a cotangent that does not fit.
+    shapes and dtypes, and gives a tuple with one cotangent for each of ``primals``, None for a Generator. It may be called
+    any number of times. It raises TreeError, ShapeError or DtypeError for a cotangent that does not fit.
 
     >>> import numpy as np
     >>> import tracegrad as tg
@@ -179,7 +180,8 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
 
     def pullback(cotangent: Any) -> Any:
         values = iter(derivative(fitting(cotangent, outputs, "the cotangent", of)))
-        return tuple(leaves.structure.unflatten([next(values) for _ in leaves.ids]) for leaves in variables)
+        parts = iter([leaves.structure.unflatten([next(values) for _ in leaves.ids]) for leaves in variables])
+        return tuple([None if is_generator(primal) else next(parts) for primal in primals])
 
     return (result, pullback, aux) if has_aux else (result, pullback)
 
@@ -200,7 +202,7 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     result, variables, outputs, aux, derivative = _at(checked_function(fun, "linearize"), primals, has_aux, forward=True)
 
     def push(*tangents: Any) -> Any:
-        return outputs.structure.unflatten(derivative(_fitting_all(fun, tangents, variables)))
+        return outputs.structure.unflatten(derivative(_fitting_all(fun, primals, tangents, variables)))
 
     return (result, push, aux) if has_aux else (result, push)
 
@@ -234,26 +236,31 @@ def jvp(fun: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux:
     recorder = current_recorder.get()
     if recorder is None:
         result, variables, outputs, aux, derivative = _at(fun, primals, has_aux, forward=True)
-        tangent = outputs.structure.unflatten(derivative(_fitting_all(fun, tangents, variables)))
+        tangent = outputs.structure.unflatten(derivative(_fitting_all(fun, primals, tangents, variables)))
     else:
         result, inside, outputs, aux = _inside(recorder, fun, primals, has_aux)
-        values = [recorder.operand(t).id for t in _fitting_all(fun, tangents, inside)]
+        values = [recorder.operand(t).id for t in _fitting_all(fun, primals, tangents, inside)]
         wrt = [i for leaves in inside for i in leaves.ids]
         tangent = pushed_forward(recorder, dict(zip(wrt, values, strict=True)), outputs)
     return (result, tangent, aux) if has_aux else (result, tangent)
 
 
-def _fitting_all(fun: Function, tangents: Sequence[Any], variables: Sequence[Leaves]) -> list[Any]:
-    if len(tangents) != len(variables):
+def _fitting_all(fun: Function, primals: Sequence[Any], tangents: Sequence[Any], variables: Sequence[Leaves]) -> list[Any]:
+    if len(tangents) != len(primals):
         raise DifferentiationError(
-            f"{len(tangents)} tangents for {len(variables)} arguments of {name_of(fun)}",
+            f"{len(tangents)} tangents for {len(primals)} arguments of {name_of(fun)}",
             fix="give one tangent for each argument",
             where=user_frame(),
         )
     parts = []
-    for k, (tangent, leaves) in enumerate(zip(tangents, variables, strict=True)):
-        parts += fitting(tangent, leaves, f"the tangent of {parameter_name(fun, k)}", parameter_name(fun, k))
+    for k, leaves in zip(differentiated(primals), variables, strict=True):
+        parts += fitting(tangents[k], leaves, f"the tangent of {parameter_name(fun, k)}", parameter_name(fun, k))
     return parts
+
+
+def differentiated(primals: Sequence[Any]) -> tuple[int, ...]:
+    """Positions of the arguments that a derivative is taken with respect to: all but generators, which are drawn from."""
+    return tuple([k for k, primal in enumerate(primals) if not is_generator(primal)])
 
 
 def _at(
@@ -265,20 +272,20 @@ def _at(
         result, variables, outputs, aux = _inside(recorder, fun, primals, has_aux)
         return result, variables, outputs, aux, map_inside(recorder, variables, outputs, forward)
     _check_primals(fun, primals)
-    point = linearised(fun, tuple(range(len(primals))), has_aux).at(primals, {}, forward)
+    point = linearised(fun, differentiated(primals), has_aux).at(primals, {}, forward)
     return point.result, point.variables, point.outputs, point.aux, point.derivative
 
 
 def _inside(recorder: Recorder, fun: Function, primals: Sequence[Any], has_aux: bool) -> tuple[Any, list[Leaves], Leaves, Any]:
     _check_primals(fun, primals)
-    found, variables = with_variables(recorder, fun, primals, {}, tuple(range(len(primals))))
+    found, variables = with_variables(recorder, fun, primals, {}, differentiated(primals))
     value, aux = without_aux(found, fun, has_aux)
     outputs = leaves_of(recorder, value, f"the result of {name_of(fun)}")
     return outputs.unflatten(recorder, outputs.ids), variables, outputs, aux
 
 
 def _check_primals(fun: Function, primals: Sequence[Any]) -> None:
-    if not primals:
+    if not differentiated(primals):
         raise DifferentiationError(
             f"{name_of(fun)} was given no arguments to differentiate with respect to",
             fix="pass its arguments behind it",

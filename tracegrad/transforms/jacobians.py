@@ -21,7 +21,7 @@ from tracegrad.ops.maps import cast
 from tracegrad.ops.sources import iota
 from tracegrad.ops.views import reshape
 from tracegrad.symbolic import Recorder, Sym, current_recorder
-from tracegrad.transforms.derivatives import checked_function, grad, jvp
+from tracegrad.transforms.derivatives import checked_function, differentiated, grad, jvp
 from tracegrad.transforms.maps import Linearised, LinearMap, linearised, made_once, map_inside
 
 Function = Callable[..., Any]
@@ -281,6 +281,7 @@ def hvp(fun: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     array([ 6., 12.])
     """
     checked_function(fun, "hvp")
-    argnums = tuple(range(len(primals))) if len(primals) > 1 else 0
+    numbers = differentiated(primals)
+    argnums = numbers[0] if len(numbers) == 1 else numbers or 0
     gradient = grad(fun, argnums) if current_recorder.get() else made_once(fun, (grad, argnums), lambda: grad(fun, argnums))
     return jvp(gradient, primals, tangents)[1]

@@ -20,6 +20,7 @@ from tracegrad.core.source import user_frame
 from tracegrad.errors import DifferentiationError, TraceError
 from tracegrad.pipeline import compile_graph
 from tracegrad.symbolic import Recorder, Sym, current_recorder
+from tracegrad.trace.draws import drawn
 from tracegrad.trace.inline import emit_again, inline, prune
 from tracegrad.trace.reads import held
 from tracegrad.trace.tracer import Traced
@@ -167,7 +168,8 @@ class Linearised:
         program = self._programs.get((key, forward))
         if program is None or program.traced is not traced:
             program = self._programs[key, forward] = self._built(traced, variables, forward)
-        values = [call.leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
+        leaves = drawn(traced.draws, call.leaves)
+        values = [leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
         found = program.first(values)
         count = len(found) - program.residuals
         result, aux = traced.output_tree.unflatten(found[:count]), None

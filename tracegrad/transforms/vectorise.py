@@ -99,7 +99,12 @@ def _rule(
     ]
     named = {name: inside.of(x, 0, name, "in_axes") for name, x in kwargs.items()}
     size = inside.size()
-    found = leaves_of(recorder, function(*taken, **named), f"the result of {name_of(function)}")
+    recorder.levels.append((inside.size, inside.lanes))  # random numbers are other ones for each element
+    try:
+        result = function(*taken, **named)
+    finally:
+        recorder.levels.pop()
+    found = leaves_of(recorder, result, f"the result of {name_of(function)}")
     axes = _spread(*_opened(out_axes), found.structure, "out_axes", f"the result of {name_of(function)}")
     stacked = batch_nodes(recorder.graph, inside.lanes, size, found.ids)
     results = []
