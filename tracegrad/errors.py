@@ -19,6 +19,7 @@ __all__ = [
     "GradcheckError",
     "MissingAttributeError",
     "NonFiniteError",
+    "PositionError",
     "RuleError",
     "ShapeError",
     "TapeError",
@@ -152,6 +153,10 @@ class ConditionError(TraceError):
 
 class MissingAttributeError(TraceError, AttributeError):
     """An attribute of arrays that traced values do not have."""
+
+
+class PositionError(TracegradError, ValueError, IndexError):
+    """A position, known at run time only, outside of what it chooses from; a ValueError as NumPy's functions raise it."""
 
 
 class DifferentiationError(TracegradError, TypeError):

@@ -12,7 +12,6 @@ from tests.bad.programs import programs
 EVERY = programs()
 ALLOWED = {
     "scipy.linalg.solve_triangular(s * 0.0, b)": "inf and nan, as BLAS gives them",
-    "np.choose(n + 4, [n, n])": "a position that is known at run time only takes the last choice",
     "np.linalg.det(s * np.nan) + s": "the derivative of det takes a decomposition, which NaN stops",
 }
 

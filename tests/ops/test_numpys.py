@@ -180,3 +180,21 @@ def test_refusals_teach(function, error, match):
     with pytest.raises(error, match=match) as caught:
         run(function, V)
     assert caught.value.fix
+
+
+@pytest.mark.parametrize("mode", ["never", "now"])
+def test_a_position_without_a_choice_is_refused(mode):
+    x = np.arange(6.0).reshape(2, 3)
+    for choices in (lambda x: [x[0], x[1]], lambda x: [x[0], x[0]], lambda x: x):
+        chosen = tg.jit(lambda a, x, f=choices: np.choose(a, f(x)), compile=mode)
+        np.testing.assert_array_equal(chosen(np.array([0, 1, 1]), x), np.choose([0, 1, 1], choices(x)))
+        for wrong in ([0, 2, 1], [0, -1, 1]):
+            with pytest.raises(ValueError, match="invalid entry in choice array"):
+                np.choose(wrong, choices(x))
+            with pytest.raises(ValueError, match=r"invalid entry in choice array\n  at .*test_numpys.py"):
+                chosen(np.array(wrong), x)
+    for how in ("wrap", "clip"):
+        for dtype in (np.int8, np.uint16, np.int64):
+            a = np.array([[3], [1]], dtype) - np.array([0, 0, 2], dtype)
+            run = tg.jit(lambda a, x, how=how: np.choose(a, x, mode=how), compile=mode)
+            np.testing.assert_array_equal(run(a, x), np.choose(a, x, mode=how))

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import normalise_axes, normalise_axis, shape_of
-from tracegrad.errors import ShapeError, TraceError
+from tracegrad.core.aval import broadcast_shapes, normalise_axes, normalise_axis, shape_of
+from tracegrad.errors import DtypeError, ShapeError, TraceError
 from tracegrad.ops.assembly import moveaxis
+from tracegrad.ops.checks import checked, choice_number
 from tracegrad.ops.comparisons import isnan
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import cast, remainder
@@ -22,7 +23,7 @@ from tracegrad.ops.maps import select as chosen
 from tracegrad.ops.pointwise import as_float
 from tracegrad.ops.reductions import Axes, as_operand
 from tracegrad.ops.sorting import argsort, ordered, quantile_along, search, sort
-from tracegrad.ops.views import expand_dims, reshape
+from tracegrad.ops.views import broadcast_to, expand_dims, reshape
 
 # -- choices ----------------------------------------------------------------------------------------------------------
 
@@ -61,16 +62,35 @@ def _piece(function: Any, x: Any, args: tuple[Any, ...], kw: dict[str, Any]) -> 
     return value if value.dtype == x.dtype else cast(value, dtype=x.dtype)
 
 
-def choose(a: Any, choices: Sequence[Any], out: None = None, mode: str = "raise") -> Any:
-    """``np.choose`` with modes ``wrap`` and ``clip``, and ``raise``, in which traced positions are not checked."""
+def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
+    """``np.choose`` with modes ``raise``, ``wrap`` and ``clip``.
+
+    Raises PositionError where a position has no choice, with traced positions when the program runs.
+
+    >>> choose(np.array([1, 0]), [np.array([1.0, 2.0]), 5.0], mode="wrap")
+    array([5., 2.])
+    """
     _no_out(out, "choose")
     if mode not in ("raise", "wrap", "clip"):
         raise TraceError(f"choose has no mode {mode!r}", fix='use mode="raise", "wrap" or "clip"')
     a = as_operand(a)
-    a = remainder(a, len(choices)) if mode == "wrap" else a
-    result = choices[-1]
-    for k in range(len(choices) - 2, -1, -1):
-        result = chosen(a <= k, choices[k], result)
+    if a.dtype.kind not in "iub":
+        raise DtypeError(f"choose at positions of dtype {a.dtype}", fix="give integers: a.astype(np.int64)")
+    each = [as_operand(choices[k]) for k in range(len(choices))]
+    if not each:
+        raise ShapeError("choose from no choices", fix="give an array for each position there may be")
+    if mode == "raise":
+        a = checked(choice_number, a, len(each))
+    elif mode == "wrap":
+        a = remainder(a, len(each))
+    dtype = np.result_type(*(c.dtype for c in each))
+    each = [c if c.dtype == dtype else cast(c, dtype=dtype) for c in each]
+    shape = broadcast_shapes(shape_of(a), *(shape_of(c) for c in each))
+    if mode == "raise":  # so that the result needs the checked positions whatever the choices are
+        each.append(np.zeros((), dtype))
+    result = broadcast_to(each[-1], shape)
+    for k in range(len(each) - 2, -1, -1):
+        result = chosen(a <= k, each[k], result)
     return result
 
 

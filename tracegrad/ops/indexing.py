@@ -65,7 +65,7 @@ def _stretched(x: Any, mapped: bool, size: int) -> Any:
     return x if mapped else broadcast_to(x, (size, *shape_of(x)))
 
 
-def _gather_each(size: int, mapped: tuple[bool, ...], x: Any, indices: Any, *, axis: int) -> Any:
+def gather_each(size: int, mapped: tuple[bool, ...], x: Any, indices: Any, *, axis: int) -> Any:
     if not mapped[1]:
         return gather(x, indices, axis=axis + 1)
     count = shape_of(indices)[1]
@@ -112,7 +112,7 @@ gather: Op = linear(
     infer=_gather_infer,
     eager=_gather_eager,
     transpose=lambda g, out, x, indices, *, axis: scatter_add(g, indices, axis=axis, size=shape_of(x)[axis]),
-    batch=Mapped(_gather_each),
+    batch=Mapped(gather_each),
     lower="indexed_read",
     torch=("index_select", "IndexSelectBackward0"),
     doc="The elements at a vector of non-negative positions along an axis.",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tracegrad.config import config
 from tracegrad.core.aval import Aval, Shape
 from tracegrad.errors import Frame
+from tracegrad.ops import checks
 from tracegrad.ops.decompositions import REFUSALS
 from tracegrad.ops.matrices import element_text
 from tracegrad.runtime.arena import ArenaPool, aligned
@@ -165,7 +166,7 @@ class Executable:
         if not status:
             return
         name, where = self.places[status - 1]
-        refusal = REFUSALS.get(name)
+        refusal = REFUSALS.get(name) or checks.REFUSALS.get(name)
         if refusal is not None:
             element, info = (int(word) for word in arena[8:24].view(np.int64))
             raise refusal(element_text(element - 1) if element else "", info).at(where)
