@@ -14,7 +14,7 @@ import scipy.stats
 import tracegrad as tg
 from tracegrad.autodiff.reverse import pull_back_graph
 from tracegrad.core.graph import Graph
-from tracegrad.namespaces import ACCUMULATIONS, AT, NUMPY_FUNCTIONS, REDUCTIONS, meaning_of
+from tracegrad.namespaces import NUMPY_FUNCTIONS, meaning_of
 from tracegrad.pipeline import interpreted
 from tracegrad.symbolic import Recorder
 from tracegrad.trace.creation import Creation
@@ -33,7 +33,6 @@ TITLES = {
     "scipy_signal": "`scipy.signal`",
     "scipy_stats": "`scipy.stats`",
 }
-METHODS = {"reduce": REDUCTIONS, "accumulate": ACCUMULATIONS, "at": AT}
 CREATION = Creation(Recorder(Graph(), lambda: None)).functions
 CONSTANT = (np.eye, np.identity, np.tri, np.fft.fftfreq, np.fft.rfftfreq)
 """Functions of sizes only, which are called as they are."""
@@ -64,10 +63,9 @@ def function_of(name):
 
 def is_traced(name):
     """Whether a listed name has a traced meaning."""
-    space, _, method = name.rpartition(".")
-    owner = function_of(space)
+    owner = function_of(name.rpartition(".")[0])
     if isinstance(owner, np.ufunc):
-        return owner in NUMPY_FUNCTIONS if method == "outer" else owner in METHODS.get(method, ())
+        return owner in NUMPY_FUNCTIONS
     function = function_of(name)
     if function is np.r_ or function is np.c_:
         return True

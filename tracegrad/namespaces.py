@@ -7,6 +7,7 @@ run on a frozen value.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -20,15 +21,18 @@ from tracegrad import functional
 from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
 from tracegrad.errors import EscapeError, TraceError, TracegradError
+from tracegrad.functional import folds
 from tracegrad.ops import (
     arranging,
     assembly,
+    binning,
     calculus,
     choosing,
     comparisons,
     complexes,
     contractions,
     einsum,
+    fits,
     fourier,
     indexing,
     linalg,
@@ -42,12 +46,12 @@ from tracegrad.ops import (
     scipy_signal,
     scipy_special,
     scipy_stats,
+    sequences,
     sorting,
     special_families,
     views,
 )
 from tracegrad.ops import special as special_ops
-from tracegrad.ops.along import combine_at
 from tracegrad.ops.arguments import check_arguments
 from tracegrad.ops.selection import FUNCTIONS as SELECTED
 from tracegrad.ops.selection import Selection
@@ -61,12 +65,15 @@ _BY_NAME: tuple[tuple[ModuleType, str], ...] = (
     (assembly, "moveaxis swapaxes ravel atleast_1d atleast_2d atleast_3d hstack vstack column_stack append split array_split"),
     (assembly, "tile repeat roll pad diagonal diag trace tril triu around meshgrid"),
     (arranging, "rollaxis matrix_transpose fliplr flipud rot90 dstack hsplit vsplit dsplit unstack block broadcast_arrays"),
-    (arranging, "resize delete insert diagflat kron vecmat matvec fill_diagonal put_along_axis put putmask"),
+    (arranging, "resize delete insert diagflat kron vecmat matvec fill_diagonal put_along_axis put putmask place ix_"),
     (indexing, "take take_along_axis"),
     (contractions, "matmul dot vdot inner outer tensordot"),
-    (einsum, "einsum"),
-    (scans, "cumsum cumprod"),
-    (sorting, "sort argsort searchsorted"),
+    (einsum, "einsum einsum_path"),
+    (scans, "cumsum cumprod cumulative_sum cumulative_prod"),
+    (sorting, "sort argsort lexsort searchsorted"),
+    (binning, "bincount histogram histogram_bin_edges"),
+    (fits, "poly polyfit apply_along_axis apply_over_axes"),
+    (sequences, "linspace logspace geomspace"),
     (choosing, "select piecewise choose compress extract partition argpartition digitize"),
     (choosing, "median quantile percentile nanmedian nanquantile nanpercentile"),
     (nans, "nansum nanprod nancumsum nancumprod nanmean nanvar nanstd nanmax nanmin nanargmax nanargmin"),
@@ -157,6 +164,10 @@ def _log_softmax(x: Any, axis: Any = None) -> Any:
     return functional.log_softmax(x, axis)
 
 
+def _require(a: Any, dtype: Any = None, requirements: Any = None, *, like: Any = None) -> Any:
+    return a if dtype is None or np.dtype(dtype) == a.dtype else a.astype(dtype)
+
+
 def _make_table() -> dict[Any, Function]:
     table: dict[Any, Function] = {function: op for op in _ops() for function in op.numpy}
     for module, names in _BY_NAME:
@@ -196,6 +207,7 @@ def _make_table() -> dict[Any, Function]:
     table |= {np.conjugate: lambda x: x.conj(), np.real: lambda val: complexes.real(val) if complexes.is_complex(val) else val}
     table |= {np.diff: calculus.differences, np.fix: maps.trunc, special.cbrt: maps.cbrt}
     table[np.imag] = lambda val: complexes.imag(val) if complexes.is_complex(val) else maps.scale(np.zeros((), val.dtype), val)
+    table[np.require] = _require
     table[np.result_type] = lambda *xs: np.result_type(*(getattr(x, "dtype", x) for x in xs))
     if hasattr(np, "astype"):
         table[np.astype] = _astype
@@ -257,7 +269,7 @@ VIEWS = frozenset(
 
 SEQUENCES = frozenset(
     (np.concatenate, np.stack, np.hstack, np.vstack, np.column_stack, np.meshgrid, np.linalg.multi_dot)
-    + (np.dstack, np.block, np.select, np.broadcast_arrays),
+    + (np.dstack, np.block, np.select, np.broadcast_arrays, np.lexsort),
 )
 """Functions whose first argument is a sequence of arrays."""
 
@@ -266,35 +278,6 @@ def takes_sequence(function: Any) -> bool:
     """Whether a list or tuple as first argument is no array."""
     return function in SEQUENCES or name_of(function) == "scipy.linalg.cho_solve"
 
-
-REDUCTIONS: Mapping[np.ufunc, Function] = {
-    np.add: reductions.sum,
-    np.multiply: reductions.prod,
-    np.maximum: reductions.max,
-    np.minimum: reductions.min,
-    np.logical_and: reductions.all,
-    np.logical_or: reductions.any,
-    np.logaddexp: lambda array, axis=0, keepdims=False: functional.logsumexp(array, axis, keepdims),
-}
-"""What ``ufunc.reduce`` means."""
-
-ACCUMULATIONS: Mapping[np.ufunc, Function] = {
-    np.add: scans.cumsum,
-    np.multiply: scans.cumprod,
-    np.maximum: lambda x, axis: scans.cummax(x, axis)[0],
-    np.minimum: lambda x, axis: scans.cummin(x, axis)[0],
-    np.logaddexp: scans.logcumsumexp,
-}
-"""What ``ufunc.accumulate`` means."""
-
-AT: Mapping[np.ufunc, str] = {
-    np.add: "sum",
-    np.subtract: "sum",
-    np.multiply: "prod",
-    np.maximum: "amax",
-    np.minimum: "amin",
-}
-"""How ``ufunc.at`` combines what arrives at one position."""
 
 MATH_FUNCTIONS: Mapping[Any, Function] = {
     math.exp: maps.exp,
@@ -454,7 +437,8 @@ class Protocols:
         return result if function in VIEWS else owned(result)
 
     def _ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        whole = {"axis": None} if kwargs.get("axis", 0) is None else {}
+        kwargs = {k: v for k, v in kwargs.items() if v is not None} | whole
         outs = kwargs.pop("out", (None,))
         if len(outs) != 1:
             refuse(ufunc, f"{name_of(ufunc)} with {len(outs)} arguments beyond its {ufunc.nin} operands is not traced")
@@ -464,27 +448,24 @@ class Protocols:
             refuse(ufunc)
         if method == "at":
             return self._at(ufunc, ours, *inputs)
-        if method == "reduce":
-            if ufunc not in REDUCTIONS:
-                refuse(ufunc, f"{name_of(ufunc)}.reduce is not traced")
-            result = self._reduce(ufunc, inputs, {"axis": 0, **kwargs})
-        elif method == "accumulate":
-            if ufunc not in ACCUMULATIONS:
-                refuse(ufunc, f"{name_of(ufunc)}.accumulate is not traced")
-            result = call_function(ACCUMULATIONS[ufunc], ufunc, inputs, {"axis": 0, **kwargs})
+        if method in folds.METHODS:
+            result = self._fold(ufunc, ours, method, inputs, kwargs)
         elif method == "outer":
             first, second = (self.recorder.operand(x) for x in inputs)
-            result = ours(first.reshape(first.shape + (1,) * second.ndim), second)
+            result = self._call(ufunc, ours, (first.reshape(first.shape + (1,) * second.ndim), second), kwargs, out)
         elif method == "__call__":
             result = self._call(ufunc, ours, inputs, kwargs, out)
         else:
             refuse(ufunc, f"{name_of(ufunc)}.{method} is not traced")
         return owned(result) if out is None else self._store(out, result, cast=False)
 
-    def _reduce(self, ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _fold(self, ufunc: np.ufunc, ours: Function, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """``reduce``, ``accumulate`` and ``reduceat``."""
         if isinstance(inputs[0], Selection):
-            inputs[0].refuse(f"the result of {name_of(ufunc)}.reduce; np.sum and its kin take them")
-        return call_function(REDUCTIONS[ufunc], ufunc, inputs, kwargs)
+            inputs[0].refuse(f"the result of {name_of(ufunc)}.{method}; np.sum and its kin take them")
+        if not folds.folds(ufunc, method):
+            refuse(ufunc, f"{name_of(ufunc)}.{method} is not traced")
+        return call_function(functools.partial(folds.METHODS[method], ufunc, ours), ufunc, inputs, kwargs)
 
     def _call(self, ufunc: np.ufunc, ours: Function, inputs: Any, kwargs: dict[str, Any], out: Any) -> Any:
         dtype = kwargs.pop("dtype", None)
@@ -502,14 +483,15 @@ class Protocols:
     def _at(self, ufunc: np.ufunc, ours: Function, target: Any, key: Any, value: Any = None) -> None:
         """``np.add.at``: unlike ``x[key] += v`` it counts equal positions as often as they occur."""
         x = self._writable(target)
-        if ufunc not in AT:
-            refuse(ufunc, f"{name_of(ufunc)}.at is not traced")
         index = self.recorder.operand(np.arange(math.prod(x.shape)).reshape(x.shape))[key]
-        amounts = self.recorder.operand(value).astype(x.dtype)
-        spread = views.reshape(views.broadcast_to(amounts, index.shape), -1)
-        flat = combine_at(
-            views.reshape(x.strong(), -1), views.reshape(index, -1), -spread if ufunc is np.subtract else spread, 0, AT[ufunc]
-        )
+        known = self.recorder.constant_value(index.id)
+        spread = None
+        if ufunc.nin > 1:
+            amounts = self.recorder.operand(value)
+            amounts = amounts.astype(x.dtype) if amounts.weak or ufunc in folds.AT else amounts
+            spread = views.reshape(views.broadcast_to(amounts, index.shape), -1)
+        positions = views.reshape(index, -1) if known is None else np.asarray(known).reshape(-1)
+        flat = folds.at(ufunc, ours, views.reshape(x.strong(), -1), positions, spread)
         x.assign(views.reshape(flat, x.shape))
 
     def _writable(self, out: Any) -> Sym:

@@ -10,6 +10,7 @@ import scipy.stats
 
 import tracegrad as tg
 from tracegrad.errors import DtypeError, EscapeError, ShapeError, TraceError
+from tracegrad.namespaces import NUMPY_FUNCTIONS
 
 X = np.array([[1.0, -2.0, np.nan], [np.inf, 0.0, 3.0]])
 OUT = np.zeros(())
@@ -170,7 +171,7 @@ def test_linspace_ends_at_its_bound_in_the_dtype_of_its_bounds():
         (lambda x: np.nan_to_num(x, copy=False), TraceError, "np.nan_to_num"),
         (lambda x: np.median(x, out=OUT), EscapeError, "out="),
         (lambda x: np.multiply.accumulate(x, axis=3), ShapeError, "out of range"),
-        (lambda x: np.divide.accumulate(x), TraceError, "accumulate is not traced"),
+        (lambda x: np.nextafter.accumulate(x), TraceError, "nextafter is not traced"),
         (lambda x: scipy.linalg.qr(np.outer(x, x)[:, :2]), TraceError, "tall"),
         (lambda x: scipy.linalg.eigh(np.outer(x, x), np.eye(4)), TraceError, "two matrices"),
         (lambda x: scipy.linalg.khatri_rao(np.outer(x, x), np.ones((2, 3))), ShapeError, "equally many columns"),
@@ -198,3 +199,79 @@ def test_a_position_without_a_choice_is_refused(mode):
             a = np.array([[3], [1]], dtype) - np.array([0, 0, 2], dtype)
             run = tg.jit(lambda a, x, how=how: np.choose(a, x, mode=how), compile=mode)
             np.testing.assert_array_equal(run(a, x), np.choose(a, x, mode=how))
+
+
+FOLDED = [u for u in vars(np).values() if isinstance(u, np.ufunc) and u in NUMPY_FUNCTIONS and u.nin == 2 and u.nout == 1]
+FOLDS = {
+    "reduce": lambda u, x: (u.reduce(x), u.reduce(x, axis=-1, keepdims=True)),
+    "reduce over no elements": lambda u, x: u.reduce(x[:, :0], axis=1, initial=2),
+    "reduce where": lambda u, x: u.reduce(x, axis=1, initial=1, where=x > 1),
+    "accumulate": lambda u, x: (u.accumulate(x), u.accumulate(x, axis=-2)),
+    "reduceat": lambda u, x: u.reduceat(x, [0, 2, 1]),
+    "outer": lambda u, x: u.outer(x[0, 0], x[1, :, 0]),
+    "at": lambda u, x: [y := x[:, 0, 0].copy(), u.at(y, [0, 2, 0], x[1, :3, 1])][0],
+}
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+def test_methods_of_ufuncs(fold):
+    draw = np.random.default_rng(0)
+    values = [draw.uniform(0.3, 1.7, (3, 4, 2)), draw.integers(1, 5, (3, 4, 2)), draw.integers(0, 2, (3, 4, 2)) > 0]
+    values += [values[0].astype(np.float32), np.where(values[0] > 1.2, np.nan, values[0])]
+    compared = 0
+    for ufunc in sorted({u for u in FOLDED if not u.signature}, key=lambda u: u.__name__):
+        for x in values:
+            try:
+                with np.errstate(all="ignore"):
+                    wanted = FOLDS[fold](ufunc, x)
+            except (TypeError, ValueError):  # NumPy has no such loop
+                continue
+            # bools alone are float16 to arctan2 and its kin
+            if ufunc is np.ldexp or (x.dtype == bool and (ufunc is np.fmod or "ee->e" in ufunc.types[:1])):
+                continue
+            found = run(lambda x, u=ufunc: FOLDS[fold](u, x), x)
+            for want, result in zip(*([v] if not isinstance(v, tuple) else v for v in (wanted, found)), strict=True):
+                assert result.dtype == want.dtype, ufunc
+                np.testing.assert_allclose(result, want, rtol=3e-6 if want.dtype == np.float32 else 1e-13, err_msg=str(ufunc))
+                compared += 1
+    assert compared > 60
+
+
+def test_a_fold_of_many_elements_is_refused():
+    with pytest.raises(TraceError, match=r"(?s)arctan2.reduce along an axis of 1000.*test_numpys.py.*Instead"):
+        run(np.arctan2.reduce, np.ones(1000))
+    assert run(np.hypot.reduce, np.array([3e200, 4e200])) == np.hypot(3e200, 4e200)
+    assert slope(np.hypot.reduce, np.zeros(3)).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_numbers_are_counted_where_their_bins_are_known():
+    n, w = np.array([3, 0, 3]), np.array([1.0, 2.0, 4.0])
+    for mode in ("never", "now"):
+        counted = tg.jit(lambda n, w: np.bincount(n, w, minlength=4), compile=mode)
+        np.testing.assert_array_equal(counted(n, w), np.bincount(n, w, minlength=4))
+        for wrong in (n + 1, n - 1):
+            with pytest.raises(ValueError, match=r"(?s)not less than minlength.*test_numpys.py.*Instead"):
+                counted(wrong, w)
+    np.testing.assert_array_equal(run(lambda w: np.bincount(n, w), w), np.bincount(n, w))
+    with pytest.raises(TraceError, match="minlength=n"):
+        run(np.bincount, n)
+
+
+def test_histograms_have_numpys_bins():
+    draw = np.random.default_rng(1)
+    x = np.concatenate([draw.normal(size=200).round(1), [-1.0, 1.0, 0.3, np.nextafter(0.3, 0)]])
+    for bins, more in (
+        (10, {}),
+        (7, {"range": (-1, 1)}),
+        ([-1.0, -0.5, 0.25, 1.0], {}),
+        (20, {"range": (-1, 1), "density": True}),
+        (5, {"weights": draw.uniform(size=204)}),
+    ):
+        for value in (x, x.astype(np.float32), (x * 10).astype(np.int64)):
+            wanted, edges = np.histogram(value, bins, **more)
+            found, at = run(lambda x, b=bins, m=more: np.histogram(x, b, **m), value)
+            assert (found.dtype, at.dtype) == (wanted.dtype, edges.dtype)
+            np.testing.assert_allclose(found, wanted, rtol=1e-13)
+            np.testing.assert_allclose(at, edges, rtol=1e-6, atol=1e-7)
+    with pytest.raises(TraceError, match="number of bins"):
+        run(lambda x: np.histogram(x, "auto"), x)

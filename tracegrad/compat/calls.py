@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ import numpy as np
 from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
 from tracegrad.errors import DifferentiationError, EscapeError, RuleError, TracegradError
-from tracegrad.namespaces import ACCUMULATIONS, REDUCTIONS, meaning_of, name_of, takes_sequence
+from tracegrad.functional import folds
+from tracegrad.namespaces import meaning_of, name_of, takes_sequence
 from tracegrad.ops import assembly, complexes, fourier, linalg, maps, phases, pointwise, views
 
 Function = Callable[..., Any]
@@ -192,8 +193,8 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
         if ufunc in _FLAT:
             return ufunc(*unboxed(inputs), **kwargs)
         return call_ours(_meaning(ufunc), ufunc, inputs, {k: v for k, v in kwargs.items() if k not in _HINTS})
-    if method in _METHODS and ufunc in _METHODS[method]:
-        return call_ours(_METHODS[method][ufunc], ufunc, inputs, {"axis": 0, **kwargs})
+    if folds.folds(ufunc, method):
+        return call_ours(partial(folds.METHODS[method], ufunc, _meaning(ufunc)), ufunc, inputs, kwargs)
     if method == "outer" and not kwargs:
         first, second = inputs
         return call_ours(_meaning(ufunc), ufunc, (views.reshape(first, (*first.shape, *(1,) * np.ndim(second))), second), {})
@@ -203,7 +204,6 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dic
 
 
 _HINTS = frozenset({"order", "casting", "subok"})
-_METHODS: Mapping[str, Mapping[np.ufunc, Function]] = {"reduce": REDUCTIONS, "accumulate": ACCUMULATIONS}
 
 
 def _full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:

@@ -25,7 +25,7 @@ choices condlist choicelist funclist
 """
 ARRAYS = frozenset(_ARRAYS.split())
 """Arguments that are arrays, numbers, or sequences of them."""
-NAMED = frozenset((("cond", "p"),))
+NAMED = frozenset((("cond", "p"), ("histogram", "bins"), ("histogram_bin_edges", "bins")))
 """Arguments of these names that may be words."""
 NO_ARRAY = (str, bytes, dict, set, frozenset)
 

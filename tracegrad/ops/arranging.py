@@ -12,8 +12,10 @@ from tracegrad.core.aval import broadcast_shapes, normalise_axis, one_int, shape
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.assembly import atleast_3d, diag, moveaxis, split
 from tracegrad.ops.indexing import getitem, setitem
-from tracegrad.ops.maps import multiply, select
+from tracegrad.ops.maps import clip, multiply, select
 from tracegrad.ops.reductions import as_operand
+from tracegrad.ops.scans import cumsum
+from tracegrad.ops.sources import known
 from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, flip, reshape, transpose
 
 # -- axes -------------------------------------------------------------------------------------------------------------
@@ -270,8 +272,64 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
 
 
 def putmask(a: Any, mask: Any, values: Any) -> None:
-    """``np.putmask`` with one value, or with values of the array's shape."""
-    values = as_operand(values)
+    """``np.putmask`` into an array made inside the trace: of fewer values, the one at an element's own place, over and over."""
+    values = _own_dtype(values, a)
+    size, count = math.prod(shape_of(a)), math.prod(shape_of(values))
+    if not count:
+        return
     if shape_of(values) not in ((), shape_of(a)):
-        raise TraceError("putmask with values of another shape is not traced", fix="give values of the array's shape")
-    a[...] = select(mask, values if values.dtype == a.dtype else values.astype(a.dtype), a.copy())
+        values = reshape(values, -1)
+        values = reshape(getitem(values, np.arange(size) % count), shape_of(a)) if count > 1 else getitem(values, 0)
+    a[...] = select(_mask_of(mask, a), values, a.copy())
+
+
+def place(arr: Any, mask: Any, vals: Any) -> None:
+    """``np.place`` into an array made inside the trace: the values where the mask holds, one after the other, over and over."""
+    values = reshape(_own_dtype(vals, arr), -1)
+    count = shape_of(values)[0]
+    if not count:
+        raise ShapeError("np.place of no values", fix="give one value or more")
+    mask = _mask_of(mask, arr)
+    if count == 1:
+        chosen = getitem(values, 0)
+    else:
+        rank = cumsum(reshape(mask, -1)) - 1
+        chosen = reshape(getitem(values, clip(rank, 0, None) % count), shape_of(arr))
+    arr[...] = select(mask, chosen, arr.copy())
+
+
+def _own_dtype(values: Any, a: Any) -> Any:
+    values = as_operand(values)
+    return values if values.dtype == a.dtype else values.astype(a.dtype)
+
+
+def _mask_of(mask: Any, a: Any) -> Any:
+    mask = as_operand(mask)
+    if math.prod(shape_of(mask)) != math.prod(shape_of(a)):
+        raise ShapeError(
+            f"a mask of shape {shape_of(mask)} for an array of shape {shape_of(a)}", fix="give a mask of its shape"
+        )
+    mask = mask if mask.dtype.kind == "b" else mask != 0
+    return mask if shape_of(mask) == shape_of(a) else reshape(mask, shape_of(a))
+
+
+def ix_(*args: Any) -> tuple[Any, ...]:
+    """``np.ix_``: vectors of positions, or concrete masks, each along an axis of its own.
+
+    >>> [x.shape for x in ix_(np.array([0, 2]), np.array([1, 1, 0]))]
+    [(2, 1), (1, 3)]
+    """
+    found = []
+    for k, arg in enumerate(args):
+        vector = as_operand(arg)
+        if len(shape_of(vector)) != 1:
+            raise ShapeError(f"np.ix_ of an array of shape {shape_of(vector)}", fix="give vectors of positions")
+        if vector.dtype.kind == "b":
+            values = known(vector, False)
+            if values is None:
+                raise TraceError("np.ix_ of a traced mask has no static shape", fix="keep the shape: np.where(mask, x, 0)")
+            vector = np.flatnonzero(values)
+        elif not shape_of(vector)[0]:
+            vector = np.zeros(0, np.int64)
+        found.append(reshape(vector, tuple(-1 if d == k else 1 for d in range(len(args)))))
+    return tuple(found)

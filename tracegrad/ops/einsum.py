@@ -301,3 +301,15 @@ def einsum(*arguments: Any, out: None = None, optimize: Any = True) -> Any:
         return _alone(terms[0], result)
     sizes = _sizes(terms)
     return _multiplied([_unstretched(term, sizes) for term in terms], result).value
+
+
+def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> tuple[list[Any], str]:
+    """``np.einsum_path``: the order NumPy would take, which depends on shapes alone.
+
+    >>> einsum_path("ij,jk->ik", np.ones((2, 3)), np.ones((3, 2)))[0]
+    ['einsum_path', (0, 1)]
+    """
+    if einsum_call:
+        raise TraceError("np.einsum_path with einsum_call= is NumPy's own", fix="leave it out")
+    plain = [np.broadcast_to(0.0, shape_of(x)) if getattr(x, "bind_rank", 0) else x for x in operands]
+    return np.einsum_path(*plain, optimize=optimize)

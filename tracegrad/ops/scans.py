@@ -12,7 +12,7 @@ import numpy as np
 
 from tracegrad.core.aval import Aval, normalise_axis, shape_of
 from tracegrad.core.op import FLAT, Kind, Linear, Op, Rule, Sample, Stacked, Values, common, keep, linear, next_axis
-from tracegrad.errors import DtypeError, TraceError
+from tracegrad.errors import DtypeError, ShapeError, TraceError
 from tracegrad.ops.along import gather_along
 from tracegrad.ops.comparisons import isfinite
 from tracegrad.ops.maps import cast, exp, log, scale, select, stop_gradient
@@ -189,6 +189,40 @@ def cumprod(x: Any, axis: int | None = None, dtype: Any = None, out: None = None
     array([1., 2., 6.])
     """
     return _accumulate(running_product, x, axis, dtype, out)
+
+
+def _cumulative(scan: Any, start: int, x: Any, axis: int | None, dtype: Any, out: None, include_initial: bool) -> Any:
+    x = as_operand(x)
+    if axis is None and len(shape_of(x)) != 1:
+        raise ShapeError(f"a running sum or product of an array of shape {shape_of(x)} needs axis=", fix="give axis=")
+    place = 0 if axis is None else normalise_axis(axis, len(shape_of(x)))
+    found = scan(x, place, dtype, out)
+    if not include_initial:
+        return found
+    first = np.full(_one(shape_of(x), place), start, found.dtype)
+    return concatenate([first, found], place)
+
+
+def cumulative_sum(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, out: None = None, include_initial: bool = False
+) -> Any:
+    """``np.cumulative_sum``.
+
+    >>> cumulative_sum(np.array([1.0, 2.0]), include_initial=True)
+    array([0., 1., 3.])
+    """
+    return _cumulative(cumsum, 0, x, axis, dtype, out, include_initial)
+
+
+def cumulative_prod(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, out: None = None, include_initial: bool = False
+) -> Any:
+    """``np.cumulative_prod``.
+
+    >>> cumulative_prod(np.array([2.0, 3.0]), include_initial=True)
+    array([1., 2., 6.])
+    """
+    return _cumulative(cumprod, 1, x, axis, dtype, out, include_initial)
 
 
 def cummax(x: Any, axis: int) -> tuple[Any, Any]:

@@ -215,6 +215,27 @@ def sort(x: Any, axis: int | None = -1, kind: str | None = None, order: None = N
     return ordered(x, place)[0]
 
 
+def lexsort(keys: Any, axis: int = -1) -> Any:
+    """``np.lexsort``: the order by the last key, then by the one before it, and so on.
+
+    >>> lexsort((np.array([2, 1, 0]), np.array([1, 0, 1])))
+    array([1, 2, 0])
+    """
+    each = [as_operand(keys[k]) for k in range(len(keys))]
+    if not each:
+        raise ShapeError("lexsort by no keys", fix="give one array of keys or more")
+    if not shape_of(each[0]):
+        return np.zeros((), np.int64)
+    place = normalise_axis(axis, len(shape_of(each[0])))
+    if any(shape_of(key) != shape_of(each[0]) for key in each):
+        raise ShapeError(f"lexsort by keys of shapes {', '.join(str(shape_of(k)) for k in each)}", fix="give keys of one shape")
+    found = _positions(each[0], place)
+    for key in each[1:]:
+        further = _positions(gather_along(key, found, place, trusted=True), place)
+        found = gather_along(found, further, place, trusted=True)
+    return found
+
+
 def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     """``np.searchsorted``.
 

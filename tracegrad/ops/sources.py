@@ -109,3 +109,18 @@ def running_index(size: int, *like: Any) -> Any:
         if getattr(value, "bind_rank", 0) >= TRACED:
             return value.bind_op(iota, (), {"size": size})
     return iota(size=size)
+
+
+def known(x: Any, given: bool = True) -> np.ndarray[Any, Any] | None:
+    """The elements of a value as an array, None where they are not known while tracing.
+
+    ``given`` says that something else will do in their place, so that no argument becomes structure for their sake.
+
+    >>> known(np.array([1, 2]))
+    array([1, 2])
+    """
+    rank = getattr(x, "bind_rank", 0)
+    if rank < TRACED:
+        return np.asarray(x.numpy() if rank else x)
+    value = x.recorder.constant_value(x.id) if given else x.recorder.concrete(x.id)
+    return None if value is None else np.asarray(value)

@@ -18,7 +18,16 @@ import scipy.special
 from tracegrad.core.aval import VALUES, whole_size
 from tracegrad.core.source import called_as, user_frame
 from tracegrad.errors import DtypeError, EscapeError, ShapeError, TraceError
-from tracegrad.namespaces import MATH_FUNCTIONS, NUMPY_FUNCTIONS, SCIPY_FUNCTIONS, call_function, is_traced, name_of, refuse
+from tracegrad.namespaces import (
+    MATH_FUNCTIONS,
+    NUMPY_FUNCTIONS,
+    SCIPY_FUNCTIONS,
+    call_function,
+    is_traced,
+    name_of,
+    owned,
+    refuse,
+)
 from tracegrad.ops import maps
 from tracegrad.ops.broadcasting import broadcast
 from tracegrad.ops.random import Draws
@@ -37,8 +46,9 @@ class Creation:
         self.recorder = recorder
         own = "array asarray ascontiguousarray asfortranarray asanyarray zeros ones full empty"
         like = "zeros_like ones_like full_like empty_like"
+        further = "linspace logspace geomspace indices fromfunction copyto"
         self.functions: Mapping[Any, Function] = {
-            getattr(np, name): getattr(self, name) for name in (*own.split(), *like.split(), "arange", "linspace", "copyto")
+            getattr(np, name): getattr(self, name) for name in (*own.split(), *like.split(), "arange", *further.split())
         }
 
     def made(self, value: Any) -> Any:
@@ -145,21 +155,60 @@ class Creation:
             return Sym(self.recorder, self.recorder.emit(iota, (), {"size": value.size}))
         return self.made(value)
 
-    def linspace(self, start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: Any = None, **kwargs: Any) -> Any:
-        """``np.linspace``, between traced scalars too."""
-        count = num.__index__()
-        if not is_traced((start, stop)):
-            return self.made(np.linspace(start, stop, count, endpoint, dtype=dtype, **kwargs))
-        if kwargs.get("retstep") or kwargs.get("axis") or np.shape(start) or np.shape(stop):
-            refuse(np.linspace, "np.linspace of traced bounds is traced for scalar bounds, without retstep= and axis=")
-        ends = [self.recorder.operand(end) for end in (start, stop)]
+    def linspace(
+        self,
+        start: Any,
+        stop: Any,
+        num: Any = 50,
+        endpoint: bool = True,
+        retstep: bool = False,
+        dtype: Any = None,
+        axis: int = 0,
+        *,
+        device: Any = None,
+    ) -> Any:
+        """``np.linspace``, between traced ends too."""
+        return self._between(np.linspace, start, stop, num.__index__(), endpoint, retstep=retstep, dtype=dtype, axis=axis)
+
+    def logspace(
+        self,
+        start: Any,
+        stop: Any,
+        num: Any = 50,
+        endpoint: bool = True,
+        base: Any = 10.0,
+        dtype: Any = None,
+        axis: int = 0,
+    ) -> Any:
+        """``np.logspace``, likewise."""
+        return self._between(np.logspace, start, stop, num.__index__(), endpoint, base=base, dtype=dtype, axis=axis)
+
+    def geomspace(self, start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+        """``np.geomspace``, likewise."""
+        return self._between(np.geomspace, start, stop, num.__index__(), endpoint, dtype=dtype, axis=axis)
+
+    def _between(self, function: Any, start: Any, stop: Any, *args: Any, **kwargs: Any) -> Any:
+        if not is_traced((start, stop, kwargs.get("base"))):
+            return self.made(function(start, stop, *args, **kwargs))
+        ends = [self.recorder.operand(self.array(end) if isinstance(end, (list, tuple)) else end) for end in (start, stop)]
         wide = np.result_type(1.0, *(end.dtype for end in ends if not end.weak))  # a Python number takes the other's
-        first, last = (end.astype(wide).strong() for end in ends)
-        places = self.recorder.operand(np.arange(count))
-        result = places.astype(wide) * ((last - first) / max(count - 1 if endpoint else count, 1)) + first
-        if endpoint and count > 1:
-            result = maps.select(places == count - 1, last, result)  # it is exactly the bound
-        return result.astype(dtype) if dtype is not None else result.strong()
+        found = NUMPY_FUNCTIONS[function](*(end.astype(wide).strong() for end in ends), *args, **kwargs)
+        return owned(found)
+
+    def indices(self, dimensions: Any, dtype: Any = int, sparse: bool = False) -> Any:
+        """``np.indices``."""
+        sizes = [whole_size(n) for n in dimensions]
+        found = []
+        for k, n in enumerate(sizes):
+            line = Sym(self.recorder, self.recorder.emit(iota, (), {"size": n})).astype(np.dtype(dtype))
+            line = reshape(line, tuple(n if d == k else 1 for d in range(len(sizes))))
+            found.append(line.strong() if sparse else broadcast_to(line, sizes).strong())
+        return tuple(found) if sparse else stack(found) if found else self.made(np.indices((), dtype))
+
+    def fromfunction(self, function: Any, shape: Any, *, dtype: Any = float, like: Any = None, **kwargs: Any) -> Any:
+        """``np.fromfunction``: a function of arrays of positions, which is called once."""
+        places = self.indices((shape,) if np.ndim(shape) == 0 else shape, dtype, sparse=False)
+        return function(*(places[k].strong() for k in range(len(places))), **kwargs)
 
     def copyto(self, dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
         """``np.copyto``."""
