@@ -39,7 +39,7 @@ COMPUTED = "np.where(condition, a, b) selects elementwise, np.maximum, np.minimu
 EAGER = "tg.tensor runs such code eagerly"
 
 
-FIXED = frozenset(("shape", "dtype", "T", "flat", "strides", "data", "ndim", "size"))
+FIXED = frozenset(("shape", "dtype", "T", "mT", "flat", "strides", "data", "ndim", "size"))
 """Attributes of arrays, which a traced one's cannot be set."""
 
 

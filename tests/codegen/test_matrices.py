@@ -5,6 +5,7 @@ import pytest
 import scipy.linalg
 
 import tracegrad as tg
+from tracegrad.testing import check_grads
 
 RNG = np.random.default_rng(0)
 SHAPES = ((3, 3), (5, 4, 4), (0, 3, 3), (1, 1), (2, 0, 0), (2, 3, 20, 20))
@@ -91,6 +92,62 @@ def test_gradients_and_second_gradients_are_native(name):
                 loss = tg.grad_compile(compile=mode)(lambda a, b, first=first: np.sum(first.grad(a, b) * b))
             found.append(loss.grad(a, b))
         np.testing.assert_allclose(found[0], found[1], rtol=1e-8, atol=1e-9)
+
+
+def turned(x):
+    return np.swapaxes(x, -1, -2)
+
+
+def beyond(x):
+    """What does not depend on the choice of the vectors that complete a basis."""
+    k = min(x.shape[-2:])
+    u, s, vh = np.linalg.svd(x)
+    q, r = np.linalg.qr(x, mode="complete")
+    rest, last, new = u[..., k:], vh[..., k:, :], q[..., k:]
+    return rest @ turned(rest), turned(last) @ last, s, new @ turned(new), r
+
+
+FUNCTIONS = {
+    "pinv": (np.linalg.pinv, ((2, 4, 4), (4, 2), (2, 2, 5), (0, 3, 2), (2, 3, 0))),
+    "pinv of symmetric": (lambda x: np.linalg.pinv(x, hermitian=True), ((3, 3),)),
+    "lstsq": (lambda x: np.linalg.lstsq(x, np.arange(5.0), rcond=None)[0], ((5, 3),)),
+    "det": (np.linalg.det, ((2, 4, 4), (2, 0, 0), (1, 1))),
+    "bases": (beyond, ((2, 5), (2, 5, 2), (2, 3, 0), (0, 2))),
+    "exponential": (scipy.linalg.expm, ((2, 4, 4), (2, 0, 0))),
+    "exponential of much": (lambda x: scipy.linalg.expm(x * 20.0) * 1e-60, ((3, 3),)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_matrices_and_their_gradients(name):
+    function, shapes = FUNCTIONS[name]
+    for shape in shapes:
+        x = RNG.standard_normal(shape)
+        same(function, x)
+
+        def loss(x):
+            found = function(x)
+            return sum(np.sum(np.cos(f + 0.3)) for f in (found if isinstance(found, tuple) else (found,)))
+
+        gradients = [tg.grad_compile(compile=mode)(loss).grad(x) for mode in ("never", "now")]
+        np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-9, atol=1e-9)
+
+
+def test_what_is_not_finite():
+    odd = np.array([[1.0, np.nan], [0.0, 1.0]])
+    assert np.isnan(tg.jit(scipy.linalg.expm)(odd)).all()
+    with pytest.raises(np.linalg.LinAlgError, match="non-finite"):
+        tg.jit(np.linalg.pinv)(odd)
+
+
+def test_cofactors_of_singular_matrices():
+    bad = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 2.0]])
+    np.testing.assert_allclose(tg.grad_compile(np.linalg.det).grad(bad), np.diag([0.0, 2.0, 0.0]), atol=1e-15)
+
+
+def test_completed_bases_move_with_the_space_they_span():
+    check_grads(beyond, (RNG.standard_normal((4, 2)),), order=1)
+    check_grads(beyond, (RNG.standard_normal((2, 4)),), order=1)
 
 
 def test_refused_matrices_raise_what_the_interpreter_raises():

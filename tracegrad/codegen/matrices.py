@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+import numpy as np
+
+from tracegrad.codegen.matrix_functions import TEXTS as FUNCTIONS
+from tracegrad.codegen.matrix_text import BLOCK, SIDE, Text
 from tracegrad.codegen.text import ABI, MATHLIB, KernelText, Slot, dtype_name
 from tracegrad.core.graph import Node
 from tracegrad.schedule.domain import in_order
@@ -25,37 +28,6 @@ CHUNK_WORK = 50_000
 MOST = 16
 """Chunks of a launch: each has working memory of its own."""
 PARALLEL_WORK = 500_000
-BLOCK = 64
-"""Columns that LAPACK takes at once, at most; more working memory than it uses does no harm."""
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A kernel's text and what it needs.
-
-    Parameters
-    ----------
-    letters: the arguments of LAPACK that are letters; in the text they are ``letter0``, ``letter1``, …
-    before: lines before the loop over matrices.
-    each: lines for matrix ``unit``; ``lapack_f`` is f of the dtype, ``refused(info)`` tells the call.
-    words: the functions it calls.
-    sizes: numbers of the text by their names.
-    integers, numbers: elements of working memory.
-    work: operations for one matrix.
-    strict: whether a matrix that LAPACK refuses is an error.
-    maths: functions of numbers that it calls.
-    """
-
-    letters: str
-    before: str
-    each: str
-    words: tuple[str, ...]
-    sizes: Mapping[str, int]
-    integers: int
-    numbers: int
-    work: float
-    strict: bool = False
-    maths: str = ""
 
 
 def lower_matrices(program: Program, node: Node) -> KernelText:
@@ -113,6 +85,7 @@ def _written(program: Program, node: Node, text: Text) -> KernelText:
         name = ("d" if dtype == "float64" else "s") + word
         source = source.replace(f"lapack_{word}(", f"{name}(")
         imports.add((LAPACK, name))
+    source = source.replace("epsilon", repr(float(np.finfo(node.aval.dtype).eps)))
     imports |= {(MATHLIB, word) for word in text.maths.split()} | {(ABI, "buffer_offset")}
     parallel = chunks > 1 and units * text.work > PARALLEL_WORK
     return KernelText(source, frozenset(imports), tuple(slots), chunks, False, parallel, {1: node.id})
@@ -177,12 +150,10 @@ if whole[2] != 0:
         out[at + i] = nan
 """
 
-_SIDE = "whole[0] = n\nwhole[1] = max(n, 1)"
-
 
 def _cholesky(x: tuple[int, ...]) -> Text:
     n = x[-1]
-    return Text("U", _SIDE, _CHOLESKY, ("potrf",), {"n": n}, 3, 0, 200 + n**3 / 3, strict=True)
+    return Text("U", SIDE, _CHOLESKY, ("potrf",), {"n": n}, 3, 0, 200 + n**3 / 3, strict=True)
 
 
 _TRIANGULAR = """
@@ -223,7 +194,7 @@ for i in range(n):
 
 def _solve(a: tuple[int, ...], b: tuple[int, ...]) -> Text:
     n, m = b[-2:]
-    before = f"{_SIDE}\nwhole[3] = m\nturned = buffer_offset(space, n * n)"
+    before = f"{SIDE}\nwhole[3] = m\nturned = buffer_offset(space, n * n)"
     factor = _FACTOR.replace("int3", "int4")
     refused = "\nif whole[2] != 0:\n    refused(whole[2])\n    for i in range(n * n):\n        space[i] = nan"
     each = factor.rstrip() + refused + _SOLVE.replace("int4", "int3").replace("int5", "int4")
@@ -256,7 +227,7 @@ if whole[2] != 0:
 
 def _inv(x: tuple[int, ...], *, strict: bool = True) -> Text:
     n = x[-1]
-    before = f"{_SIDE}\nwhole[3] = 1 + n * {BLOCK}"
+    before = f"{SIDE}\nwhole[3] = 1 + n * {BLOCK}"
     return Text("", before, _INVERSE, ("getrf", "getri"), {"n": n}, 4 + n, 1 + BLOCK * n, 400 + 2 * n**3, strict)
 
 
@@ -283,14 +254,14 @@ out[2 * unit + 1] = size
 
 def _det(x: tuple[int, ...]) -> Text:
     n = x[-1]
-    return Text("", _SIDE, _FACTOR.rstrip() + _DET, ("getrf",), {"n": n}, 3 + n, 1 + n * n, 300 + n**3 * 2 / 3)
+    return Text("", SIDE, _FACTOR.rstrip() + _DET, ("getrf",), {"n": n}, 3 + n, 1 + n * n, 300 + n**3 * 2 / 3)
 
 
 def _slogdet(x: tuple[int, ...]) -> Text:
     n = x[-1]
     return Text(
         "",
-        _SIDE,
+        SIDE,
         _FACTOR.rstrip() + _SLOGDET,
         ("getrf",),
         {"n": n},
@@ -325,7 +296,7 @@ for i in range(n):
 def _eigh(x: tuple[int, ...], *, upper: bool = False) -> Text:
     n = x[-1]
     numbers, integers = 1 + (6 + BLOCK) * n + 2 * n * n, 3 + 5 * n
-    before = f"{_SIDE}\nwhole[3] = 1 + {6 + BLOCK} * n + 2 * n * n\nwhole[4] = 3 + 5 * n"
+    before = f"{SIDE}\nwhole[3] = 1 + {6 + BLOCK} * n + 2 * n * n\nwhole[4] = 3 + 5 * n"
     # rows together: the upper triangle is the lower one of what LAPACK sees, but both are the same here
     letters = "VU" if upper else "VL"
     return Text(letters, before, _EIGH, ("syevd",), {"n": n}, 5 + integers, n * n + numbers, 1500 + 10 * n**3, strict=True)
@@ -402,4 +373,5 @@ _TEXTS: Mapping[str, Callable[..., Text]] = {
     "lapack_eigh": _eigh,
     "lapack_qr": _qr,
     "lapack_svd": _svd,
+    **FUNCTIONS,
 }

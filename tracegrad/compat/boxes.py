@@ -155,11 +155,6 @@ class ArrayBox(ArrayMethods):
         """The imaginary part; zeros of a real value."""
         return imag(self) if is_complex(self) else np.zeros_like(self._array)
 
-    @property
-    def mT(self) -> Any:  # noqa: N802 - NumPy's name
-        """The last two axes exchanged."""
-        return self.swapaxes(-1, -2)
-
     def conjugate(self) -> Any:
         """``ndarray.conjugate``."""
         return self.conj()

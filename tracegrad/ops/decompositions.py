@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval, shape_of
-from tracegrad.core.op import FLAT, MISSING, Linear, Op, Rule, Sample, Values
+from tracegrad.core.op import MISSING, Linear, Op, Rule, Sample, Values
 from tracegrad.ops.assembly import tril
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.indexing import getitem
@@ -35,8 +35,10 @@ from tracegrad.ops.matrices import (
     inexact,
     inv,
     no_inverse,
+    no_singular_values,
     no_solution,
     opaque,
+    pinv_raw,
     raises,
     refused,
     rows,
@@ -81,14 +83,6 @@ def no_factor(where: str, info: int) -> LinAlgError:
 def no_eigenvalues(where: str = "", info: int = 0) -> LinAlgError:
     """What symmetric matrices with numbers that are not finite give."""
     return LinAlgError("linalg.eigh: The algorithm failed to converge.", fix="look for NaN or infinity in the matrix")
-
-
-def no_singular_values(where: str = "", info: int = 0) -> LinAlgError:
-    """What other matrices with numbers that are not finite give."""
-    return LinAlgError(
-        "linalg.svd: The algorithm failed to converge because the input matrix contained non-finite values.",
-        fix="look for the NaN or infinity with x.isfinite().all()",
-    )
 
 
 def _cholesky_eager(x: Array) -> Array:
@@ -234,17 +228,25 @@ def _completion_infer(x: Aval, *, right: bool) -> Aval:
     return Aval((*x.shape[:-2], size, size - min(x.shape[-2:])), x.dtype)
 
 
+def _completion_rule(g: Any, out: Any, x: Any, *, right: bool) -> Any:
+    # of the new columns N only the part in the space of the others counts: dN = -x⁺ dx N on the right, else -(dx x⁺)ᵀ N
+    inverse = transposed(pinv_raw(x, rtol=None))
+    return -matmul(matmul(inverse, g), transposed(out)) if right else -matmul(out, matmul(transposed(g), inverse))
+
+
 svd_completion = opaque(
     "svd_completion",
     _completion_infer,
     _completion_eager,
-    (FLAT,),
+    (Rule(_completion_rule),),
     ("", ""),
-    "The columns of the full U, or on the ``right`` V, behind the reduced ones: any basis would do, so without derivative.",
+    "The columns of the full U, or on the ``right`` V, behind the reduced ones: any basis would do. The derivative is that of "
+    "the space they span, for a matrix of full rank: no turn within it.",
     (
         Sample((Values((4, 2)),), {"right": False}, smooth=False),
         Sample((Values((2, 2, 3)),), {"right": True}, smooth=False),
     ),
+    lower="lapack_svd_completion",
 )
 
 
@@ -287,6 +289,24 @@ qr_packed = opaque(
 )
 
 
+def _qr_completion_eager(x: Array) -> Array:
+    q, _ = np.linalg.qr(x, mode="complete")
+    result: Array = q[..., min(x.shape[-2:]) :]
+    return result
+
+
+qr_completion = opaque(
+    "qr_completion",
+    lambda x: _completion_infer(x, right=False),
+    _qr_completion_eager,
+    (Rule(lambda g, out, x: _completion_rule(g, out, x, right=False)),),
+    ("", ""),
+    "The columns of the square Q behind the reduced ones, with the derivative of the space they span.",
+    (Sample((Values((4, 2)),), smooth=False), Sample((Values((2, 3, 1)),), smooth=False)),
+    lower="lapack_qr_completion",
+)
+
+
 def _complete_eager(x: Array) -> Array:
     q, r = np.linalg.qr(x, mode="complete")
     return np.concatenate([q, r], axis=-1)
@@ -321,8 +341,11 @@ def _upper_right(x: Any) -> Any:
 
 
 def _exp_turn_eager(g: Array, x: Array) -> Array:
-    turned: Array = _upper_right(_exp_eager(_blocks(g, x)))
-    return turned
+    # linear in g, which is brought to the size of x: its own would make exp of both scale too much, or too little
+    size, along = (np.max(np.abs(m), axis=(-2, -1), keepdims=True, initial=0.0) for m in (x, g))
+    factor = np.where(size > 0, size, 1.0) / np.where(along > 0, along, 1.0)
+    turned: Array = _upper_right(_exp_eager(_blocks((g * factor).astype(x.dtype), x))) / factor
+    return turned.astype(x.dtype)
 
 
 def _exp_turn_rule(c: Any, out: Any, g: Any, x: Any) -> Any:
@@ -346,6 +369,7 @@ matrix_exp_turn: Op = opaque(
     "The derivative of the exponential series of x along g.",
     (Sample((Values((3, 3)), Values((3, 3), -0.7, 0.7))), Sample((Values((2, 2, 2)), Values((2, 2, 2), -0.7, 0.7)))),
     inexact,
+    "lapack_exp_turn",
 )
 matrix_exp: Op = opaque(
     "matrix_exp",
@@ -356,6 +380,7 @@ matrix_exp: Op = opaque(
     "The exponential series of each matrix.",
     (*stacks((3, 3), (2, 2, 2), diagonal=0.5), refused((2, 3), "2 by 3")),
     inexact,
+    "lapack_exp",
 )
 
 REFUSALS: Mapping[str, Callable[[str, int], LinAlgError]] = {
@@ -364,5 +389,6 @@ REFUSALS: Mapping[str, Callable[[str, int], LinAlgError]] = {
     cholesky_raw.name: no_factor,
     eigh_packed.name: no_eigenvalues,
     svd_packed.name: no_singular_values,
+    pinv_raw.name: no_singular_values,
 }
 """The errors of matrices that LAPACK refuses, for native code: which matrix of the stack, and LAPACK's number."""

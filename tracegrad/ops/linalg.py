@@ -23,6 +23,7 @@ from tracegrad.ops.decompositions import (
     eigh_packed,
     from_triangle,
     matrix_exp,
+    qr_completion,
     qr_packed,
     svd_completion,
     svd_packed,
@@ -284,7 +285,7 @@ def reduced_svd(a: Any) -> SVDResult:
 
 
 def full_svd(a: Any) -> SVDResult:
-    """The decomposition with square U and Vh; the vectors behind the reduced ones carry no derivative."""
+    """The decomposition with square U and Vh; the vectors behind the reduced ones are some basis of what is left."""
     found = reduced_svd(a)
     m, n = shape_of(a)[-2:]
     if m > n:
@@ -295,7 +296,7 @@ def full_svd(a: Any) -> SVDResult:
 
 
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    """``np.linalg.svd``; of full matrices the vectors that any basis could replace carry no derivative.
+    """``np.linalg.svd``; of full matrices the vectors that any basis could replace move with the space they span.
 
     >>> svd(np.array([[2.0, 0.0], [0.0, 1.0]])).S
     array([2., 1.])
@@ -318,17 +319,23 @@ def svdvals(x: Any) -> Any:
 
 
 def qr(a: Any, mode: str = "reduced") -> Any:
-    """``np.linalg.qr`` with mode ``"reduced"``, or ``"r"`` for R alone.
+    """``np.linalg.qr`` with mode ``"reduced"``, ``"complete"``, or ``"r"`` for R alone.
 
     >>> abs(qr(np.array([[3.0], [4.0]])).R)
     array([[5.]])
     """
-    if mode not in ("reduced", "r"):
-        raise TraceError(f'qr with mode "{mode}" has no derivative', fix='use mode="reduced" or mode="r"')
+    if mode not in ("reduced", "complete", "r"):
+        raise TraceError(f'qr with mode "{mode}" has no derivative', fix='use mode="reduced", "complete" or "r"')
     packed = qr_packed(a)
-    m = shape_of(a)[-2]
+    m, n = shape_of(a)[-2:]
     upper = columns(packed, m, None)
-    return upper if mode == "r" else QRResult(transposed(columns(packed, 0, m)), upper)
+    if mode == "r":
+        return upper
+    left = transposed(columns(packed, 0, m))
+    if mode == "complete" and m > n:
+        left = concatenate([left, qr_completion(a)], -1)
+        upper = concatenate([upper, np.zeros((*shape_of(a)[:-2], m - n, n), packed.dtype)], -2)
+    return QRResult(left, upper)
 
 
 # -- norms --------------------------------------------------------------------------------------------------------------

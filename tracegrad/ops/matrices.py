@@ -194,6 +194,14 @@ def no_solution(where: str, info: int = 0) -> LinAlgError:
     )
 
 
+def no_singular_values(where: str = "", info: int = 0) -> LinAlgError:
+    """What other matrices with numbers that are not finite give."""
+    return LinAlgError(
+        "linalg.svd: The algorithm failed to converge because the input matrix contained non-finite values.",
+        fix="look for the NaN or infinity with x.isfinite().all()",
+    )
+
+
 # -- inverses and solutions ---------------------------------------------------------------------------------------------
 
 
@@ -334,6 +342,8 @@ def _pinv_rule(g: Any, out: Any, x: Any, **params: Any) -> Any:
 
 
 def _pinv_eager(x: Array, *, rtol: float | None = None, atol: float = 0.0, hermitian: bool = False) -> Array:
+    if not np.isfinite(x).all():
+        raise no_singular_values()
     if 0 in x.shape:
         return np.zeros((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
     largest = np.linalg.svd(x, compute_uv=False, hermitian=hermitian).max(axis=-1)
@@ -356,6 +366,7 @@ pinv_raw = opaque(
     ("", "LinalgPinvBackward0"),
     "The pseudo-inverse; singular values up to ``max(atol, rtol · greatest)`` count as 0.",
     (*stacks((3, 3), (4, 2), (2, 2, 3)), refused((3,), "at least 2")),
+    lower="lapack_pinv",
 )
 
 # -- determinants -------------------------------------------------------------------------------------------------------
@@ -416,6 +427,7 @@ cofactor_turn: Op = opaque(
     ("", ""),
     "The derivative of the matrix of cofactors along g, which is its own adjoint; right at singular matrices, too.",
     (Sample((Values((3, 3)), _Matrices((3, 3), -1, 1))), Sample((Values((2, 2, 2)), _Matrices((2, 2, 2), -1, 1)))),
+    lower="lapack_cofactor_turn",
 )
 cofactor: Op = opaque(
     "cofactor",
@@ -425,6 +437,7 @@ cofactor: Op = opaque(
     ("", ""),
     "The matrix of cofactors det(x)·x⁻ᵀ, which singular matrices have, too.",
     stacks((3, 3), (2, 3, 3), (1, 1)),
+    lower="lapack_cofactor",
 )
 
 

@@ -217,6 +217,11 @@ class ArrayMethods(Operators):
         """The axes in reverse order."""
         return views.transpose(self)
 
+    @property
+    def mT(self) -> Any:  # noqa: N802
+        """The last two axes exchanged."""
+        return self.swapaxes(-1, -2)
+
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         """``ndarray.reshape``; the sizes stand alone or in a tuple."""
         return views.reshape(self, _spread(shape), order=order)

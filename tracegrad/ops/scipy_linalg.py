@@ -136,14 +136,11 @@ def qr(
     pivoting: bool = False,
     check_finite: bool = True,
 ) -> Any:
-    """``scipy.linalg.qr`` with mode ``economic``, and with ``full`` and ``r`` where the matrix is not tall."""
+    """``scipy.linalg.qr``; of a tall matrix's square Q the columns that any basis could replace move with their space."""
     if pivoting or mode not in ("full", "economic", "r"):
         raise TraceError("qr with pivots or in raw form is not traced", fix='use mode="full", "economic" or "r"')
-    a = as_float(as_operand(a))
-    rows, columns = shape_of(a)[-2:]
-    if rows > columns and mode != "economic":
-        raise TraceError(f'qr of a tall matrix with mode="{mode}" has no derivative', fix='use mode="economic"')
-    return (linalg.qr(a, "r"),) if mode == "r" else tuple(linalg.qr(a))
+    found = linalg.qr(as_float(as_operand(a)), "reduced" if mode == "economic" else "complete")
+    return (found.R,) if mode == "r" else tuple(found)
 
 
 def norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False, check_finite: bool = True) -> Any:  # noqa: A002

@@ -2,7 +2,7 @@
 
 Native code of some is a formula in codegen's vocabulary, that of the others a call of SciPy's own C function. Functions
 whose derivatives would lose digits where terms cancel are families closed under differentiation, with the order as a
-parameter: ``sinc``, the Bessel functions, ``polygamma`` and ``erfcx``; so every derivative is as accurate as the function.
+parameter: ``sinc``, the Bessel functions, and ``polygamma``; so every derivative is as accurate as the function.
 
 Conventions at the edges: the derivatives of ``xlogy`` and ``xlog1py`` are 0 where both of their factors leave them
 undefined; those of ``entr`` at 0 and ``erfinv`` at ±1 are ∞; those of ``i0e`` and ``i1e`` at 0 leave out the kink.
@@ -148,21 +148,10 @@ erfc = _map(
     doc="1 - erf x, exact where it is small",
     samples=(*one(), Sample((Values((9,), 0, 20),), smooth=False)),
 )
-erfcx_derivative: Op = _map(
-    "erfcx_derivative",
-    scipy.special.erfcx,
-    (lambda out, x, *, order: erfcx_derivative(x, order=order + 1),),
-    None,
-    eager=lambda x, *, order: formulas.erfcx_derivative(x, order),
-    numpy=(),
-    torch=("", ""),
-    doc="A derivative of erfcx, of an ``order`` ≥ 1",
-    samples=tuple(Sample((Values((9,), -1, 5),), {"order": n}) for n in (1, 2, 3)),
-)
-erfcx = _map(
+erfcx: Op = _map(
     "erfcx",
     scipy.special.erfcx,
-    (lambda out, x: erfcx_derivative(x, order=1),),
+    (lambda out, x: quadrature.in_double(lambda x: quadrature.erfcx_slope(x, erfcx(x)), x),),
     named("erfcx"),
     torch=("special.erfcx", "SpecialErfcxBackward0"),
     doc="exp(x²)·erfc x",

@@ -36,31 +36,6 @@ def log_ndtr_lower(x: Scalar) -> Scalar:
     return call("where", call("greater", x, 0.0), call("log1p", -share), below)
 
 
-def erfcx_derivative(x: Any, order: int) -> Any:
-    """The derivative of ``erfcx`` of an order ≥ 1.
-
-    It is (-2)ⁿ n! times ``j_n``, the scaled n-fold integral of erfc, with ``2n j_n = j_{n-2} - 2x j_{n-1}``. Where terms
-    of one sign meet (x < 1) that is computed upward; elsewhere the ratios ``j_n / j_{n-1}`` come from their continued
-    fraction, which is the same recurrence downward.
-    """
-    result_type = np.asarray(x).dtype
-    x = np.asarray(x, np.float64)
-    first = scipy.special.erfcx(x)
-    before, up = np.full(x.shape, TWO_OVER_ROOT_PI), first
-    for n in range(1, order + 1):
-        before, up = up, (before - 2 * x * up) / (2 * n)
-    z = np.where(x < 1, 1.0, x)
-    terms = 200 + order
-    ratio = (np.sqrt(z * z + 2 * terms) - z) / (2 * terms)
-    down = first
-    for n in range(terms, 1, -1):
-        ratio = 1 / (2 * z + 2 * n * ratio)
-        if n - 1 <= order:
-            down = down * ratio
-    result: Any = math.factorial(order) * (-2.0) ** order * np.where(x < 1, up, down)
-    return result.astype(result_type)[()]
-
-
 # -- logarithms of shares -----------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Derivatives of the incomplete gamma and beta functions in their shape parameters, by quadrature.
+"""Derivatives by quadrature: of the incomplete gamma and beta functions in their shape parameters, and of erfcx.
 
 Both are shares of a log-concave density on the logarithmic (or logistic) scale, so that a derivative in a parameter is the
 integral of that density times the derivative of its logarithm, over the side of the share that has the smaller tail. From the
@@ -10,18 +10,20 @@ ordinary ops, points along a trailing axis, so higher derivatives follow from it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tracegrad.ops.broadcasting import reduce_sum
-from tracegrad.ops.maps import cast, exp, expm1, log, log1p, maximum, select, sqrt, stop_gradient
+from tracegrad.ops.maps import cast, exp, expm1, log, log1p, maximum, minimum, select, sqrt, stop_gradient
 from tracegrad.ops.views import expand_dims
 
 POINTS, WEIGHTS = np.polynomial.legendre.leggauss(48)
 POINTS, WEIGHTS = 0.5 * (POINTS + 1.0), 0.5 * WEIGHTS
 CUT = 40.0
+ROOT_PI = math.sqrt(math.pi)
 
 
 def _integral(values: Any) -> Any:
@@ -119,6 +121,23 @@ def betainc_slope(a: Any, b: Any, x: Any, digamma: Any, betaln: Any) -> Any:
     mine = step * (log(y) - 1.0 / p - digamma(p) + digamma(p + q))
     theirs = step * (log(other) - digamma(q) + digamma(p + q))
     return whole + small * select(below, mine, -theirs)
+
+
+def erfcx_slope(x: Any, value: Any) -> Any:
+    """The derivative ``2x erfcx(x) - 2/√π`` of erfcx; where that is a small difference, an integral of numbers of one sign.
+
+    It is ``-4/√π ∫ t exp(-t (t + 2x))`` from 0 on.
+
+    Parameters
+    ----------
+    x, value: of one shape and dtype, the second that of the function.
+    """
+    near = x < 1.0
+    z = minimum(select(near, 1.0, x), 1e150)
+    extent = stop_gradient(CUT / (sqrt(z * z + CUT) + z))
+    t = _at_points(extent)
+    far = extent * _integral(t * exp(-(t * (t + _spread(2.0 * z))))) * (-4.0 / ROOT_PI)
+    return select(near, 2.0 * x * value - 2.0 / ROOT_PI, far)
 
 
 def in_double(formula: Callable[..., Any], *operands: Any) -> Any:
