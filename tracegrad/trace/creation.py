@@ -37,6 +37,16 @@ from tracegrad.symbolic import Recorder, Sym
 
 Function = Callable[..., Any]
 
+CREATION: Mapping[Any, str] = {
+    getattr(np, name): name
+    for name in (
+        *("array", "asarray", "ascontiguousarray", "asfortranarray", "asanyarray", "zeros", "ones", "full", "empty"),
+        *("zeros_like", "ones_like", "full_like", "empty_like", "arange", "linspace", "copyto"),
+        *("logspace", "geomspace", "indices", "fromfunction"),
+    )
+}
+"""The functions that make arrays, and the methods of ``Creation`` that they mean."""
+
 
 @called_as("np")
 class Creation:
@@ -44,12 +54,7 @@ class Creation:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        own = "array asarray ascontiguousarray asfortranarray asanyarray zeros ones full empty"
-        like = "zeros_like ones_like full_like empty_like"
-        further = "linspace logspace geomspace indices fromfunction copyto"
-        self.functions: Mapping[Any, Function] = {
-            getattr(np, name): getattr(self, name) for name in (*own.split(), *like.split(), "arange", *further.split())
-        }
+        self.functions: Mapping[Any, Function] = {function: getattr(self, name) for function, name in CREATION.items()}
 
     def made(self, value: Any) -> Any:
         """What a real NumPy call gave, as an array of the trace; other things as they are."""
@@ -455,7 +460,7 @@ class StandIns:
             name = value.__name__
             if name in {"numpy.random", "random"}:
                 return Forbidden(name.replace("numpy", "np"))
-            known = value in MODULES or name.split(".")[0] == "scipy"
+            known = value in MODULES or name.split(".")[0] == "scipy" or name.startswith("tracegrad.numpy")
             return Namespace(value, self.of) if known else value
         if value is np.ndarray:
             return ArrayStandIn

@@ -6,6 +6,7 @@ results and signatures are JAX's.
 
 from tracegrad.transforms.custom import custom_jvp, custom_vjp
 from tracegrad.transforms.derivatives import elementwise_grad, grad, jvp, linearize, stop_gradient, value_and_grad, vjp
+from tracegrad.transforms.flat import ravel
 from tracegrad.transforms.jacobians import hessian, hvp, jacfwd, jacobian, jacrev
 from tracegrad.transforms.operators import hessian_operator, jacobian_operator
 from tracegrad.transforms.sparse import sparse_hessian, sparse_jacobian
@@ -25,6 +26,7 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "ravel",
     "sparse_hessian",
     "sparse_jacobian",
     "stop_gradient",
