@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.autodiff.argnums import Argnums
-from tracegrad.core.aval import VALUES, Aval, supported
+from tracegrad.core.aval import VALUES, Aval, means_otherwise, supported
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten
 from tracegrad.eager import Tensor
@@ -249,7 +249,7 @@ def _entry(leaf: Any, path: str) -> Leaf:
         return Static(leaf.value)
     if isinstance(leaf, Sym):
         return Argument(path, leaf.aval, leaf.weak)
-    if isinstance(leaf, (np.ma.MaskedArray, np.matrix)):
+    if means_otherwise(type(leaf)):
         raise DtypeError(
             f"{path} is a {type(leaf).__name__}, whose operations are not those of an array",
             fix="pass np.asarray of it, and a mask as an array of its own",

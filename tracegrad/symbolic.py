@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tracegrad.core.aval import SUPPORTED, VALUES, Aval, Shape, broadcast_shapes, supported
+from tracegrad.core.aval import SUPPORTED, VALUES, Aval, Shape, broadcast_shapes, means_otherwise, supported
 from tracegrad.core.graph import Graph
 from tracegrad.core.interpret import evaluate
 from tracegrad.core.op import Kind, Op
@@ -124,6 +124,13 @@ class Recorder:
             value.refuse("the array that is made of them here")
         if isinstance(value, (list, tuple)):
             raise TraceError(f"a {type(value).__name__} as an operand", fix="make it an array with np.array(...)")
+        if means_otherwise(type(value)):
+            self.escape(
+                EscapeError(
+                    f"a {type(value).__name__} as an operand: its operations are not those of an array",
+                    fix="use np.asarray of it, and a mask as an array of its own",
+                )
+            )
         if self.adopt is not None and isinstance(value, np.ndarray):
             known = self.adopt(value)
             if known is not None:
@@ -525,7 +532,8 @@ class Sym(ArrayMethods):
             raise AttributeError(name)  # asked for by protocols
         if hasattr(np.ndarray, name):
             fix = f"np.{name}(...), if that is traced, or what it is composed of"
-            raise MissingAttributeError(f"x.{name} of an array is not traced", fix=fix, where=user_frame())
+            # noted, as code that asks hasattr(x, name) would go another way than with an array
+            self.recorder.escape(MissingAttributeError(f"x.{name} of an array is not traced", fix=fix, where=user_frame()))
         if not self.shape and not self.boxed and hasattr(np.float64, name):
             fix = "compute with the traced scalar itself"
             self.recorder.escape(MissingAttributeError(f"x.{name} of a traced scalar needs its value", fix=fix))
@@ -617,9 +625,16 @@ class Sym(ArrayMethods):
             raise EscapeError("len() of a 0-d array", fix="use x.size, or x.shape for all sizes", where=user_frame())
         return self.shape[0]
 
+    def __str__(self) -> str:
+        if self.dtype.kind in "iub" and not self.shape and not self.recorder.closed:
+            known = self.recorder.concrete(self.id)  # an int in a text, the key of a dict say, is structure
+            if known is not None:
+                return str(known.item() if self.weak else known)
+        return repr(self)
+
     def __format__(self, spec: str) -> str:
         if not spec:
-            return repr(self)
+            return str(self)
         return format(self._leave(f"the format {spec!r}", "print outside the traced function"), spec)
 
     def __round__(self, digits: int | None = None) -> Any:

@@ -19,7 +19,7 @@ from tracegrad.core.source import is_user_file
 from tracegrad.eager import Tensor
 from tracegrad.eager.hooks import Hooks
 from tracegrad.eager.nn import Module
-from tracegrad.trace.twins import is_plain_object, is_users_module
+from tracegrad.trace.states import is_plain_object, is_users_module
 
 LARGE = 1000
 """Containers with more entries are data: what they hold is not looked at."""

@@ -184,3 +184,21 @@ def normalise_axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, 
     if len(set(result)) != len(result):
         raise ShapeError(f"axis {axis} names an axis twice", fix="name each axis once")
     return result
+
+
+_MEANINGS = [
+    *("__array_ufunc__", "__array_function__", "__array_wrap__", "__getitem__"),
+    *("__add__", "__mul__", "__truediv__", "__pow__", "__matmul__"),
+]
+
+
+def means_otherwise(cls: type) -> bool:
+    """Whether a subclass of ``np.ndarray`` computes in other ways than arrays do: masked arrays, matrices, quantities.
+
+    >>> means_otherwise(np.matrix), means_otherwise(np.memmap), means_otherwise(np.ndarray)
+    (True, False, False)
+    """
+    if cls is np.ndarray or not issubclass(cls, np.ndarray):
+        return False
+    plain = (np.ndarray, np.memmap)
+    return any(all(getattr(cls, name) is not getattr(kind, name) for kind in plain) for name in _MEANINGS)

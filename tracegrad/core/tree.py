@@ -140,6 +140,10 @@ def _data_class(cls: type) -> Container:
 # --- the registry ----------------------------------------------------------------------------------------------------
 
 
+TWIN_OF = "__tracegrad_twin_of__"
+"""The class that a traced function's copy of a class stands for."""
+
+
 class _Registry:
     """What each type is: a container, or None for a leaf. Types are added, never forgotten.
 
@@ -175,6 +179,9 @@ class _Registry:
         """
         if cls in self.kinds:
             return self.kinds[cls]
+        original = vars(cls).get(TWIN_OF)
+        if original is not None:
+            return self._of_twin(cls, original)
         kind: Container | None = None
         if issubclass(cls, tuple) and hasattr(cls, "_fields"):
             kind = _named_tuple(cls)
@@ -190,6 +197,20 @@ class _Registry:
             )
         with self._lock:
             return self.kinds.setdefault(cls, kind)
+
+    def _of_twin(self, cls: type, original: type) -> Container | None:
+        """A twin is what its original is; it is not entered, as it lives no longer than its trace."""
+        kind = self.find(original)
+        if kind is None or original not in self._declared:
+            return None if kind is None else _data_class(cls)
+
+        def close(aux: Any, children: tuple[Any, ...]) -> Any:
+            made = kind.close(aux, children)
+            if type(made) is original:
+                made.__class__ = cls
+            return made
+
+        return Container(kind.open, close, kind.steps)
 
     def add(self, cls: type, container: Container) -> None:
         """Enter the user's declaration; it wins over what `find` may have decided."""
@@ -312,6 +333,10 @@ class TreeDef:
             raise TreeError(f"{len(leaves)} leaves for a structure of {self.size}: {self!r}")
         return leaves[0] if self.spec is ... else _build(self.spec, iter(leaves))
 
+    def of_classes(self, choose: Callable[[type], type]) -> TreeDef:
+        """The same structure of other classes."""
+        return TreeDef(_of_classes(self.spec, choose), self.size)
+
     def part(self, position: int) -> TreeDef:
         """The structure of a child, counted from 0.
 
@@ -331,6 +356,13 @@ class TreeDef:
             What the whole tree is called.
         """
         return tuple(_name(self.spec, root))
+
+
+def _of_classes(spec: Any, choose: Callable[[type], type]) -> Any:
+    if spec is ...:
+        return spec
+    cls, aux, children = spec
+    return choose(cls), aux, tuple([_of_classes(child, choose) for child in children])
 
 
 def _count(spec: Any) -> int:

@@ -7,7 +7,6 @@ with traced values. A twin therefore sees these stand-ins in place of numpy, mat
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Mapping
 from types import MethodType, ModuleType
 from typing import Any
@@ -34,6 +33,7 @@ from tracegrad.ops.random import Draws
 from tracegrad.ops.sources import iota
 from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, reshape, stack
 from tracegrad.symbolic import Recorder, Sym
+from tracegrad.trace.outside import LOOKED_INTO, RANDOM, Forbidden, GeneratorStandIn, refusal
 
 Function = Callable[..., Any]
 
@@ -246,7 +246,7 @@ class _ArrayClass(type):
         return isinstance(instance, np.ndarray)
 
     def __subclasscheck__(cls, other: type) -> bool:
-        return issubclass(other, (np.ndarray, Sym))
+        return other is cls or issubclass(other, (np.ndarray, Sym))
 
 
 class ArrayStandIn(metaclass=_ArrayClass):
@@ -364,6 +364,10 @@ class Scalar:
         function = self.__wrapped__
         if not is_traced(args) and not is_traced(kwargs):
             return function(*args, **kwargs)
+        with self._recorder.noting():
+            return self._traced(function, args, kwargs)
+
+    def _traced(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sym:
         ours = MATH_FUNCTIONS.get(function)
         if ours is None:
             refuse(function)
@@ -384,42 +388,6 @@ class Scalar:
         return Sym(self._recorder, self._recorder.operand(result).id, weak=True)
 
 
-class Forbidden:
-    """Random numbers: drawn while tracing they would be the same at every call."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return GeneratorStandIn if f"{self._name}.{name}" == "np.random.Generator" else Forbidden(f"{self._name}.{name}")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse."""
-        raise TraceError(
-            f"{self._name} draws while tracing, so its numbers would be the same at every call",
-            fix="pass rng as an argument, rng = np.random.default_rng(seed), and draw from it: rng.normal(size=n)",
-            where=user_frame(),
-        )
-
-
-class _GeneratorClass(type):
-    """``np.random.Generator`` as a traced function sees it."""
-
-    def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, np.random.Generator)
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Refuse: it would draw while tracing."""
-        return Forbidden("np.random.Generator")()
-
-
-class GeneratorStandIn(metaclass=_GeneratorClass):
-    """Stands for ``np.random.Generator`` in ``isinstance``; it makes no generators."""
-
-
-RANDOM = (np.random.Generator, np.random.RandomState, random.Random)
 MODULES: Mapping[ModuleType, str] = {
     np: "np",
     np.linalg: "np.linalg",
@@ -452,29 +420,28 @@ class StandIns:
     def __init__(self, creation: Creation) -> None:
         self.creation = creation
         self._math = {f for f in vars(math).values() if callable(f)}
-        self._random = {f for f in vars(random).values() if callable(f) and not isinstance(f, type)}
 
     def of(self, value: Any) -> Any:
         """The stand-in of a module or callable, or the value itself."""
+        refused = refusal(value)
+        if refused is not None:
+            return refused
         if isinstance(value, ModuleType):
             name = value.__name__
-            if name in {"numpy.random", "random"}:
-                return Forbidden(name.replace("numpy", "np"))
-            known = value in MODULES or name.split(".")[0] == "scipy" or name.startswith("tracegrad.numpy")
+            known = value in MODULES or value in LOOKED_INTO or name.split(".")[0] == "scipy"
+            known = known or name.startswith("tracegrad.numpy")
             return Namespace(value, self.of) if known else value
         if value is np.ndarray:
             return ArrayStandIn
         if value is np.random.Generator:
             return GeneratorStandIn
-        if isinstance(value, RANDOM):
-            return Forbidden(f"the random generator {type(value).__name__}")
         if value is np.r_ or value is np.c_:
             return Stacked(self.creation, value is np.c_)
         if is_distribution(value):
             return Distribution(value, self.creation)
-        if isinstance(value, type) or not callable(value):
+        if isinstance(value, type):
             return value
-        return self._callable(value)
+        return self._callable(value) if callable(value) else value
 
     def _callable(self, value: Any) -> Any:
         try:
@@ -482,8 +449,6 @@ class StandIns:
                 return self.creation.functions[value]
             if value in self._math:
                 return Scalar(value, self.creation.recorder)
-            if value in self._random:
-                return Forbidden(f"random.{value.__name__}")
             known = value in NUMPY_FUNCTIONS
         except TypeError:  # not hashable, so no function of a module
             return value

@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from tracegrad.core.source import is_user_file
-from tracegrad.trace.twins import is_plain_object
+from tracegrad.trace.states import is_plain_object
 
 Description = Any
 """What JSON can hold."""

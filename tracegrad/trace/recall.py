@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from tracegrad.trace.reads import (
     same_object,
     settled_read,
 )
+from tracegrad.trace.states import is_plain_object, same_state
 from tracegrad.trace.tracer import Traced
-from tracegrad.trace.twins import CONTAINERS, dict_of, is_plain_object, is_users_module, same_class
+from tracegrad.trace.twins import CONTAINERS, dict_of
 
 _UNTOLD = (LookupError, AttributeError, NameError, ValueError, TypeError, Indescribable)
 
@@ -132,9 +134,7 @@ def _check(value: Any, by_shape: set[int], met: set[int]) -> Same:
         return SameContents(
             dict_of, {k: _check(part, by_shape, met) for k, part in dict_of(value).items()}, lambda v: type(v) is cls
         )
-    if isinstance(value, type) and is_users_module(value.__module__):
-        return same_class(value)
     if is_plain_object(value):
         checks = {k: _check(part, by_shape, met) for k, part in vars(value).items()}
         return SameContents(vars, checks, same_object(value))
-    return same_object(value)
+    return same_object(value) if isinstance(value, FunctionType) else same_state(value)

@@ -28,7 +28,7 @@ import numpy as np
 from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import raised_at, user_frame
-from tracegrad.core.tree import TreeDef, flatten
+from tracegrad.core.tree import TWIN_OF, TreeDef, flatten
 from tracegrad.errors import Frame, TraceError, TracegradError
 from tracegrad.namespaces import Protocols
 from tracegrad.ops.selection import Selection
@@ -188,7 +188,8 @@ class _Attempt:
         """The function's result; None when the trace has to start over."""
         outer = current_recorder.set(self.recorder)
         try:
-            args, kwargs = tree.unflatten(self.arguments)
+            args, kwargs = tree.of_classes(self.twins.class_of_argument).unflatten(self.arguments)
+            self.twins.defined = _definition(function)
             return self.twins.call(function, args, kwargs)
         except Restart:
             return None
@@ -219,6 +220,7 @@ class _Attempt:
         reads = self.twins.finish()
         self.recorder.closed = True
         first = len(self.inputs)
+        tree = tree.of_classes(lambda cls: vars(cls).get(TWIN_OF, cls))
         graph, used = prune(self.graph, outputs, first)
         captured = tuple(self.reads.captured[position - first] for position in used)
         return Traced(

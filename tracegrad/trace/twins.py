@@ -13,21 +13,23 @@ import builtins
 import copy
 import enum
 import functools
-import sys
-from collections import OrderedDict, defaultdict
+import os
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from types import CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from types import BuiltinMethodType, CellType, FunctionType, MethodType, MethodWrapperType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import VALUES
+from tracegrad.core.aval import VALUES, means_otherwise
 from tracegrad.core.source import is_user_file
-from tracegrad.errors import EscapeError
+from tracegrad.core.tree import TWIN_OF
+from tracegrad.errors import EscapeError, Frame
 from tracegrad.ops.stored import is_sparse
 from tracegrad.symbolic import Recorder, Sym
-from tracegrad.trace.creation import RANDOM, Creation, Namespace, StandIns
+from tracegrad.trace.creation import ArrayStandIn, Creation, Namespace, Recording, StandIns
+from tracegrad.trace.outside import RANDOM, Environment, present
 from tracegrad.trace.places import Place
 from tracegrad.trace.reads import (
     NUMBERS,
@@ -36,26 +38,20 @@ from tracegrad.trace.reads import (
     Same,
     SameContents,
     held,
-    same_content,
     same_number,
     same_object,
     same_value,
     settled_read,
 )
+from tracegrad.trace.seen import TypeStandIn, instance_of, seen_type
+from tracegrad.trace.states import has_methods, is_plain_class, is_plain_object, is_users_module, same_state
 from tracegrad.trace.stored import show_stored
 
+METHODS_OF_OBJECTS = (BuiltinMethodType, MethodWrapperType)
+CACHES = frozenset(("functools", "numba"))
+"""Packages whose objects that wrap a function mean the function."""
 CONTAINERS = (dict, OrderedDict, defaultdict, list, tuple)
 CONTENTS = (np.ndarray, np.generic, dict, list, tuple, bool, int, float, str)
-
-
-def instance_of(value: Any, kinds: Any) -> bool:
-    """``isinstance``, to which a traced number is what it stands for: a Python number, or a NumPy scalar."""
-    if isinstance(value, kinds):
-        return True
-    if not isinstance(value, Sym) or value.shape != () or value.boxed:
-        return False
-    scalar = value.dtype.type(0)
-    return isinstance(scalar.item() if value.weak else scalar, kinds)
 
 
 class Globals(dict[str, Any]):
@@ -65,7 +61,7 @@ class Globals(dict[str, Any]):
         module = original.get("__builtins__", builtins)
         names = dict(module if isinstance(module, dict) else vars(module))
         # the user's functions ask ours whether a traced value is a number, as the value itself would answer
-        names["isinstance"] = instance_of
+        names["isinstance"], names["type"] = instance_of, TypeStandIn
         names["__import__"] = twins.imported
         super().__init__({"__builtins__": names, "__name__": original.get("__name__", "__main__")})
         self.original = original
@@ -93,6 +89,8 @@ class Twins:
         self._objects: list[tuple[Any, Any, dict[str, Any], SameContents]] = []
         self._containers: list[tuple[Any, Any, str, Any, SameContents]] = []
         self._originals: dict[int, Any] = {}
+        self.defined: Frame | None = None
+        """Where the traced function begins, to blame for what has no line of its own."""
 
     # -- entry points --------------------------------------------------------------------------------------------------
 
@@ -108,6 +106,12 @@ class Twins:
         if not callable(value):
             return self.stand_ins.of(value) if isinstance(value, RANDOM) else value
         return self.read(value, "an argument", Place.root("argument", lambda: value, position), ("argument", id(value)))
+
+    def class_of_argument(self, cls: type) -> type:
+        """The class of an argument that is a pytree: one whose methods are twins, if a person has written any."""
+        if not is_plain_class(cls) or not has_methods(cls):
+            return cls
+        return self._class(cls, Place.root("class", lambda: cls))
 
     def read(self, value: Any, name: str, place: Place, origin: Hashable) -> Any:
         """Note that a value was read, and give what the twin sees of it."""
@@ -147,9 +151,9 @@ class Twins:
             if shown is not value:
                 self._shown[id(value)] = shown
                 self._originals[id(shown)] = value
-                return shown, same_object(value)
+                return shown, same_state(value) if isinstance(shown, Recording) else same_object(value)
         if isinstance(value, type) and is_users_module(value.__module__):
-            return value, same_class(value)
+            return value, same_state(value)
         if is_plain_object(value):
             return self._show_object(value, name, place)
         stored = show_stored(value, name, place, self._show) if is_sparse(value) else None
@@ -157,12 +161,12 @@ class Twins:
             self._shown[id(value)] = stored[0]
             self._originals[id(stored[0])] = value
             return stored
-        return self.stand_ins.of(value), same_object(value)
+        return self._of_os(value), same_object(value) if value is os.environ else same_state(value)
 
     def _show_array(self, value: Any, array: np.ndarray[Any, Any], name: str, place: Place) -> tuple[Any, Same]:
         """An array, or a tensor and the array it holds."""
-        if array.dtype.newbyteorder("=") not in VALUES:
-            return value, same_object(value)
+        if array.dtype.newbyteorder("=") not in VALUES or means_otherwise(type(array)):
+            return value, same_state(value)
         same = self.reads.array(value, name, place)
         shown = self.recorder.operand(array)
         shown.storage.guard = f"{name} is an array from outside the trace, and is not written to"
@@ -220,12 +224,16 @@ class Twins:
             found: type = self._shown[id(cls)]
             return found
         body: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+        body[TWIN_OF] = cls
         for number, base in reversed(list(enumerate(cls.__mro__))):
             for key, member in vars(base).items():
                 there = place.base(number).variable(key)
                 twin = self._member(member, there)
                 if twin is None and not key.startswith("__") and isinstance(member, CONTENTS):
                     twin = self.read(member, f"{base.__qualname__}.{key}", there, (id(base), key))
+                elif twin is None and not key.startswith("__") and is_users_module(base.__module__):
+                    name = f"{base.__qualname__}.{key}"  # a descriptor, say
+                    self.reads.add((id(base), key), settled_read(name, there, same_state(member), member))
                 if twin is not None:
                     body[key] = twin
         twin_class = type.__new__(type(cls), cls.__name__, (cls,), body)
@@ -235,12 +243,31 @@ class Twins:
 
     def _member(self, member: Any, place: Place) -> Any:
         """The twin of a class's member, None for what is inherited as it is."""
+        twin = self._twin_of_member(member, place)
+        if twin is not None:
+            self.reads.add((id(member), "member"), Read(getattr(member, "__name__", "a member"), place, same_object(member)))
+        return twin
+
+    def _twin_of_member(self, member: Any, place: Place) -> Any:
         if isinstance(member, FunctionType) and _is_users(member):
             return self.function(member, place)
         if isinstance(member, staticmethod) and _is_users(member.__func__):
             return staticmethod(self.function(member.__func__, place.attribute("__func__")))
         if isinstance(member, property) and _is_users(member.fget):
             return property(self.function(member.fget, place.attribute("fget")), member.fset, member.fdel)
+        if isinstance(member, classmethod) and _is_users(member.__func__):
+            return classmethod(self.function(member.__func__, place.attribute("__func__")))
+        if isinstance(member, functools.cached_property) and _is_users(member.func):
+            made = functools.cached_property(self.function(member.func, place.attribute("func")))
+            made.attrname = member.attrname
+            return made
+        if isinstance(member, functools.partialmethod) and _is_users(member.func):
+            function = self.function(member.func, place.attribute("func"))
+            return functools.partialmethod(function, *member.args, **member.keywords)
+        if isinstance(member, functools.singledispatchmethod):
+            return _DispatchingMethod(self._dispatching(member.dispatcher, "a method", place.attribute("dispatcher")))
+        if type(member).__module__ == "functools" and _is_users(getattr(member, "__wrapped__", None)):
+            return self.function(member.__wrapped__, place.attribute("__wrapped__"))
         return None
 
     def _show_callable(self, value: Any, name: str, place: Place) -> Any:
@@ -249,30 +276,64 @@ class Twins:
         if isinstance(value, ModuleType):
             if is_users_module(value.__name__) and getattr(value, "__file__", None):
                 return UserModule(value, self, place)
-            return self.stand_ins.of(value)
+            return Namespace(value, self._of_os) if value is os else self.stand_ins.of(value)
         if hasattr(value, "__tracegrad_compiled__"):
             twin = self._show(value.py_func, name, place.attribute("py_func"))[0]
             return CompiledTwin(value, value.seen_inside(twin))
         if hasattr(value, "__tracegrad_transform__") and not isinstance(value, MethodType):
             parts = value.__tracegrad_transform__()
             return value.around({k: self._show(f, f"{name}.{k}", place.attribute(k))[0] for k, f in parts.items()})
+        if isinstance(value, FunctionType) and hasattr(value, "registry") and hasattr(value, "dispatch"):
+            return self._dispatching(value, name, place)
         if isinstance(value, FunctionType):
-            return self.function(value, place) if _is_users(value) else self.stand_ins.of(value)
+            return self.function(value, place) if _is_users(value) else self._of_os(value)
         if isinstance(value, MethodType) and (hasattr(value.__func__, "__tracegrad_transform__") or _is_users(value.__func__)):
             owner = self.read(value.__self__, "self", place.attribute("__self__"), (id(value.__self__), "self"))
             return MethodType(self._show_callable(value.__func__, name, place.attribute("__func__")), owner)
         if isinstance(value, functools.partial):
             return self._partial(value, name, place)
+        if isinstance(value, METHODS_OF_OBJECTS) and not isinstance(value.__self__, (type, ModuleType, type(None), *RANDOM)):
+            owner = self.read(value.__self__, name, place.attribute("__self__"), (id(value.__self__), "self"))
+            return value if owner is value.__self__ else getattr(owner, value.__name__, value)
         inner = getattr(value, "__wrapped__", None)
-        if isinstance(inner, FunctionType) and not isinstance(value, type) and _is_users(inner):
-            return self.function(inner, place.attribute("__wrapped__"))  # a cache, say, which must not keep traced values
+        if type(value).__module__.partition(".")[0] in CACHES and isinstance(inner, FunctionType) and _is_users(inner):
+            return self.function(inner, place.attribute("__wrapped__"))  # caches, which must not keep traced values
         return value if is_plain_object(value) else self.stand_ins.of(value)
+
+    def _dispatching(self, value: Any, name: str, place: Place) -> Callable[..., Any]:
+        """A function of ``functools.singledispatch``: a traced value is dispatched on as what it stands for."""
+        registry = value.registry
+        self.reads.add((id(value), "registry"), Read(name, place.attribute("registry"), same_state(registry)))
+
+        def choose(first: Any) -> Any:
+            cls = seen_type(first)
+            chosen = value.dispatch(np.ndarray if cls is ArrayStandIn else cls)
+            key = next(cls for cls, function in registry.items() if function is chosen)
+            return self._show_callable(chosen, name, place.attribute("registry").item(key))
+
+        def dispatched(*args: Any, **kwargs: Any) -> Any:
+            return choose(args[0])(*args, **kwargs)
+
+        dispatched.choose = choose  # type: ignore[attr-defined]
+        return dispatched
 
     def _partial(self, value: functools.partial[Any], name: str, place: Place) -> Any:
         function = self.read(value.func, f"{name}.func", place.attribute("func"), (id(value), "func"))
         args = self.read(value.args, f"{name}.args", place.attribute("args"), (id(value), "args"))
         keywords = self.read(value.keywords, f"{name}.keywords", place.attribute("keywords"), (id(value), "keywords"))
         return functools.partial(function, *args, **keywords)
+
+    def _of_os(self, value: Any) -> Any:
+        """The stand-in of something foreign; what ``os`` knows of the environment is watched."""
+        if value is os.environ or value is os.getenv:
+            seen = Environment(self._watch)
+            return seen if value is os.environ else seen.get
+        return self.stand_ins.of(value)
+
+    def _watch(self, key: str | None) -> None:
+        """Note that an environment variable was read, or all of them."""
+        place = Place.root("environment", lambda: present(key))
+        self.reads.add(("environment", key), Read(f"os.environ[{key!r}]", place, same_value(present(key))))
 
     # -- twins ---------------------------------------------------------------------------------------------------------
 
@@ -293,7 +354,11 @@ class Twins:
         for number, (name, cell) in enumerate(zip(names, original.__closure__ or (), strict=True)):
             self._fill(cell, f"{original.__qualname__}.{name}", place, number)
         twin.__qualname__, twin.__module__, twin.__doc__ = original.__qualname__, original.__module__, original.__doc__
-        twin.__dict__.update(original.__dict__)
+        for key, part in vars(original).items():
+            if key == "__wrapped__":
+                twin.__dict__[key] = part
+            else:
+                twin.__dict__[key] = self.read(part, f"{original.__qualname__}.{key}", place.variable(key), (id(original), key))
         where = f"{original.__qualname__}.__defaults__"
         if original.__defaults__:
             found = place.attribute("__defaults__")
@@ -348,8 +413,9 @@ class Twins:
             # another process that did not trace would not see what the trace has changed, so it is told to trace too
             self.reads.add("changed", Read("what is changed", Place.root("changed", lambda: None), lambda _: True))
         for change in changes:
-            if isinstance(change.value, Sym):
-                self._refuse(change.value, change.place)
+            traced = traced_in(change.value)
+            if traced is not None:
+                self._refuse(traced, change.place)
         for change in changes:
             value = self._originals.get(id(change.value), change.value)
             change.write(value)
@@ -395,10 +461,11 @@ class Twins:
             if len(now) == len(old) and all(old.get(k, old) is v for k, v in now.items()):
                 continue
             for key, value in now.items():
-                if isinstance(value, Sym) and old.get(key, old) is not value:
+                traced = traced_in(value) if old.get(key, old) is not value else None
+                if traced is not None:
                     if inside is original:  # the user's own list keeps no traced value
                         self._restore(original, old, same, old)
-                    self._refuse(value, name)
+                    self._refuse(traced, name)
             acts.append(functools.partial(self._restore, original, now, same, old))
         return acts
 
@@ -418,7 +485,7 @@ class Twins:
             EscapeError(
                 f"{value!r} was left in {place}, where it means nothing after the trace",
                 fix="return it from the function",
-                where=self.recorder.graph[value.id].where,
+                where=self.recorder.graph[value.id].where or self.defined,
             )
         )
 
@@ -432,6 +499,14 @@ class Change:
     value: Any
     origin: Hashable
     key: str
+
+
+def traced_in(value: Any) -> Sym | None:
+    """A traced value, or the first one in nested containers."""
+    if isinstance(value, Sym):
+        return value
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set, deque)) else ()
+    return next((found for found in map(traced_in, parts) if found is not None), None)
 
 
 def dict_of(container: Any) -> dict[Any, Any]:
@@ -474,6 +549,16 @@ class CompiledTwin:
         return getattr(self._compiled, name)
 
 
+class _DispatchingMethod:
+    """A method of ``functools.singledispatchmethod``: the first argument after ``self`` says which function it is."""
+
+    def __init__(self, dispatched: Callable[..., Any]) -> None:
+        self.dispatched = dispatched
+
+    def __get__(self, owner: Any, kind: Any = None) -> Callable[..., Any]:
+        return lambda *args, **kwargs: self.dispatched.choose(args[0]).__get__(owner, kind)(*args, **kwargs)  # type: ignore[attr-defined]
+
+
 def _is_users(function: Any) -> bool:
     """Whether the code is the user's own, or wraps code that is."""
     while function is not None:
@@ -482,38 +567,3 @@ def _is_users(function: Any) -> bool:
             return True
         function = getattr(function, "__wrapped__", None)
     return False
-
-
-def same_class(cls: type) -> Same:
-    """The check of a class that is used as it is: its numbers and the contents of its arrays."""
-    checks: list[tuple[str, Same]] = []
-    for key, member in vars(cls).items():
-        if isinstance(member, np.ndarray):
-            checks.append((key, same_content(member)))
-        elif isinstance(member, NUMBERS) and not key.startswith("__"):
-            checks.append((key, same_number(member)))
-    return lambda v: v is cls and all(key in vars(v) and check(vars(v)[key]) for key, check in checks)
-
-
-def is_users_module(name: str) -> bool:
-    """Whether a module is the user's own; what is typed in has no file."""
-    if name.partition(".")[0] in {"tracegrad", "builtins"} or name in sys.builtin_module_names:
-        return False
-    file = getattr(sys.modules.get(name), "__file__", None)
-    return file is None or is_user_file(file)
-
-
-def is_plain_object(value: Any) -> bool:
-    """Whether a copy of an object's attributes is a copy of it: its class is the user's own and a plain one."""
-    cls = type(value)
-    if cls is SimpleNamespace:
-        return True
-    if isinstance(value, (type, enum.Enum, BaseException)) or not hasattr(value, "__dict__"):
-        return False
-    if type(cls).__module__ not in {"builtins", "abc"} or cls.__basicsize__ != _Plain.__basicsize__:
-        return False
-    return is_users_module(cls.__module__)
-
-
-class _Plain:
-    """A class without slots or a base in C."""
