@@ -105,10 +105,15 @@ class Marked:
         self.value = value
 
 
+def on_tape(value: Any) -> bool:
+    """Whether a value is a tensor, or a box of ``compat``: something with a record of how it came to be."""
+    return isinstance(value, Tensor) or getattr(type(value), "boxes_value", False)
+
+
 class Call:
     """A call's arguments taken apart: leaves, structure and key; what tensors hold stands in their places.
 
-    ``tensors`` has the tensors by position; ``recorder`` is that of traced values, None without any.
+    ``tensors`` has the tensors, and boxes of ``compat``, by position; ``recorder`` is that of traced values, None without any.
     """
 
     __slots__ = ("args", "key", "kwargs", "leaves", "recorder", "tensors", "tree")
@@ -118,9 +123,9 @@ class Call:
         self.kwargs = kwargs
         self.leaves, self.tree = flatten((args, kwargs), root="arguments")
         self.recorder: Recorder | None = None
-        self.tensors: dict[int, Tensor] = {}
+        self.tensors: dict[int, Any] = {}
         for k, leaf in enumerate(self.leaves):
-            if isinstance(leaf, Tensor):
+            if on_tape(leaf):
                 self.tensors[k] = leaf
                 self.leaves[k] = leaf._array
         self.key: Any = (self.tree, tuple([self._signature(leaf) for leaf in self.leaves]))
@@ -243,7 +248,7 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
 
 def _entry(leaf: Any, path: str) -> Leaf:
     """How a leaf enters the trace."""
-    if isinstance(leaf, Tensor):
+    if on_tape(leaf):
         leaf = leaf._array
     if isinstance(leaf, Marked):
         return Static(leaf.value)

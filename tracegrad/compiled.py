@@ -14,7 +14,7 @@ from tracegrad.autodiff.argnums import Selected, arguments_of, checked_argnums, 
 from tracegrad.autodiff.inside import check_real, gradient_transform, no_derivative
 from tracegrad.background import Pending
 from tracegrad.callers import MISS, Caller, Signature, make_caller
-from tracegrad.calls import Call, Family, Marked, Options, Stats, checked_budget
+from tracegrad.calls import Call, Family, Marked, Options, Stats, checked_budget, on_tape
 from tracegrad.config import Settings, config
 from tracegrad.core.finite import watching
 from tracegrad.core.graph import Graph
@@ -22,7 +22,6 @@ from tracegrad.core.interpret import interpret
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import TreeDef, flatten, tuple_of
 from tracegrad.direct import Called, Direct, make_direct
-from tracegrad.eager import Tensor
 from tracegrad.eager.traced import TracedTensor
 from tracegrad.errors import DifferentiationError, TracegradError
 from tracegrad.inspect.annotate import annotate_source
@@ -44,7 +43,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _LEAF = flatten(0.0)[1]
-_NO_TENSORS: Mapping[int, Tensor] = types.MappingProxyType({})
+_NO_TENSORS: Mapping[int, Any] = types.MappingProxyType({})
 MOST_CALLERS = 8
 """How many signatures are tried one after the other, 0.1 µs each, before a call's key is looked up."""
 MOST_DIRECT = 4
@@ -74,7 +73,7 @@ class _Bound:
         """Whether everything the trace read from outside is still there."""
         return self.guard.fresh()
 
-    def __call__(self, leaves: Sequence[Any], tensors: Mapping[int, Tensor] = _NO_TENSORS) -> Any:
+    def __call__(self, leaves: Sequence[Any], tensors: Mapping[int, Any] = _NO_TENSORS) -> Any:
         whole = self.whole
         if whole is not None and (tensors or whole.surrounded):
             leaves = drawn(self.draws, leaves)
@@ -387,7 +386,7 @@ class Compiled(Called[P, R]):
             assert compilation.run is not None
             assert compilation.joint is not None
             plain = traced.inputs == tuple(range(len(call.leaves))) and not traced.captured
-            surrounded = any(isinstance(capture.read(), Tensor) for capture in traced.captured)
+            surrounded = any(on_tape(capture.read()) for capture in traced.captured)
             taped = TapedProgram(
                 compilation.joint,
                 native=options.native,

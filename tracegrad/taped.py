@@ -16,6 +16,7 @@ import numpy as np
 
 from tracegrad.autodiff.reverse import active_nodes, differentiate, pull_back_graph
 from tracegrad.background import Pending
+from tracegrad.calls import on_tape
 from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
@@ -109,21 +110,29 @@ class TapedProgram:
         assert found.run is not None
         return found.run(arrays)
 
-    def __call__(self, arguments: Sequence[Any]) -> list[Tensor]:
+    def __call__(self, arguments: Sequence[Any]) -> list[Any]:
         """The outputs as fresh tensors, recorded as one node where a gradient can flow.
 
         Parameters
         ----------
-        arguments: a tensor, an array or a number for each input of the graph.
+        arguments: a tensor, an array or a number for each input of the graph. Boxes of ``compat`` may stand for tensors; what
+            has no record is then a plain array.
         """
-        arrays = [x._array if isinstance(x, Tensor) else x for x in arguments]
+        taped = [on_tape(x) for x in arguments]
+        arrays = [x._array if known else x for x, known in zip(arguments, taped, strict=True)]
+        kind = next((type(x) for x, known in zip(arguments, taped, strict=True) if known and not isinstance(x, Tensor)), Tensor)
+        boxed = kind is not Tensor
         pullback = None
-        if recording.get():
-            edges = [x._gradient_edge() if isinstance(x, Tensor) else None for x in arguments]
+        edges: list[Node | None] = []
+        if boxed or recording.get():
+            edges = [x._gradient_edge() if known else None for x, known in zip(arguments, taped, strict=True)]
             wrt = tuple([k for k, edge in enumerate(edges) if edge is not None])
             pullback = self._pullback(wrt) if wrt else None
         if pullback is None:
-            results = [Tensor._wrap(x) for x in self.run(arrays)]
+            found = self.run(arrays)
+            if boxed:
+                return found
+            results = [Tensor._wrap(x) for x in found]
             if inferring.get():
                 for x in results:
                     x._inference = True
@@ -136,13 +145,16 @@ class TapedProgram:
         else:
             values = self.run(arrays)
         node = CompiledNode(self, pullback, arguments, edges, gradients)
-        return [Tensor._wrap(x, node if k in pullback.carriers else None, None, k) for k, x in enumerate(values)]
+        carriers = pullback.carriers
+        if boxed:
+            return [kind._wrap(x, node, None, k) if k in carriers else x for k, x in enumerate(values)]
+        return [Tensor._wrap(x, node if k in carriers else None, None, k) for k, x in enumerate(values)]
 
     def called(self, arguments: Sequence[Any]) -> Compilation:
         """The program that a call with these arguments runs; the call itself is not made."""
         wrt: tuple[int, ...] = ()
         if recording.get():
-            edged = [isinstance(x, Tensor) and x._gradient_edge() is not None for x in arguments]
+            edged = [on_tape(x) and x._gradient_edge() is not None for x in arguments]
             wrt = tuple([k for k, edge in enumerate(edged) if edge])
         pullback = self._pullback(wrt) if wrt else None
         return self.compilation if pullback is None or pullback.joint is None else pullback.joint.compilation
@@ -198,7 +210,7 @@ class CompiledNode(Node):
         self.pullback = pullback
         self.outputs = len(program.avals)
         self.sources = tuple([edge if k in pullback.active else None for k, edge in enumerate(edges)])
-        self.slots = tuple([x._slot if isinstance(x, Tensor) else 0 for x in arguments])
+        self.slots = tuple([x._slot if on_tape(x) else 0 for x in arguments])
         if self.outputs == 1:
             self.shape, self.dtype = program.avals[0].shape, program.avals[0].dtype
         self.gradients = gradients
@@ -206,7 +218,7 @@ class CompiledNode(Node):
         for k in pullback.reads:
             if k < len(arguments):
                 x = arguments[k]
-                if isinstance(x, Tensor):
+                if on_tape(x):
                     counter = x._own_counter()
                     self.saved[k] = x._array, counter, counter.count
                 else:

@@ -114,6 +114,16 @@ class ArrayBox(ArrayMethods):
         result._source = record_alone(op, params, found, self, source, result)  # type: ignore[arg-type]
         return result
 
+    def _gradient_edge(self) -> Node | None:
+        """The node that cotangents of this value go to."""
+        return self._source
+
+    def _own_counter(self) -> Version:
+        """The count of writes to its storage."""
+        if self._counter is None:
+            self._counter = Version()
+        return self._counter
+
     # -- what it is ---------------------------------------------------------------------------------------------------
 
     @property

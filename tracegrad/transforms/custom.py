@@ -17,12 +17,11 @@ import numpy as np
 from tracegrad.autodiff.argnums import name_of, parameter_name
 from tracegrad.autodiff.inside import Leaves, Transform, as_variables, fitting, leaves_of
 from tracegrad.autodiff.linear import cut_out
-from tracegrad.calls import Family, Options
+from tracegrad.calls import Family, Options, on_tape
 from tracegrad.compiled import VALUE, Compiled
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import flatten
-from tracegrad.eager import Tensor
 from tracegrad.errors import DifferentiationError, TracegradError
 from tracegrad.ops.custom import Derivative, with_derivative
 from tracegrad.ops.sources import input as input_op
@@ -66,7 +65,7 @@ class WithDerivative(Transform):
         if current_recorder.get() is not None:
             return super().__call__(*args, **kwargs)
         leaves, _ = flatten((args, kwargs))
-        if any(isinstance(leaf, (Tensor, Sym)) for leaf in leaves):
+        if any(isinstance(leaf, Sym) or on_tape(leaf) for leaf in leaves):
             return self._compiled(*args, **kwargs)
         return self._parts["function"](*args, **kwargs)
 

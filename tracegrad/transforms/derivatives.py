@@ -29,7 +29,7 @@ from tracegrad.errors import DifferentiationError, TracegradError
 from tracegrad.ops.maps import stop_gradient as stop
 from tracegrad.symbolic import Recorder, current_recorder
 from tracegrad.trace.draws import is_generator
-from tracegrad.transforms.maps import LinearMap, linearised, map_inside, options_of
+from tracegrad.transforms.maps import LinearMap, as_one_node, is_taped, linearised, map_inside, options_of
 
 Function = Callable[..., Any]
 
@@ -175,7 +175,11 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     >>> value, pullback(np.ones(2))
     (array([3., 8.]), (array([3., 4.]), array([1., 2.])))
     """
-    result, variables, outputs, aux, derivative = _at(checked_function(fun, "vjp"), primals, has_aux, forward=False)
+    if _taped(checked_function(fun, "vjp"), primals):
+        found = as_one_node(fun, ("vjp", has_aux), functools.partial(_value_rule, has_aux=has_aux))(*primals)
+        pull = as_one_node(fun, ("pullback", has_aux), functools.partial(_pullback_rule, has_aux=has_aux))
+        return _with_derivative(found, has_aux, lambda cotangent: pull(primals, cotangent))
+    result, variables, outputs, aux, derivative = _at(fun, primals, has_aux, forward=False)
     of = f"the result of {name_of(fun)}"
 
     def pullback(cotangent: Any) -> Any:
@@ -199,7 +203,11 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     >>> value, push(2.0)
     (np.float64(0.0), np.float64(2.0))
     """
-    result, variables, outputs, aux, derivative = _at(checked_function(fun, "linearize"), primals, has_aux, forward=True)
+    if _taped(checked_function(fun, "linearize"), primals):
+        found = as_one_node(fun, ("vjp", has_aux), functools.partial(_value_rule, has_aux=has_aux))(*primals)
+        pushed = as_one_node(fun, ("jvp", has_aux), functools.partial(_push_rule, has_aux=has_aux))
+        return _with_derivative(found, has_aux, lambda *tangents: pushed(primals, tangents)[1])
+    result, variables, outputs, aux, derivative = _at(fun, primals, has_aux, forward=True)
 
     def push(*tangents: Any) -> Any:
         return outputs.structure.unflatten(derivative(_fitting_all(fun, primals, tangents, variables)))
@@ -234,6 +242,8 @@ def jvp(fun: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux:
                 where=user_frame(),
             )
     recorder = current_recorder.get()
+    if recorder is None and is_taped((primals, tangents)):
+        return as_one_node(fun, ("jvp", has_aux), functools.partial(_push_rule, has_aux=has_aux))(primals, tangents)
     if recorder is None:
         result, variables, outputs, aux, derivative = _at(fun, primals, has_aux, forward=True)
         tangent = outputs.structure.unflatten(derivative(_fitting_all(fun, primals, tangents, variables)))
@@ -243,6 +253,30 @@ def jvp(fun: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux:
         wrt = [i for leaves in inside for i in leaves.ids]
         tangent = pushed_forward(recorder, dict(zip(wrt, values, strict=True)), outputs)
     return (result, tangent, aux) if has_aux else (result, tangent)
+
+
+def _taped(fun: Function, primals: Sequence[Any]) -> bool:
+    _check_primals(fun, primals)
+    return current_recorder.get() is None and is_taped(primals)
+
+
+def _with_derivative(found: Any, has_aux: bool, derivative: Function) -> Any:
+    return (found[0], derivative, found[1]) if has_aux else (found, derivative)
+
+
+def _value_rule(recorder: Recorder, parts: Mapping[str, Function], args: Any, kwargs: Any, *, has_aux: bool) -> Any:
+    value, aux = without_aux(parts["function"](*args), parts["function"], has_aux)
+    return (value, aux) if has_aux else value
+
+
+def _pullback_rule(recorder: Recorder, parts: Mapping[str, Function], args: Any, kwargs: Any, *, has_aux: bool) -> Any:
+    primals, cotangent = args
+    return vjp(parts["function"], *primals, has_aux=has_aux)[1](cotangent)
+
+
+def _push_rule(recorder: Recorder, parts: Mapping[str, Function], args: Any, kwargs: Any, *, has_aux: bool) -> Any:
+    primals, tangents = args
+    return jvp(parts["function"], primals, tangents, has_aux=has_aux)
 
 
 def _fitting_all(fun: Function, primals: Sequence[Any], tangents: Sequence[Any], variables: Sequence[Leaves]) -> list[Any]:

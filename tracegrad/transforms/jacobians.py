@@ -22,7 +22,7 @@ from tracegrad.ops.sources import iota
 from tracegrad.ops.views import reshape
 from tracegrad.symbolic import Recorder, Sym, current_recorder
 from tracegrad.transforms.derivatives import checked_function, differentiated, grad, jvp
-from tracegrad.transforms.maps import Linearised, LinearMap, linearised, made_once, map_inside
+from tracegrad.transforms.maps import Linearised, LinearMap, as_one_node, is_taped, linearised, made_once, map_inside
 
 Function = Callable[..., Any]
 FORWARD, REVERSE, EITHER = "jacfwd", "jacrev", "jacobian"
@@ -58,6 +58,11 @@ class Jacobian(Transform):
         """The Jacobian for these arguments."""
         if current_recorder.get() is not None:
             return super().__call__(*args, **kwargs)
+        if is_taped((args, kwargs)):
+            function = self._parts["function"]
+            return as_one_node(function, self.told(), lambda recorder, parts, a, k: self.around(parts)(*a, **k))(
+                *args, **kwargs
+            )
         if self._linearised is None:
             self._linearised = linearised(self._parts["function"], self._argnums, self._has_aux)
         forward = self._is_forward(*self._linearised.avals(args, kwargs))

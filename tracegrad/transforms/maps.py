@@ -9,14 +9,15 @@ from typing import Any
 
 from tracegrad.autodiff.argnums import checked_argnums
 from tracegrad.autodiff.batch import batch
-from tracegrad.autodiff.inside import Leaves
+from tracegrad.autodiff.inside import Leaves, Transform
 from tracegrad.autodiff.linear import linear_map
-from tracegrad.calls import Call, Family, Options
+from tracegrad.calls import Call, Family, Options, on_tape
 from tracegrad.compiled import VALUE, Compiled
 from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
 from tracegrad.core.source import user_frame
+from tracegrad.core.tree import flatten
 from tracegrad.errors import DifferentiationError, TraceError
 from tracegrad.pipeline import compile_graph
 from tracegrad.symbolic import Recorder, Sym, current_recorder
@@ -86,6 +87,25 @@ def made_once(function: Any, key: Any, make: Callable[[], Any]) -> Any:
     if key not in function.derived:
         function.derived.setdefault(key, make())
     return function.derived[key]
+
+
+def is_taped(tree: Any) -> bool:
+    """Whether there are tensors, or boxes of ``compat``, in a pytree."""
+    return any(on_tape(leaf) for leaf in flatten(tree)[0])
+
+
+def as_one_node(function: Callable[..., Any], key: Any, rule: Callable[..., Any]) -> Callable[..., Any]:
+    """What a transform does in a trace, as one node of the tape: ``rule`` is run in the trace of a function of its own.
+
+    Kept with ``function`` where that is compiled, under ``key``.
+    """
+    name = key if isinstance(key, str) else str(key[0])
+    made: Callable[..., Any] = made_once(
+        function,
+        ("tape", key),
+        lambda: Compiled(Family(Transform({"function": function}, rule, name), options_of(function)), VALUE),
+    )
+    return made
 
 
 def linearised(function: Callable[..., Any], argnums: Any, has_aux: bool) -> Linearised:
@@ -183,8 +203,8 @@ class Linearised:
         call = family.call(tuple(args), kwargs)
         if call.tensors or call.recorder is not None:
             raise TraceError(
-                f"a derivative of {family.name} at tensors was asked for, and this transform takes arrays",
-                fix="pass x.numpy(), or use loss.backward() and autograd.functional of the eager namespace",
+                f"a derivative of {family.name} at tensors was asked for, and what it gives is of SciPy, which takes arrays",
+                fix="pass x.detach().numpy(), or take tg.jacobian, tg.jvp or tg.vjp",
                 where=user_frame(),
             )
         with family.lock:
