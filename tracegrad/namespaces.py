@@ -40,6 +40,7 @@ from tracegrad.ops import (
     matrix_equations,
     nans,
     pointwise,
+    positions,
     reductions,
     scans,
     scipy_linalg,
@@ -53,7 +54,8 @@ from tracegrad.ops import (
 )
 from tracegrad.ops import special as special_ops
 from tracegrad.ops.arguments import check_arguments
-from tracegrad.ops.selection import FUNCTIONS as SELECTED
+from tracegrad.ops.selected import FOLDS as SELECTED_FOLDS
+from tracegrad.ops.selected import FUNCTIONS as SELECTED
 from tracegrad.ops.selection import Selection
 from tracegrad.symbolic import Recorder, Sym
 
@@ -74,7 +76,8 @@ _BY_NAME: tuple[tuple[ModuleType, str], ...] = (
     (binning, "bincount histogram histogram_bin_edges"),
     (fits, "poly polyfit apply_along_axis apply_over_axes"),
     (sequences, "linspace logspace geomspace"),
-    (choosing, "select piecewise choose compress extract partition argpartition digitize"),
+    (choosing, "select piecewise choose partition argpartition digitize"),
+    (positions, "nonzero flatnonzero argwhere extract compress unique"),
     (choosing, "median quantile percentile nanmedian nanquantile nanpercentile"),
     (nans, "nansum nanprod nancumsum nancumprod nanmean nanvar nanstd nanmax nanmin nanargmax nanargmin"),
     (pointwise, "fabs signbit deg2rad rad2deg radians degrees angle fmod divmod modf float_power ldexp fmax fmin heaviside"),
@@ -321,8 +324,6 @@ MATH_FUNCTIONS: Mapping[Any, Function] = {
 """What the functions of ``math`` mean for traced scalars; their results are Python numbers, so they stay weak."""
 
 SPELLINGS = {
-    "nonzero": "np.where(mask, x, 0), which keeps the shape",
-    "where": "np.where(mask, x, 0), which keeps the shape",
     "vectorize": "the function itself: its operations work on whole arrays",
 }
 """What to write in place of a function that is not traced."""
@@ -423,8 +424,10 @@ class Protocols:
             ours = SELECTED.get(function) or args[0].refuse(f"the result of {name_of(function)}")
         if ours is None:
             refuse(function)
+        if function is np.take and len(args) > 1 and isinstance(args[1], Selection):
+            return self._take_selected(*args, **kwargs)
         if function is np.where and len(args) + len(kwargs) == 1:
-            refuse(function, "np.where of a condition alone has a shape that depends on values")
+            return positions.nonzero(*args, **kwargs)
         if function is np.where and len(args) + len(kwargs) == 2:
             refuse(function, "np.where of a condition and one choice: it takes both or neither")
         kwargs = dict(kwargs)
@@ -435,6 +438,13 @@ class Protocols:
         if out is not None:
             return self._store(out, result)
         return result if function in VIEWS else owned(result)
+
+    @staticmethod
+    def _take_selected(x: Sym, places: Selection, axis: int | None = None) -> Any:
+        """``np.take`` at positions that a mask selects."""
+        if axis not in (None, 0):
+            places.refuse("the result along another axis than the first; np.moveaxis brings an axis to the front")
+        return (x.reshape(-1) if axis is None else x)[places]
 
     def _ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         whole = {"axis": None} if kwargs.get("axis", 0) is None else {}
@@ -462,7 +472,9 @@ class Protocols:
     def _fold(self, ufunc: np.ufunc, ours: Function, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``reduce``, ``accumulate`` and ``reduceat``."""
         if isinstance(inputs[0], Selection):
-            inputs[0].refuse(f"the result of {name_of(ufunc)}.{method}; np.sum and its kin take them")
+            if method != "reduce" or ufunc not in SELECTED_FOLDS:
+                inputs[0].refuse(f"the result of {name_of(ufunc)}.{method}; np.sum and its kin take them")
+            return SELECTED[SELECTED_FOLDS[ufunc]](*inputs, **{"axis": 0, **kwargs})
         if not folds.folds(ufunc, method):
             refuse(ufunc, f"{name_of(ufunc)}.{method} is not traced")
         return call_function(functools.partial(folds.METHODS[method], ufunc, ours), ufunc, inputs, kwargs)
@@ -484,6 +496,9 @@ class Protocols:
         """``np.add.at``: unlike ``x[key] += v`` it counts equal positions as often as they occur."""
         x = self._writable(target)
         index = self.recorder.operand(np.arange(math.prod(x.shape)).reshape(x.shape))[key]
+        if isinstance(index, Selection):
+            self._at_selected(ufunc, ours, x, index, value)
+            return
         known = self.recorder.constant_value(index.id)
         spread = None
         if ufunc.nin > 1:
@@ -493,6 +508,24 @@ class Protocols:
         positions = views.reshape(index, -1) if known is None else np.asarray(known).reshape(-1)
         flat = folds.at(ufunc, ours, views.reshape(x.strong(), -1), positions, spread)
         x.assign(views.reshape(flat, x.shape))
+
+    def _at_selected(self, ufunc: np.ufunc, ours: Function, x: Sym, index: Selection, value: Any) -> None:
+        """The same at positions that a mask selects: the others go to an element of their own behind the last."""
+        size, shape = math.prod(x.shape), index.whole.shape
+        places = maps.select(index._condition(), index.whole, size)
+        if isinstance(value, Selection):
+            if value.mask.id != index.mask.id:
+                value.refuse("whether as many are selected by another mask")
+            value = value.whole
+        elif ufunc.nin > 1 and np.ndim(value):
+            index.refuse("whether there is a value for each")
+        spread = None
+        if ufunc.nin > 1:
+            amounts = self.recorder.operand(value).astype(x.dtype)
+            spread = views.reshape(views.broadcast_to(amounts, shape), -1)
+        longer = views.concatenate([views.reshape(x.strong(), -1), np.ones(1, x.dtype)])
+        flat = folds.at(ufunc, ours, longer, views.reshape(places, -1), spread)
+        x.assign(views.reshape(flat[:size], x.shape))
 
     def _writable(self, out: Any) -> Sym:
         if isinstance(out, tuple):

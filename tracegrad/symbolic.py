@@ -29,11 +29,12 @@ from tracegrad.ops.aliasing import WRITES, Step, Storage, strides_of
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.complex_domain import takes_complex
 from tracegrad.ops.complexes import imag, real
-from tracegrad.ops.indexing import getitem, setitem
+from tracegrad.ops.indexing import getitem, put, setitem
 from tracegrad.ops.maps import cast, select
 from tracegrad.ops.methods import ArrayMethods
-from tracegrad.ops.selection import Selection, select_by
+from tracegrad.ops.selection import Selection, mask_of_key, select_at, select_by, selected_key
 from tracegrad.ops.sources import TRACED, constant, literal
+from tracegrad.ops.views import broadcast_to, concatenate, reshape
 
 COMPUTED = "np.where(condition, a, b) selects elementwise, np.maximum, np.minimum and np.clip compare, and"
 EAGER = "tg.tensor runs such code eagerly"
@@ -355,6 +356,8 @@ class Sym(ArrayMethods):
         key = self._concrete_key(key)
         if isinstance(key, Sym) and key.dtype.kind == "b" and key.shape:
             return select_by(self.copy(), key.copy())
+        if selected_key(key) is not None:
+            return select_at(self.copy(), key)
         result = getitem(self, key)
         entries = key if isinstance(key, tuple) else (key,)
         # x[i] of NumPy is a scalar, a copy; x[i, ...] is a view without axes; and no key at all gives the array again
@@ -367,6 +370,9 @@ class Sym(ArrayMethods):
         key = self._concrete_key(key)
         if isinstance(key, Sym) and key.dtype.kind == "b":
             self._store_where(key, value)
+            return
+        if selected_key(key) is not None:
+            self._store_at(key, value)
             return
         stored = self._stored(value)
         entries = key if isinstance(key, tuple) else (key,)
@@ -439,6 +445,29 @@ class Sym(ArrayMethods):
         wide = mask.shape + (1,) * (len(self.shape) - len(mask.shape))
         condition = Sym(self.recorder, self.recorder.emit(reshape_to, (mask.id,), {"shape": wide}))
         self.assign(select(condition, Sym(self.recorder, self._as_dtype(stored, self.dtype)), self.strong()))
+
+    def _store_at(self, key: Any, value: Any) -> None:
+        """``x[key] = value`` at positions that a mask selects: the others are written behind the last element."""
+        mask = mask_of_key(self, key)
+        if mask is not None:
+            self._store_where(mask, value)
+            return
+        recorder, size = self.recorder, math.prod(self.shape)
+        index = select_at(recorder.operand(np.arange(size).reshape(self.shape)), key)
+        if isinstance(value, Selection):
+            if value.mask.id != index.mask.id:
+                value.refuse("whether as many are selected by another mask")
+            stored = value.astype(self.dtype).whole
+        else:
+            stored = self._stored(value)
+            if len(stored.shape) > len(index.rest):
+                index.refuse(f"whether a value of shape {stored.shape} fits")
+            stored = Sym(recorder, self._as_dtype(stored, self.dtype))
+        places = select(index._condition(), index.whole, size)
+        longer = concatenate([reshape(self.strong(), -1), np.zeros(1, self.dtype)])
+        spread = reshape(broadcast_to(stored, index.whole.shape), -1)
+        written = put(longer, reshape(places, -1), spread, axis=0)
+        self.assign(reshape(getitem(written, slice(0, size)), self.shape))
 
     def _concrete_key(self, key: Any) -> Any:
         """The key with what can be known of it made concrete: masks and positions that depend on no argument."""

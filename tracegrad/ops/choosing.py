@@ -99,29 +99,6 @@ def _no_out(out: Any, name: str) -> None:
         raise TraceError("out= writes into an array", fix=f"assign the result instead: y = np.{name}(...)")
 
 
-def compress(condition: Any, a: Any, axis: int | None = None, out: None = None) -> Any:
-    """``np.compress`` by a concrete condition."""
-    _no_out(out, "compress")
-    if axis is None:
-        a, axis = reshape(a, -1), 0
-    kept = np.flatnonzero(_concrete("compress", condition))
-    return getitem(a, (*(slice(None),) * normalise_axis(axis, len(shape_of(a))), kept))
-
-
-def extract(condition: Any, arr: Any) -> Any:
-    """``np.extract`` by a concrete condition."""
-    return getitem(reshape(arr, -1), np.flatnonzero(_concrete("extract", condition)))
-
-
-def _concrete(name: str, condition: Any) -> Any:
-    if getattr(condition, "bind_rank", 0):
-        raise TraceError(
-            f"np.{name} by a traced condition has a shape that depends on values",
-            fix="keep the shape with np.where(mask, x, 0), or compute the condition outside",
-        )
-    return np.asarray(condition)
-
-
 # -- order ------------------------------------------------------------------------------------------------------------
 
 

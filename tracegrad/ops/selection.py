@@ -8,6 +8,7 @@ or infinite; nothing reads them, and their cotangent is a zero that absorbs (``o
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -19,12 +20,17 @@ from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.errors import TraceError
 from tracegrad.ops import reductions
-from tracegrad.ops.maps import cast, clip, select, sqrt
+from tracegrad.ops.comparisons import logical_and
+from tracegrad.ops.indexing import gather, getitem
+from tracegrad.ops.maps import cast, clip, maximum, select, sqrt
 from tracegrad.ops.operators import Operators
+from tracegrad.ops.reductions import as_operand
+from tracegrad.ops.scans import cumsum
+from tracegrad.ops.sorting import search
 from tracegrad.ops.sources import TRACED
 from tracegrad.ops.views import reshape
 
-__all__ = ["FUNCTIONS", "Selection", "select_by"]
+__all__ = ["FUNCTIONS", "Selection", "mask_of_key", "select_at", "select_by", "selected_key"]
 
 _FIX = "keep the shape with np.where(mask, x, 0), or reduce what is selected, as np.sum(x[mask]) does"
 
@@ -45,15 +51,21 @@ def select_by(x: Any, mask: Any) -> Selection:
     return Selection(x, mask)
 
 
+METHODS = frozenset(("argmax", "argmin", "cumsum", "cumprod", "ptp"))
+"""Methods of arrays that are NumPy's functions of these names (``ops.selected``)."""
+
+
 class Selection(Operators):
     """The elements of ``whole`` where ``mask`` holds, one behind the other along a first axis of unknown extent."""
 
-    __slots__ = ("mask", "whole")
+    __slots__ = ("along", "mask", "whole")
     bind_rank = TRACED + 1
 
-    def __init__(self, whole: Any, mask: Any) -> None:
+    def __init__(self, whole: Any, mask: Any, along: int | None = None) -> None:
         self.whole = whole
         self.mask = mask
+        self.along = along
+        """Of positions where the mask holds, the axis of the mask that they are along; None for other values."""
 
     def __repr__(self) -> str:
         return f"<the elements of {self.whole!r} where {self.mask!r}>"
@@ -106,7 +118,61 @@ class Selection(Operators):
         self.refuse("what a loop over them does")
 
     def __getitem__(self, key: Any) -> Any:
-        self.refuse("which of them an index names")
+        """The elements of some ranks, a stretch of them, those that a condition on them selects, or parts of each."""
+        if isinstance(key, tuple):
+            first, *parts = key or (Ellipsis,)
+            whole = isinstance(first, slice) and first == slice(None)
+            if parts and whole and not any(p is None or p is Ellipsis for p in parts):
+                front = (slice(None),) * len(shape_of(self.mask))
+                return Selection(getitem(self.whole, (*front, *parts)), self.mask)
+            if parts:
+                self.refuse("which of them an index names")
+            key = first
+        if isinstance(key, Selection):
+            if key.dtype.kind != "b" or key.mask.id != self.mask.id or key.rest:
+                self.refuse("which of them others name")
+            return Selection(self.whole, logical_and(self.mask, key.whole))
+        if isinstance(key, slice):
+            return self._stretch(key)
+        ranks = key if hasattr(key, "dtype") else np.asarray(key) if isinstance(key, (int, list)) else None
+        if ranks is None or ranks.dtype.kind not in "iu":
+            self.refuse("which of them an index names")
+        return self._ranked(ranks)
+
+    def _counted(self) -> Any:
+        """For each element of the flat mask how many are selected up to it."""
+        return cumsum(reshape(self.mask, (-1,)))
+
+    def _ranked(self, ranks: Any) -> Any:
+        """The elements of given ranks, from 0 on or from the end; one that there is not is refused at run time."""
+        size, shape = math.prod(shape_of(self.mask)), shape_of(ranks)
+        wanted = reshape(as_operand(ranks), (-1,))
+        wanted = select(wanted < 0, wanted + self.count, wanted)
+        places = search(self._counted(), wanted + 1, right=False)
+        places = select(wanted < 0, -1, places)
+        found = gather(reshape(self.whole, (size, *self.rest)), places, axis=0)
+        return reshape(found, (*shape, *self.rest))
+
+    def _stretch(self, key: slice) -> Selection:
+        step = 1 if key.step is None else key.step
+        if not isinstance(step, int) or step < 1:
+            self.refuse("what comes of them from behind")
+        rank = self._counted() - 1
+        start, stop = (None if end is None else end + self.count if end < 0 else end for end in (key.start, key.stop))
+        start = None if start is None else maximum(start, 0)
+        kept = reshape(self.mask, (-1,))
+        kept = kept if start is None else kept & (rank >= start)
+        kept = kept if stop is None else kept & (rank < stop)
+        kept = kept if step == 1 else kept & ((rank - (0 if start is None else start)) % step == 0)
+        return Selection(self.whole, reshape(kept, shape_of(self.mask)))
+
+    # -- as positions of another array ---------------------------------------------------------------------------------
+
+    def positions(self) -> Any:
+        """The whole as positions that are in range where nothing is selected, too."""
+        if self.dtype.kind not in "iu" or self.rest:
+            self.refuse("which elements they name as an index")
+        return select(self.mask, self.whole, np.zeros((), self.dtype))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.refuse("which of them an index names")
@@ -125,10 +191,15 @@ class Selection(Operators):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         self.refuse("the array that code outside the trace would get")
 
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)  # asked for by protocols
-        self.refuse(f"its {name}")
+        if name in METHODS:
+            return functools.partial(self._by_name, name)
+        return self.refuse(f"its {name}")
+
+    def _by_name(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return self.whole.recorder.protocols.function(getattr(np, name), (self, *args), kwargs)
 
     # -- maps ----------------------------------------------------------------------------------------------------------
 
@@ -245,6 +316,44 @@ class Selection(Operators):
 
 def _count_nonzero(a: Any, axis: Any = None) -> Any:
     return a.astype(np.bool).sum(axis)
+
+
+def selected_key(key: Any) -> Selection | None:
+    """The selection that an index holds, None where it holds none."""
+    entries = key if isinstance(key, tuple) else (key,)
+    return next((entry for entry in entries if isinstance(entry, Selection)), None)
+
+
+def mask_of_key(x: Any, key: Any) -> Any:
+    """The mask that selects of ``x`` what ``key`` names: positions where a mask of its shape holds; else None."""
+    entries = key if isinstance(key, tuple) else (key,)
+    first = entries[0]
+    if not isinstance(first, Selection) or len(entries) != len(shape_of(first.mask)):
+        return None
+    for k, entry in enumerate(entries):
+        if not isinstance(entry, Selection) or entry.along != k or entry.mask.id != first.mask.id:
+            return None
+    return first.mask if shape_of(x)[: len(entries)] == shape_of(first.mask) else None
+
+
+def select_at(x: Any, key: Any) -> Selection:
+    """``x[key]`` where the key holds selections by one mask: what stands at each of the positions.
+
+    Raises TraceError for a key in which they are not the first.
+    """
+    mask = mask_of_key(x, key)
+    if mask is not None:
+        return select_by(x, mask)
+    entries = key if isinstance(key, tuple) else (key,)
+    first = next(entry for entry in entries if isinstance(entry, Selection))
+    if isinstance(entries[0], slice) or any(entry is None or entry is Ellipsis for entry in entries):
+        first.refuse("the result of an index in which they are not the first; np.moveaxis brings an axis to the front")
+    plain = []
+    for entry in entries:
+        if isinstance(entry, Selection) and entry.mask.id != first.mask.id:
+            first.refuse("whether as many are selected by another mask")
+        plain.append(entry.positions() if isinstance(entry, Selection) else entry)
+    return Selection(getitem(x, tuple(plain)), first.mask)
 
 
 FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
