@@ -514,3 +514,24 @@ def test_a_file_names_no_methods_but_draws(folder):
     other = ran(text)
     np.testing.assert_allclose(other(X, np.random.default_rng(0)), X + np.random.default_rng(0).normal(size=3))
     assert other.stats.traces == 1
+
+
+def test_prints_are_kept(capsys):
+    text = """
+        def g(x, scale):
+            y = x * scale["a"]
+            tg.debug.print("y {} of {kind} {a:.1f}", [y], kind="three", a=scale["a"])
+            tg.debug.print("{}", tg.vmap(lambda e: e * e)(y))
+            return np.sum(y)
+        f = tg.grad_compile(g)
+        """
+    lines = "y [array([1.])] of three 2.0\n[1.]\n"
+    for want in (None, "grad", "value_and_grad"):
+        recalled = []
+        for function in (ran(text), ran(text)):
+            call = getattr(function, want) if want else function
+            for _ in range(3):
+                call(np.array([0.5]), {"a": 2.0})
+                assert capsys.readouterr().out == lines
+            recalled.append((function.stats.traces, function.stats.recalls))
+        assert recalled == [(1, 0), (0, 1)]

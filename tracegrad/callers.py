@@ -28,6 +28,7 @@ from tracegrad.core.tree import TreeDef, container, flatten
 from tracegrad.runtime.arena import aligned
 from tracegrad.runtime.executable import Executable, behaved
 from tracegrad.trace.draws import Draw, drawn, is_generator
+from tracegrad.trace.prints import Prints
 from tracegrad.trace.reads import Capture, Guard
 
 Caller = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
@@ -54,6 +55,7 @@ class Signature:
     executable: the native program.
     result: the structure of the result.
     draws: what it draws from generators among the leaves.
+    prints: what it prints; None for nothing.
     out: what ``out=`` was given; None for calls without it.
     """
 
@@ -65,6 +67,7 @@ class Signature:
     executable: Executable
     result: TreeDef
     draws: tuple[Draw, ...] = ()
+    prints: Prints | None = None
     out: Any = None
 
 
@@ -80,10 +83,10 @@ def make_caller(signature: Signature) -> Caller | None:
     ----------
     signature: the call and its program.
 
-    None where a leaf is of a kind that only the general path can tell apart, as for subclasses of ndarray, and for programs
-    that look at positions at run time.
+    None where a leaf is of a kind that only the general path can tell apart, as for subclasses of ndarray, for programs that
+    look at positions at run time, and for ``out=`` of those that print.
     """
-    if signature.executable.places:
+    if signature.executable.places or (signature.out is not None and signature.prints is not None):
         return None
     try:
         return _Writer(signature).written()
@@ -346,6 +349,7 @@ class _Writer:
         ]
         if executable.arena_bytes:
             self.lines += ["if len(free) < keep:", "    free.append(arena)"]
+        prints = self.signature.prints
         if self._outs:
             self.lines.append("return out")
             return
@@ -353,6 +357,9 @@ class _Writer:
             (f"{made[k]}.copy()" if again else made[k]) if is_array else f"{made[k]}[0]"
             for k, is_array, again in executable.results
         ]
+        if prints is not None:
+            self.lines.append(f"{self.named(prints.show, 'show')}(({''.join(f'{v}, ' for v in prints.among(values))}))")
+            values = prints.without(values)
         self.lines.append(f"return {self._closed(self.signature.result.spec, iter(values))}")
 
     def _closed(self, spec: Any, values: Iterator[str]) -> str:

@@ -36,6 +36,7 @@ from tracegrad.symbolic import Recorder
 from tracegrad.taped import TapedProgram
 from tracegrad.trace.draws import Draw, drawn
 from tracegrad.trace.inline import inline
+from tracegrad.trace.prints import Print, Prints, note_again
 from tracegrad.trace.reads import Capture, Guard, held
 from tracegrad.trace.tracer import Traced
 
@@ -59,6 +60,7 @@ class _Bound:
     inputs: tuple[int, ...]
     captured: tuple[Capture, ...]
     draws: tuple[Draw, ...]
+    prints: Prints | None
     static_ints: tuple[int, ...]
     result: TreeDef
     executable: Executable | None
@@ -78,10 +80,24 @@ class _Bound:
         if whole is not None and (tensors or whole.surrounded):
             leaves = drawn(self.draws, leaves)
             arguments = [tensors.get(k, leaves[k]) for k in self.inputs]
-            return self.result.unflatten(whole.taped(arguments + [capture.read() for capture in self.captured]))
+            return self._result(whole.taped(arguments + [capture.read() for capture in self.captured]))
         if watching.get() and whole is not None and whole.compilation.joint is not None:
-            return self.result.unflatten(interpret(whole.compilation.joint, self.arguments(leaves)))
-        return self.result.unflatten(self.run(self.arguments(leaves)))
+            return self._result(interpret(whole.compilation.joint, self.arguments(leaves)))
+        return self._result(self.run(self.arguments(leaves)))
+
+    def _result(self, found: Sequence[Any]) -> Any:
+        """The result of a call, given those of the program, after what there is to print."""
+        return self.result.unflatten(found if self.prints is None else self.prints.take(found))
+
+    def _without_prints(self, found: Sequence[Any]) -> Sequence[Any]:
+        return found if self.prints is None else self.prints.without(found)
+
+    def _into(self, outs: Sequence[Any]) -> Sequence[Any]:
+        """Arrays for the results of the program, given those for the results of the function."""
+        if self.prints is None:
+            return outs
+        start = self.prints.start
+        return [*outs[:start], *[None] * self.prints.count, *outs[start:]]
 
     @property
     def surrounded(self) -> bool:
@@ -105,16 +121,16 @@ class _Bound:
             )
         arguments = self.arguments(leaves)
         if self.executable is not None:
-            outs = checked_outs(out, self.result, self.executable.made, arguments)
-            results = self.run(arguments, outs)
+            outs = checked_outs(out, self.result, self._without_prints(self.executable.made), arguments)
+            made = self._result(self.run(arguments, self._into(outs)))
             whole = all(array is not None for array in outs)
-            return out if whole else self.result.unflatten(results)
+            return out if whole else made
         assert self.whole is not None
         graph = self.whole.compilation.graph
         assert graph is not None
-        outs = checked_outs(out, self.result, [graph[i].aval for i in graph.outputs], arguments)
-        results = stored(self.run(arguments), outs)
-        return out if all(array is not None for array in outs) else self.result.unflatten(results)
+        outs = checked_outs(out, self.result, self._without_prints([graph[i].aval for i in graph.outputs]), arguments)
+        made = self._result(stored(self.run(arguments), self._into(outs)))
+        return out if all(array is not None for array in outs) else made
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +283,7 @@ class Compiled(Called[P, R]):
                     executable,
                     bound.result,
                     bound.draws,
+                    bound.prints,
                     out,
                 )
                 known = self._prepared[key] = (made, make_caller(signature))
@@ -353,7 +370,10 @@ class Compiled(Called[P, R]):
         result = record.output_tree if self._want == VALUE else self._differentiated(call)
         executable = record.executable
         run = executable.bind()
-        bound = _Bound(guard, record.inputs, captured, record.draws, record.static_ints, result, executable, run, plain, None)
+        prints = self._prints(record.output_tree, record.prints)
+        bound = _Bound(
+            guard, record.inputs, captured, record.draws, prints, record.static_ints, result, executable, run, plain, None
+        )
         self._programs[key] = bound
         return bound
 
@@ -377,6 +397,7 @@ class Compiled(Called[P, R]):
                 traced.graph,
                 wrt,
                 keep_value=self._want != GRADIENT,
+                hidden=_hidden(traced),
                 native=options.native and not options.background,
                 memory_budget=options.memory_budget,
                 threads=options.threads,
@@ -402,6 +423,7 @@ class Compiled(Called[P, R]):
                 traced.inputs,
                 traced.captured,
                 traced.draws,
+                self._prints(traced.output_tree, traced.prints),
                 traced.static_ints,
                 result,
                 compilation.executable,
@@ -417,6 +439,10 @@ class Compiled(Called[P, R]):
             if not surrounded:
                 records.keep(self._family, self._want, call, traced, compilation)
             return bound
+
+    def _prints(self, tree: TreeDef, prints: tuple[Print, ...]) -> Prints | None:
+        """What calls print, and where in the results of the program it stands."""
+        return Prints({VALUE: tree.size, BOTH: 1, GRADIENT: 0}[self._want], prints) if prints else None
 
     def _swap(self, key: Any, call: Call, interim: _Bound, done: Compilation) -> None:
         """Put kernels in the place of the interpreter, unless what they were made for has been replaced meanwhile."""
@@ -468,7 +494,7 @@ class Compiled(Called[P, R]):
         return spans
 
     def _check_loss(self, traced: Traced) -> None:
-        outputs = [traced.graph[i].aval for i in traced.graph.outputs]
+        outputs = [traced.graph[i].aval for i in traced.graph.outputs[: traced.output_tree.size]]
         name = self._family.name
         if not outputs:
             raise DifferentiationError(
@@ -511,7 +537,7 @@ class Compiled(Called[P, R]):
         """The call as part of an outer trace: its graph is emitted into the outer one."""
         traced, _ = self._traced_key(call)
         wrt, result = self._results(call, traced)
-        compilation = compile_graph(traced.graph, wrt, keep_value=self._want != GRADIENT, native=False)
+        compilation = compile_graph(traced.graph, wrt, keep_value=self._want != GRADIENT, hidden=_hidden(traced), native=False)
         self._family.stats.count(compilation)
         graph = compilation.joint
         assert graph is not None
@@ -519,6 +545,10 @@ class Compiled(Called[P, R]):
         leaves = drawn(traced.draws, call.leaves)
         arguments = [leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
         values = inline(graph, recorder, arguments)
+        prints = self._prints(traced.output_tree, traced.prints)
+        if prints is not None:
+            note_again(recorder, prints, [sym.id for sym in prints.among(values)])
+            values = prints.without(values)
         # a trace of tensors goes on with tensors
         return result.unflatten([TracedTensor(x) for x in values] if call.tensors else list(values))
 
@@ -606,6 +636,11 @@ class Compiled(Called[P, R]):
         (16000, 0)
         """
         return memory_of(self._looked_up(args, kwargs), self._family.name)
+
+
+def _hidden(traced: Traced) -> int:
+    """How many outputs of a trace are printed, and no results of the function."""
+    return len(traced.graph.outputs) - traced.output_tree.size
 
 
 class GradCompiled(Compiled[P, R]):

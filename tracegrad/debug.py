@@ -4,11 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tracegrad.config import config
 from tracegrad.core.finite import watching
+from tracegrad.core.source import user_frame
+from tracegrad.core.tree import flatten, tree_map
+from tracegrad.eager.traced import TracedTensor
+from tracegrad.errors import TraceError, TracegradError
+from tracegrad.symbolic import current_recorder
+from tracegrad.trace.prints import checked_text, note, write
 
-__all__ = ["nans"]
+__all__ = ["nans", "print"]
+
+
+def print(fmt: str, /, *args: Any, **kwargs: Any) -> None:  # noqa: A001 - the word users know
+    """Print values when the program runs: at every call, in the order of the function.
+
+    Within a traced function ``print(x)`` prints once, while tracing, and knows no values. This prints the values that a call
+    computes, and is no less native for it: they are further results of the program, and are printed after it. Derivatives
+    print the function's values, once. Under ``vmap`` there is a line for each element, or one where all share the values.
+    With arrays, Tensors and numbers outside of a trace it prints at once.
+
+    Parameters
+    ----------
+    fmt: a format as of ``str.format``, with ``{}`` and ``{name}``.
+    args, kwargs: what is put into it: pytrees of arrays and numbers, and whatever else is known while tracing. Every value is
+        used in the format. TraceError is raised where they do not fit it.
+
+    >>> import numpy as np
+    >>> import tracegrad as tg
+    >>> @tg.grad_compile
+    ... def loss(w, x):
+    ...     error = x @ w - 1.0
+    ...     tg.debug.print("error {} at w = {w}", error, w=w)
+    ...     return np.sum(error**2)
+    >>> value, gradient = loss.value_and_grad(np.array([1.0, 0.5]), np.eye(2))
+    error [ 0.  -0.5] at w = [1.  0.5]
+    >>> tg.vmap(lambda x: tg.debug.print("{:.1f}", x))(np.array([1.0, 2.0]))
+    1.0
+    2.0
+    """
+    if not isinstance(fmt, str):
+        raise TracegradError(
+            f"tg.debug.print begins with {'an array' if hasattr(fmt, 'shape') else type(fmt).__name__}, not with a format",
+            fix='write tg.debug.print("x = {}", x)',
+            where=user_frame(),
+        )
+    recorder = current_recorder.get()
+    if recorder is not None:
+        note(recorder, fmt, args, kwargs)
+        return
+    if any(isinstance(leaf, TracedTensor) for leaf in flatten((args, kwargs))[0]):
+        raise TraceError(
+            "tg.debug.print of a tensor that is being traced, which programs of tensors do not run",
+            fix="print tensors outside of what is compiled, or return them",
+            where=user_frame(),
+        )
+    known_args, known_kwargs = tree_map(_unboxed, (args, kwargs))
+    write(checked_text(fmt, known_args, known_kwargs))
+
+
+def _unboxed(value: Any) -> Any:
+    """The array in a box of ``tracegrad.compat``; anything else as it is."""
+    while getattr(type(value), "boxes_value", False):
+        value = value._value
+    return value
 
 
 @contextmanager

@@ -104,7 +104,7 @@ class _Writer:
     def written(self, address: int) -> Direct:
         """All steps, around the entry at an address."""
         signature, executable = self.signature, self.signature.executable
-        if signature.out is not None or signature.draws or executable.places:
+        if signature.out is not None or signature.draws or signature.prints or executable.places:
             raise _NotDirectError
         self._take_apart()
         self._check_reads()

@@ -43,15 +43,17 @@ class Compilation:
     """What each stage made; a field is set by the stage of its name.
 
     ``wrt`` are the input nodes to differentiate with respect to, None for a forward program; ``keep_value`` says whether
-    the value is a result of a differentiated program; ``memory_budget`` is as in ``grad_compile``; ``threads`` bounds the
-    threads of a kernel. ``graph`` is what runs on arrays and is shown; ``general``, of the same nodes, is what kernels are
-    made of: there, batches of one are axes like any other. ``phases`` are the ids that divide a graph in which values are
-    computed again, ``recomputed`` the number of those values. ``seconds`` is the time of each stage.
+    the value is a result of a differentiated program, ``hidden`` of them, the last ones, are so in any case;
+    ``memory_budget`` is as in ``grad_compile``; ``threads`` bounds the threads of a kernel. ``graph`` is what runs on
+    arrays and is shown; ``general``, of the same nodes, is what kernels are made of: there, batches of one are axes like
+    any other. ``phases`` are the ids that divide a graph in which values are computed again, ``recomputed`` the number of
+    those values. ``seconds`` is the time of each stage.
     """
 
     forward: Graph
     wrt: tuple[int, ...] | None = None
     keep_value: bool = True
+    hidden: int = 0
     memory_budget: int | float | None = None
     threads: int | None = None
     joint: Graph | None = None
@@ -82,7 +84,7 @@ def _differentiate(c: Compilation) -> Compilation:
     joint = differentiate(forward, tuple(new[i] for i in c.wrt))
     if not c.keep_value:
         kept = Graph(joint)
-        joint = kept.freeze(joint.outputs[joint.primal_outputs :], primal_outputs=0)
+        joint = kept.freeze(joint.outputs[joint.primal_outputs - c.hidden :], primal_outputs=c.hidden)
     return replace(c, joint=plain_sizes(joint), general=without_derivatives(joint))
 
 
@@ -207,6 +209,7 @@ def compile_graph(
     wrt: tuple[int, ...] | None = None,
     *,
     keep_value: bool = True,
+    hidden: int = 0,
     native: bool = True,
     memory_budget: int | float | None = None,
     threads: int | None = None,
@@ -219,6 +222,7 @@ def compile_graph(
     forward: a frozen graph.
     wrt: input nodes to differentiate output 0 with respect to; None for the values alone.
     keep_value: whether the outputs of the forward graph are results beside the gradients.
+    hidden: how many of those outputs, the last ones, are results in any case.
     native: False stops before kernels are made and runs the graph on the interpreter.
     memory_budget: bytes, or a fraction of what the program takes without a budget, for values between the kernels.
     threads: how many threads a kernel may use at most.
@@ -226,7 +230,7 @@ def compile_graph(
 
     Raises CompileError where the budget in bytes cannot be met.
     """
-    begun = Compilation(forward, wrt, keep_value, memory_budget, threads, general=general)
+    begun = Compilation(forward, wrt, keep_value, hidden, memory_budget, threads, general=general)
     try:
         done = functools.reduce(_staged, ON_GRAPHS, begun)
     except (ShapeError, AssertionError):

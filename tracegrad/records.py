@@ -39,6 +39,7 @@ from tracegrad.runtime.executable import Executable
 from tracegrad.runtime.load import LoadedProgram, cache_folder, load_program
 from tracegrad.trace.describe import Describer, Description, Indescribable, describe_class, describe_code, describe_number
 from tracegrad.trace.draws import DRAWING, Draw, is_generator
+from tracegrad.trace.prints import Print, Shown
 from tracegrad.trace.recall import Recalled, recall, tell
 from tracegrad.trace.tracer import Traced
 
@@ -61,6 +62,7 @@ class Record:
     executable: Executable
     output_tree: TreeDef
     draws: tuple[Draw, ...]
+    prints: tuple[Print, ...]
     inputs: tuple[int, ...]
     static_ints: tuple[int, ...]
     kernels: int
@@ -351,6 +353,7 @@ def _variant(family: Family, call: Call, traced: Traced, compilation: Compilatio
         "inputs": list(traced.inputs),
         "draws": [encode((draw.leaf, draw.method, draw.args, dict(draw.keywords))) for draw in traced.draws],
         "tree": _tell_tree(traced.output_tree, tell_class),
+        "prints": [_tell_print(one, tell_class) for one in traced.prints],
         "source": compilation.generated.source,
         "arguments": list(compilation.generated.entry_arguments),
         "kernels": compilation.generated.kernels,
@@ -404,6 +407,7 @@ def _restore(variant: dict[str, Any], family: Family, call: Call) -> Record | No
             return found
 
         tree = _read_tree(variant["tree"], class_of)
+        prints = tuple([_read_print(told, class_of) for told in variant["prints"]])
         lines = Lines([value for value in values if isinstance(value, CodeType)])
         executable = read_executable(variant["executable"], _unloaded, lines)
         source, arguments = variant["source"], tuple(variant["arguments"])
@@ -416,7 +420,18 @@ def _restore(variant: dict[str, Any], family: Family, call: Call) -> Record | No
         return None
     loaded = load_program(source, arguments, config.cache_dir, config.cache_limit_bytes, row)
     executable = dataclasses.replace(executable, entry=loaded.entry)
-    return Record(recalled, loaded, executable, tree, draws, inputs, static, kernels)
+    return Record(recalled, loaded, executable, tree, draws, prints, inputs, static, kernels)
+
+
+def _tell_print(one: Print, tell_class: Callable[[type], Description]) -> Description:
+    leaves = [(leaf.number, leaf.axes, leaf.weak) if isinstance(leaf, Shown) else (leaf,) for leaf in one.leaves]
+    return [one.text, _tell_tree(one.tree, tell_class), encode(leaves), list(one.sizes)]
+
+
+def _read_print(told: Description, class_of: Callable[[Description], type]) -> Print:
+    text, tree, leaves, sizes = told
+    found = [Shown(*leaf) if len(leaf) == 3 else leaf[0] for leaf in decode(leaves)]
+    return Print(text, _read_tree(tree, class_of), tuple(found), tuple(sizes))
 
 
 def _draws(draw: Draw, call: Call) -> bool:

@@ -90,6 +90,8 @@ class Recorder:
         self.closed = False
         self.levels: list[tuple[Callable[[], int], dict[int, int]]] = []
         """Of each ``vmap`` that is being traced, outermost first: its size, and its lanes with what they are of."""
+        self.prints: list[Any] = []
+        """What is printed when the program runs, in order (``trace.prints``)."""
         self.rule = ""
         """The function whose rule for its derivative is being traced, "" outside of rules."""
         self._dependent: list[bool] = []
@@ -659,12 +661,13 @@ class Sym(ArrayMethods):
             known = self.recorder.concrete(self.id)  # an int in a text, the key of a dict say, is structure
             if known is not None:
                 return str(known.item() if self.weak else known)
-        return repr(self)
+        return f"{repr(self)[:-1]}; tg.debug.print shows its value at every call>"
 
     def __format__(self, spec: str) -> str:
         if not spec:
             return str(self)
-        return format(self._leave(f"the format {spec!r}", "print outside the traced function"), spec)
+        fix = f'tg.debug.print("{{:{spec}}}", x) prints it when the program runs'
+        return format(self._leave(f"the format {spec!r}", fix), spec)
 
     def __round__(self, digits: int | None = None) -> Any:
         fix = "write np.round(x)"

@@ -276,6 +276,12 @@ class _Attempt:
                     raise self._refused(place, now)
                 outputs.append(self.recorder.operand(stop_gradient(Sym(self.recorder, node))).id)
                 written.append(place)
+        if self.recorder.prints:
+            raise TraceError(
+                f"{self.name} calls tg.debug.print, which programs of tensors do not run",
+                fix="print tensors outside of what is compiled, or return them",
+                where=user_frame(),
+            )
         self.recorder.closed = True
         graph, used = prune(self.graph, outputs, 0)
         return TensorTrace(

@@ -40,7 +40,7 @@ def counted_graph(function: Callable[..., Any], tree: TreeDef, leaves: Sequence[
         for chosen, square in _choices(rows, size):
             longer = [_lengthened(leaf, square) if k in chosen else leaf for k, leaf in enumerate(leaves)]
             try:
-                other = trace(function, tree, longer, most=2 * len(traced.graph) + SPARE)
+                other = trace(function, tree, longer, most=2 * len(traced.graph) + SPARE, silent=True)
             except Exception:  # noqa: BLE001 - the user's code may do anything at sizes it was not called with
                 continue
             try:

@@ -37,8 +37,9 @@ from tracegrad.symbolic import Recorder, Restart, Sym, current_recorder
 from tracegrad.trace.creation import Creation
 from tracegrad.trace.draws import Draw, TracedGenerator
 from tracegrad.trace.inline import prune
+from tracegrad.trace.prints import Print
 from tracegrad.trace.reads import Capture, Guard, Read, Reads
-from tracegrad.trace.twins import Twins
+from tracegrad.trace.twins import Echo, Twins
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class Traced:
     """All arrays from outside of which only shape and dtype count; the graph has only those it needs as ``captured``."""
     draws: tuple[Draw, ...] = ()
     """What is drawn at each call from generators among the leaves, and stands behind them."""
+    prints: tuple[Print, ...] = ()
+    """What is printed at each call; its values are outputs of the graph behind those of the function."""
 
 
 def trace(
@@ -98,6 +101,7 @@ def trace(
     *,
     name: str = "",
     most: int | None = None,
+    silent: bool = False,
 ) -> Traced:
     """Run a function once with traced arguments.
 
@@ -108,6 +112,7 @@ def trace(
     leaves: one entry per leaf of that structure.
     name: what errors call the function.
     most: how many nodes the graph may have; TraceError where there are more.
+    silent: whether the function has been traced before, so that what it prints and changes outside is not to be seen again.
 
     Raises TraceError (EscapeError, ConditionError) with the user's line where the code cannot become a static graph,
     and whatever the user's code raises by itself.
@@ -115,11 +120,17 @@ def trace(
     name = name or getattr(function, "__name__", type(function).__name__)
     static: frozenset[int] = frozenset()
     frozen: frozenset[str] = frozenset()
+    echo = Echo(silent=silent)
     while True:
-        attempt = _Attempt(leaves, static, frozen, most)
-        result = attempt.run(function, arguments_tree)
-        if not attempt.recorder.wanted:
-            return attempt.finish(result, name, function)
+        attempt = _Attempt(leaves, static, frozen, echo, most)
+        echo.again()
+        try:
+            result = attempt.run(function, arguments_tree)
+            if not attempt.recorder.wanted:
+                return attempt.finish(result, name, function)
+        finally:
+            if silent or attempt.recorder.wanted:
+                attempt.twins.undo()
         wanted = attempt.recorder.wanted
         static |= {attempt.inputs[p] for p in wanted if p < len(attempt.inputs)}
         frozen |= {attempt.reads.captured[p - len(attempt.inputs)].name for p in wanted if p >= len(attempt.inputs)}
@@ -131,7 +142,14 @@ Leaf = Argument | Static | Source
 class _Attempt:
     """One run; ``static`` names the leaves and ``frozen`` the captured arrays whose values are structure."""
 
-    def __init__(self, leaves: Sequence[Leaf], static: frozenset[int], frozen: frozenset[str], most: int | None = None) -> None:
+    def __init__(
+        self,
+        leaves: Sequence[Leaf],
+        static: frozenset[int],
+        frozen: frozenset[str],
+        echo: Echo,
+        most: int | None = None,
+    ) -> None:
         self.leaves = leaves
         self.static = static
         self.inputs = tuple(k for k, leaf in enumerate(leaves) if isinstance(leaf, Argument) and k not in static)
@@ -147,7 +165,7 @@ class _Attempt:
         )
         creation = Creation(self.recorder)
         self.recorder.protocols = Protocols(self.recorder, creation.functions)
-        self.twins = Twins(self.recorder, self.reads, creation)
+        self.twins = Twins(self.recorder, self.reads, creation, echo)
         self._captures: dict[int, Sym] = {}
         self._creation = creation
         self.draws: list[Draw] = []
@@ -221,7 +239,8 @@ class _Attempt:
         self.recorder.closed = True
         first = len(self.inputs)
         tree = tree.of_classes(lambda cls: vars(cls).get(TWIN_OF, cls))
-        graph, used = prune(self.graph, outputs, first)
+        printed = [i for one in self.recorder.prints for i in one.ids]
+        graph, used = prune(self.graph, [*outputs, *printed], first)
         captured = tuple(self.reads.captured[position - first] for position in used)
         return Traced(
             graph,
@@ -233,6 +252,7 @@ class _Attempt:
             Guard(reads),
             by_shape=tuple(self.reads.captured),
             draws=tuple(self.draws),
+            prints=tuple([one.finished() for one in self.recorder.prints]),
         )
 
     def _output(self, value: Any, path: str) -> int:

@@ -63,6 +63,7 @@ class Globals(dict[str, Any]):
         # the user's functions ask ours whether a traced value is a number, as the value itself would answer
         names["isinstance"], names["type"] = instance_of, TypeStandIn
         names["__import__"] = twins.imported
+        names["print"] = twins.echo.print
         super().__init__({"__builtins__": names, "__name__": original.get("__name__", "__main__")})
         self.original = original
         self.twins = twins
@@ -73,10 +74,37 @@ class Globals(dict[str, Any]):
         return self.shown[name]
 
 
+class Echo:
+    """What a function prints while it is traced: once, however often the trace has to start over.
+
+    Parameters
+    ----------
+    silent: whether to print nothing at all, where what is traced has been traced before.
+    """
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self.silent = silent
+        self._printed = 0
+        self._number = 0
+
+    def again(self) -> None:
+        """The function starts over."""
+        self._number = 0
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print, unless an earlier attempt has printed this."""
+        self._number += 1
+        if self.silent or self._number <= self._printed:
+            return
+        self._printed = self._number
+        builtins.print(*args, **kwargs)
+
+
 class Twins:
     """The twins, reads and changes of one trace."""
 
-    def __init__(self, recorder: Recorder, reads: Reads, creation: Creation) -> None:
+    def __init__(self, recorder: Recorder, reads: Reads, creation: Creation, echo: Echo) -> None:
+        self.echo = echo
         self.recorder = recorder
         self.reads = reads
         self.stand_ins = StandIns(creation)
@@ -416,6 +444,8 @@ class Twins:
             traced = traced_in(change.value)
             if traced is not None:
                 self._refuse(traced, change.place)
+        if self.echo.silent:
+            return tuple(self.reads.seen.values())
         for change in changes:
             value = self._originals.get(id(change.value), change.value)
             change.write(value)
@@ -428,6 +458,13 @@ class Twins:
         for act in contents:
             act()
         return tuple(self.reads.seen.values())
+
+    def undo(self) -> None:
+        """Bring the user's own dicts and lists back to what they were, where the function has changed them themselves."""
+        for original, inside, _, before, same in self._containers:
+            now, old = dict_of(inside), dict_of(before)
+            if inside is original and (len(now) != len(old) or any(old.get(k, old) is not v for k, v in now.items())):
+                self._restore(original, old, same, old)
 
     def _changed_globals(self) -> Iterator[Change]:
         for space in self._globals.values():

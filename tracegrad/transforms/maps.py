@@ -23,6 +23,7 @@ from tracegrad.pipeline import compile_graph
 from tracegrad.symbolic import Recorder, Sym, current_recorder
 from tracegrad.trace.draws import drawn
 from tracegrad.trace.inline import emit_again, inline, prune
+from tracegrad.trace.prints import Prints
 from tracegrad.trace.reads import held
 from tracegrad.trace.tracer import Traced
 
@@ -192,7 +193,8 @@ class Linearised:
         values = [leaves[k] for k in traced.inputs] + [held(c.read()) for c in traced.captured]
         found = program.first(values)
         count = len(found) - program.residuals
-        result, aux = traced.output_tree.unflatten(found[:count]), None
+        shown = Prints(traced.output_tree.size, traced.prints)
+        result, aux = traced.output_tree.unflatten(shown.take(found[:count])), None
         if self.has_aux:
             result, aux = result
         derivative = LinearMap(program.part, tuple(found[count:]), program.second, program.of_all)
@@ -223,7 +225,7 @@ class Linearised:
 
     def _outputs(self, traced: Traced) -> Leaves:
         root = f"the result of {self.compiled._family.name}"
-        spec, ids = traced.output_tree.spec, traced.graph.outputs
+        spec, ids = traced.output_tree.spec, traced.graph.outputs[: traced.output_tree.size]
         structure = traced.output_tree
         if self.has_aux:
             if spec is ... or spec[0] is not tuple or len(spec[2]) != 2:

@@ -19,6 +19,7 @@ from tracegrad.ops.assembly import moveaxis
 from tracegrad.ops.sources import LANES, lane
 from tracegrad.ops.views import broadcast_to
 from tracegrad.symbolic import Recorder, Sym
+from tracegrad.trace.prints import mapped_prints
 from tracegrad.transforms.derivatives import callable_of, checked_function
 
 
@@ -99,6 +100,7 @@ def _rule(
     ]
     named = {name: inside.of(x, 0, name, "in_axes") for name, x in kwargs.items()}
     size = inside.size()
+    begun = len(recorder.prints)
     recorder.levels.append((inside.size, inside.lanes))  # random numbers are other ones for each element
     try:
         result = function(*taken, **named)
@@ -107,6 +109,7 @@ def _rule(
     found = leaves_of(recorder, result, f"the result of {name_of(function)}")
     axes = _spread(*_opened(out_axes), found.structure, "out_axes", f"the result of {name_of(function)}")
     stacked = batch_nodes(recorder.graph, inside.lanes, size, found.ids)
+    mapped_prints(recorder, begun, lambda ids: batch_nodes(recorder.graph, inside.lanes, size, ids), size)
     results = []
     for node, axis, path in zip(found.ids, axes, found.paths, strict=True):
         if axis is not None:
