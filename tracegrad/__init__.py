@@ -12,6 +12,7 @@ from tracegrad.core.tree import register_pytree
 from tracegrad.eager import Tensor, enable_grad, no_grad, set_grad_enabled, tensor
 from tracegrad.errors import TracegradError
 from tracegrad.transforms import (
+    checkpoint,
     custom_jvp,
     custom_vjp,
     elementwise_grad,
@@ -44,6 +45,7 @@ __all__ = [
     "Tensor",
     "TracegradError",
     "__version__",
+    "checkpoint",
     "compile",
     "compile_step",
     "config",

@@ -32,7 +32,7 @@ from tracegrad.runtime.load import LoadedProgram, load_program
 from tracegrad.schedule.chain import chain_kernels
 from tracegrad.schedule.plan import schedule, verify_program
 from tracegrad.schedule.program import Program
-from tracegrad.schedule.recompute import choices, computed_again, cut_program
+from tracegrad.schedule.recompute import Choice, Cut, choices, computed_again, cut_program, marked_choice, without_marks
 from tracegrad.trace.inline import without_derivatives
 
 Run = Callable[..., list[Any]]
@@ -96,17 +96,21 @@ def _rewrite(c: Compilation) -> Compilation:
 
 def _recompute(c: Compilation) -> Compilation:
     """Compute values again instead of keeping them, as much as the memory budget asks for."""
+    assert c.general is not None
+    bare, marks = without_marks(c.general)
+    if bare is not c.general:
+        c = replace(c, graph=plain_sizes(bare), general=bare)
+    found = marked_choice(schedule(bare), marks) if marks.inside else None
     if c.memory_budget is None:
-        return c
+        return c if found is None else _computed_again(c, *found)
     first = _planned(c)
     budget = c.memory_budget if isinstance(c.memory_budget, int) else int(c.memory_budget * _arena(first))
-    best = c
-    cut = cut_program(schedule(c.general)) if c.general is not None and _arena(first) > budget else None
-    least = _arena(first)
+    cut = cut_program(schedule(bare)) if _arena(first) > budget else None
+    best = c if found is None else _computed_again(c, *found)
+    least = _arena(_planned(best))
     for choice in choices(cut) if cut is not None else ():
         assert cut is not None
-        graph, phases = computed_again(cut, choice)
-        tried = replace(c, graph=plain_sizes(graph), general=graph, phases=phases, recomputed=len(choice.again))
+        tried = _computed_again(c, cut, choice)
         arena = _arena(_planned(tried))
         if arena < least:
             least, best = arena, tried
@@ -118,6 +122,11 @@ def _recompute(c: Compilation) -> Compilation:
             fix=f"allow {least}, or give a fraction: memory_budget=0.0 takes as little as computing again can save",
         )
     return best
+
+
+def _computed_again(c: Compilation, cut: Cut, choice: Choice) -> Compilation:
+    graph, phases = computed_again(cut, choice)
+    return replace(c, graph=plain_sizes(graph), general=graph, phases=phases, recomputed=len(choice.again))
 
 
 def _planned(c: Compilation) -> Compilation:

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from tracegrad.core.op import Kind, Op
-from tracegrad.ops import comparisons, complexes, decompositions, fourier, maps, matrices, phases, pooling, reductions, scans
+from tracegrad.ops import (
+    comparisons,
+    complexes,
+    decompositions,
+    fourier,
+    maps,
+    marks,
+    matrices,
+    phases,
+    pooling,
+    reductions,
+    scans,
+)
 
 _ELEMENTWISE = frozenset(
     (
@@ -22,6 +34,8 @@ _ELEMENTWISE = frozenset(
         maps.copy,
         maps.stop_gradient,
         maps.variable,
+        marks.begin,
+        marks.end,
         maps.add,
         maps.subtract,
         maps.multiply,

@@ -7,6 +7,9 @@ in two, the edge between the halves costs its bytes (it is stored), an edge from
 (it is computed again), and whatever a value is computed from must then be at hand too. The price of a nanosecond in bytes
 sets how much is computed again.
 
+Values inside of a checkpointed function are computed again whatever that costs: marks in the graph say where such a function
+begins and ends.
+
 Values that are all computed again at once would all be alive at once. So the part before the cut is divided into segments:
 what one leaves for the next is not computed again, and each segment is computed again just before it is needed.
 """
@@ -20,6 +23,7 @@ from dataclasses import dataclass
 
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
+from tracegrad.ops import marks as marked
 from tracegrad.ops.broadcasting import reshape_to
 from tracegrad.schedule.cost import LOAD_NS, node_flops, node_ns
 from tracegrad.schedule.program import Program
@@ -71,15 +75,27 @@ class Cut:
 def cut_program(program: Program) -> Cut | None:
     """The program cut where most bytes are alive; None where nothing is kept between kernels."""
     kernels, graph = program.kernels, program.graph
-    home = {n: k for k, kernel in enumerate(kernels) for n in kernel.nodes}
-    last: dict[int, int] = {}
-    for k, kernel in enumerate(kernels):
-        for n in kernel.reads:
-            last[n] = k
-    kept = {n: k for n, k in last.items() if home.get(n, k) < k and n not in program.results}
+    home, kept = _kept(program)
     if not kept:
         return None
     place = max(range(1, len(kernels)), key=lambda k: sum(graph[n].aval.nbytes for n in kept if home[n] < k <= kept[n]))
+    return _cut_at(program, place)
+
+
+def _kept(program: Program) -> tuple[dict[int, int], dict[int, int]]:
+    """The kernel of each node, and the last one that reads each value that is kept between kernels."""
+    home = {n: k for k, kernel in enumerate(program.kernels) for n in kernel.nodes}
+    last: dict[int, int] = {}
+    for k, kernel in enumerate(program.kernels):
+        for n in kernel.reads:
+            last[n] = k
+    return home, {n: k for n, k in last.items() if home.get(n, k) < k and n not in program.results}
+
+
+def _cut_at(program: Program, place: int) -> Cut:
+    """The program cut before the kernel of a number."""
+    graph = program.graph
+    home, kept = _kept(program)
     before = frozenset(n for n, k in home.items() if k < place)
     reads = {n: tuple(_bases(graph, home, graph[n].inputs)) for n in sorted(before)}
     wanted = tuple(sorted(n for n in kept if n in before and kept[n] >= place))
@@ -111,6 +127,86 @@ def _compared(graph: Graph, home: dict[int, int]) -> Iterator[int]:
             sides = [set(_bases(graph, home, (i,))) for i in node.inputs]
             if all(sides):
                 yield from set().union(*sides)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What lies inside of checkpointed functions: nodes by id with the number of the outermost one, and their results."""
+
+    inside: dict[int, int]
+    results: frozenset[int] = frozenset()
+
+
+def without_marks(graph: Graph) -> tuple[Graph, Marks]:
+    """A graph without its marks, and what they said.
+
+    Inside is what depends on an argument of a checkpointed function and leads to a result of it; what its derivative reads
+    depends on its arguments too, and leads there no more.
+    """
+    if not any(marked.is_mark(node.op) for node in graph):
+        return graph, Marks({})
+    numbers: dict[int, int] = {}
+    for node in graph:
+        if marked.is_mark(node.op):
+            numbers.setdefault(node.params["region"], len(numbers))
+    behind, leading, results = [0] * len(graph), [0] * len(graph), set()
+    for node in graph:
+        for i in node.inputs:
+            behind[node.id] |= behind[i]
+        if node.op is marked.begin:
+            behind[node.id] |= 1 << numbers[node.params["region"]]
+    for node in reversed(list(graph)):
+        if node.op is marked.end:
+            results.add(node.inputs[0])
+        mine = leading[node.id] | (1 << numbers[node.params["region"]] if node.op is marked.end else 0)
+        for i in node.inputs:
+            leading[i] |= mine
+    result = Graph()
+    ids: dict[int, int] = {}
+    inside: dict[int, int] = {}
+    for node in graph:
+        if marked.is_mark(node.op):
+            ids[node.id] = ids[node.inputs[0]]
+            continue
+        ids[node.id] = result.emit(node.op, tuple(ids[i] for i in node.inputs), node.params, node.where)
+        both = behind[node.id] & leading[node.id]
+        if both and node.id not in results:
+            inside[ids[node.id]] = (both & -both).bit_length()
+    made = Marks(inside, frozenset(ids[i] for i in results))
+    return result.freeze([ids[i] for i in graph.outputs], graph.primal_outputs), made
+
+
+def marked_choice(program: Program, marks: Marks) -> tuple[Cut, Choice] | None:
+    """The choice to compute again what is inside of checkpointed functions, where a derivative reads it.
+
+    None where nothing outside of them reads it.
+    """
+    graph = program.graph
+    home, _ = _kept(program)
+    free = {n for n in marks.inside if n in home and n not in program.results} - set(_compared(graph, home))
+    place = next(
+        (
+            k
+            for k, kernel in enumerate(program.kernels)
+            for n in kernel.nodes
+            if n not in marks.inside
+            and n not in marks.results
+            and any(i in free and home[i] < k for i in _bases(graph, home, graph[n].inputs))
+        ),
+        None,
+    )
+    if place is None:
+        return None
+    cut = _cut_at(program, place)
+    again: set[int] = set()
+    stack = [n for n in cut.wanted if n in free]
+    while stack:
+        n = stack.pop()
+        if n not in again:
+            again.add(n)
+            stack += [i for i in cut.reads[n] if i in free]
+    ns = sum(_ns(graph, graph[n]) for n in again)
+    return cut, Choice(frozenset(again), ns, {n: marks.inside.get(n, 0) for n in cut.before})
 
 
 def choices(cut: Cut) -> list[Choice]:

@@ -4,6 +4,7 @@ Each works on NumPy functions as they are, on compiled ones, and inside of funct
 results and signatures are JAX's.
 """
 
+from tracegrad.transforms.checkpoints import checkpoint
 from tracegrad.transforms.custom import custom_jvp, custom_vjp
 from tracegrad.transforms.derivatives import elementwise_grad, grad, jvp, linearize, stop_gradient, value_and_grad, vjp
 from tracegrad.transforms.flat import ravel
@@ -13,6 +14,7 @@ from tracegrad.transforms.sparse import sparse_hessian, sparse_jacobian
 from tracegrad.transforms.vectorise import vmap
 
 __all__ = [
+    "checkpoint",
     "custom_jvp",
     "custom_vjp",
     "elementwise_grad",
