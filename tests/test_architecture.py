@@ -47,12 +47,13 @@ LLVM_SIDE = (
         "codegen.kinds",
         "codegen.processor",
         "codegen.translate",
+        "codegen.shares",
         "codegen.versions",
         "codegen.writer",
         "codegen.mathlib*",
         "codegen.microkernels*",
     ),
-    *("runtime.boundary", "runtime.calling", "runtime.launching", "runtime.machine", "runtime.words"),
+    *("runtime.boundary", "runtime.calling", "runtime.crew", "runtime.launching", "runtime.machine", "runtime.words"),
     *NUMBA_SIDE,
 )
 LOADER = "runtime.load"

@@ -108,5 +108,5 @@ def test_special_functions_have_signatures_too():
 
 
 def test_names_of_functions_are_kept_beside_the_code():
-    code = Code(b"\nobject", frozenset({"a.b.1.2"}), frozenset({"scipy.linalg.cython_blas.f:void(int*,int*)"}))
+    code = Code((b"\nobject", b"", b"1\n2"), frozenset({"a.b.1.2"}), frozenset({"scipy.linalg.cython_blas.f:void(int*,int*)"}))
     assert Code.unpacked(code.packed()) == code

@@ -14,7 +14,6 @@ int64, others float64.
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from tracegrad.codegen.kinds import INT64, TABLE, WORD, Buffer, Plain, Scalar, Table, arithmetic, common, convert
+from tracegrad.codegen.shares import LOOP
 from tracegrad.codegen.versions import confirms, exact_words, quick_words
 from tracegrad.codegen.writer import KernelName, TranslationError, Typed, Writer
 
@@ -39,13 +39,6 @@ MANY_CONDITIONS = 3
 
 FINISH = "_finish"
 """In the names of kernels that combine what the chunks of another have made."""
-
-LOOP = "tracegrad loop"
-
-
-def text(module: ir.Module) -> str:
-    """A module's text, in which what describes loops refers to itself: LLVM wants that, and llvmlite cannot say it."""
-    return re.sub(rf'^(!\d+) = !{{ !"{LOOP} [^"]*", (.*) }}', r"\1 = distinct !{ \1, \2 }", str(module), flags=re.MULTILINE)
 
 
 def entry_name(program: str) -> str:

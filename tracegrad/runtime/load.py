@@ -91,9 +91,9 @@ class Toolchain:
 def _library_texts() -> tuple[str, ...]:
     """Return the sources of all code that decides what programs become."""
     package = Path(__file__).parent.parent
-    names = ("boundary", "calling", "externals", "lapack", "launching", "machine", "steps", "threads", "words")
+    names = ("boundary", "calling", "crew", "externals", "lapack", "launching", "machine", "steps", "threads", "words")
     own = [package / "core" / "capsules.py", *(package / "runtime" / f"{name}.py" for name in names)]
-    stems = ("kinds", "translate", "versions", "writer", "processor", "mathlib*", "microkernels*")
+    stems = ("kinds", "shares", "translate", "versions", "writer", "processor", "mathlib*", "microkernels*")
     helpers = [path for stem in stems for path in sorted((package / "codegen").glob(f"{stem}.py"))]
     return tuple(path.read_text("utf-8") for path in (*own, *helpers))
 
@@ -157,11 +157,11 @@ def declared_arguments(source: str) -> tuple[str, ...]:
 REPORT: Final = "report this as a fault of tracegrad, with the text above"
 
 
-def _compile(tools: Toolchain, text: str, name: str, arguments: tuple[str, ...]) -> Any:
-    """Return a program's object code."""
+def _begin(tools: Toolchain, text: str, name: str, arguments: tuple[str, ...], crew: Any) -> Any:
+    """Begin to compile a program."""
     with _counted(f"run{name[1:]}"):
         try:
-            return tools.machine.compiled(text, name, arguments)
+            return tools.machine.begun(text, name, arguments, crew)
         except tools.machine.TranslationError as error:
             raise CompileError(f"the generated program {name} did not compile: {error}", fix=REPORT) from error
 
@@ -302,10 +302,13 @@ class _Build:
                 f"the entry of the generated program {self.name} takes {declared}, its caller passes {self.arguments}"
             )
 
-    def compiled(self) -> Any:
-        """Return the object code, made now."""
+    def compiled(self, folder: CacheFolder | None) -> tuple[Any, dict[str, bytes]]:
+        """Return the object code, made now, and that of its routines."""
         self.check()
-        return _compile(self.tools, self.text, self.name, self.arguments)
+        crew = self.tools.machine.Crew()
+        begun = _begin(self.tools, self.text, self.name, self.arguments, crew)
+        routines = self._routines(begun.routines, folder, crew)  # while threads are at work on the program
+        return begun.code(), routines
 
     def as_python(self) -> LoadedProgram:
         """Compile nothing."""
@@ -314,7 +317,8 @@ class _Build:
 
     def in_memory(self) -> LoadedProgram:
         """Compile without leaving files."""
-        return self._linked(self.compiled(), None, from_cache=False)
+        code, routines = self.compiled(None)
+        return self._linked(code, routines, None, from_cache=False)
 
     def with_folder(self, folder: CacheFolder, limit: int) -> LoadedProgram:
         """Load from the folder, or compile into it.
@@ -325,38 +329,49 @@ class _Build:
             The folder cannot be written to after all.
         """
         folder.put_source(self.name, self.text)
-        data = folder.code(self.name)
-        from_cache = data is not None
-        if data is None:
-            with folder.building(self.name):
-                data = folder.code(self.name)  # another process may have made it meanwhile
-                from_cache = data is not None
-                if data is None:
-                    data = self.compiled().packed()
-                    folder.put_code(self.name, data)
-            folder.evict(limit, keep=self.name)
-        else:
+        kept = folder.code(self.name)
+        if kept is not None:
             folder.touch(self.name)
-        return self._linked(self.tools.machine.Code.unpacked(data), folder, from_cache)
+            return self._unpacked(kept, folder)
+        with folder.building(self.name):
+            kept = folder.code(self.name)  # another process may have made it meanwhile
+            if kept is None:
+                code, routines = self.compiled(folder)
+                folder.put_code(self.name, code.packed())
+        folder.evict(limit, keep=self.name)
+        return self._unpacked(kept, folder) if kept is not None else self._linked(code, routines, folder, from_cache=False)
 
-    def _linked(self, code: Any, folder: CacheFolder | None, from_cache: bool) -> LoadedProgram:
+    def _unpacked(self, kept: bytes, folder: CacheFolder) -> LoadedProgram:
+        code = self.tools.machine.Code.unpacked(kept)
+        routines = self._routines(code.routines, folder, self.tools.machine.Crew())
+        return self._linked(code, routines, folder, from_cache=True)
+
+    def _linked(self, code: Any, routines: dict[str, bytes], folder: CacheFolder | None, from_cache: bool) -> LoadedProgram:
         machine = self.tools.machine
         machine.bind_externals(code.externals)
-        needed, absent = machine.with_parts(code.routines, self.row)
-        entry = machine.linked(self.name, code.program, *(self._routine(name, folder) for name in needed), absent=absent)
+        _, absent = machine.with_parts(code.routines, self.row)
+        entry = machine.linked(self.name, *code.objects, *routines.values(), absent=absent)
         return self._loaded(entry, folder.source_path(self.name) if folder is not None else None, from_cache)
 
-    def _routine(self, routine: str, folder: CacheFolder | None) -> bytes:
-        """Return the object code of a routine, which all programs share that call it."""
-        name = f"r_{content_hash(routine, (self.tools.fingerprint,))[:16]}"
-        code = folder.code(name) if folder is not None else None
-        if code is None:
-            code = bytes(self.tools.machine.compiled_routine(routine))
+    def _routines(self, names: frozenset[str], folder: CacheFolder | None, crew: Any) -> dict[str, bytes]:
+        """Return the object code of routines, which all programs share that call them."""
+        machine = self.tools.machine
+        codes: dict[str, bytes] = {}
+        later: dict[str, tuple[str, Any]] = {}
+        for routine in machine.with_parts(names, self.row)[0]:
+            name = f"r_{content_hash(routine, (self.tools.fingerprint,))[:16]}"
+            code = folder.code(name) if folder is not None else None
+            if code is None:
+                later[routine] = name, machine.begun_routine(routine, crew)
+                continue
+            codes[routine] = code
             if folder is not None:
-                folder.put_code(name, code)
-        elif folder is not None:
-            folder.touch(name)
-        return code
+                folder.touch(name)
+        for routine, (name, begun) in later.items():
+            codes[routine] = begun.result()
+            if folder is not None:
+                folder.put_code(name, codes[routine])
+        return codes
 
     def _loaded(self, entry: Any, path: Path | None, from_cache: bool) -> LoadedProgram:
         return LoadedProgram(entry, self.digest, self.text, path, from_cache, time.perf_counter() - self.began)

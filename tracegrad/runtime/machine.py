@@ -13,11 +13,12 @@ from llvmlite import ir
 
 from tracegrad.codegen.microkernels_ir import VECTOR_BYTES
 from tracegrad.codegen.processor import cpu_features, cpu_name
+from tracegrad.codegen.shares import loops_told_apart, shares
 from tracegrad.codegen.translate import contract, entry_name, translate
-from tracegrad.codegen.translate import text as module_text
 from tracegrad.codegen.writer import TranslationError
 from tracegrad.runtime.boundary import BOUNDARY_NAME, add_symbols, built_in, parse_arguments, write_boundary
 from tracegrad.runtime.calling import CALLER_NAME, add_caller_symbols, caller_module
+from tracegrad.runtime.crew import Crew, Later, object_code, run_passes, simplify_functions
 from tracegrad.runtime.externals import address, is_external
 from tracegrad.runtime.launching import GATE_SYMBOL, PARALLEL_ONLY
 from tracegrad.runtime.threads import GATE
@@ -25,12 +26,13 @@ from tracegrad.runtime.words import LIBRARIES, resolve
 
 __all__ = [
     "Code",
+    "Crew",
     "TranslationError",
     "assembly",
+    "begun",
+    "begun_routine",
     "bind_externals",
-    "compiled",
     "compiled_caller",
-    "compiled_routine",
     "externals_of",
     "linked",
     "linked_caller",
@@ -98,21 +100,39 @@ def settings() -> tuple[str, ...]:
 class Code(NamedTuple):
     """Object code of a program: its own, the names of the routines that it is linked to, and its external functions."""
 
-    program: bytes
+    objects: tuple[bytes, ...]
     routines: frozenset[str]
     externals: frozenset[str] = frozenset()
 
     def packed(self) -> bytes:
-        """All of it as it is kept in a file."""
-        return " ".join(sorted(self.routines | self.externals)).encode() + b"\n" + self.program
+        """All of it as it is kept in a file: a line of names, one of lengths, and the objects."""
+        names = " ".join(sorted(self.routines | self.externals))
+        lengths = " ".join(str(len(each)) for each in self.objects)
+        return f"{names}\n{lengths}\n".encode() + b"".join(self.objects)
 
     @staticmethod
     def unpacked(data: bytes) -> Code:
         """The object code that a file holds."""
-        line, _, program = data.partition(b"\n")
+        line, lengths, rest = data.split(b"\n", 2)
         names = frozenset(line.decode().split())
         externals = frozenset(filter(is_external, names))
-        return Code(program, names - externals, externals)
+        objects, start = [], 0
+        for length in map(int, lengths.split()):
+            objects.append(rest[start : start + length])
+            start += length
+        return Code(tuple(objects), names - externals, externals)
+
+
+class Begun(NamedTuple):
+    """A program that is being compiled: what is known of it, and its object code, which threads are making."""
+
+    objects: tuple[Later[bytes], ...]
+    routines: frozenset[str]
+    externals: frozenset[str]
+
+    def code(self) -> Code:
+        """Wait for the object code."""
+        return Code(tuple(each.result() for each in self.objects), self.routines, self.externals)
 
 
 def externals_of(module: Any) -> frozenset[str]:
@@ -132,14 +152,15 @@ def bind_externals(symbols: Iterable[str]) -> None:
         ll.add_symbol(symbol, address(symbol))
 
 
-def compiled(text: str, name: str, arguments: tuple[str, ...]) -> Code:
-    """Return the object code of a program.
+def begun(text: str, name: str, arguments: tuple[str, ...], crew: Crew) -> Begun:
+    """Begin to compile a program.
 
     Parameters
     ----------
     text: the program file.
     name: of the program.
     arguments: the types of the entry's arguments, as text.
+    crew: the threads that go on with it.
 
     Raises
     ------
@@ -152,13 +173,25 @@ def compiled(text: str, name: str, arguments: tuple[str, ...]) -> Code:
     module, routines, seldom = translate(text, name, tuple(argument.kind for argument in declared), resolve, apart=True)
     write_boundary(module, declared)
     externals = externals_of(module)
-    optimised = _optimised(module, _options())
-    _simplify(optimised, lambda function: function in seldom or function.startswith(PARALLEL_ONLY))
-    return Code(bytes(_target().emit_object(optimised)), routines, externals)
+    _describe(module)
+
+    def is_seldom(function: str) -> bool:
+        return function in seldom or function.startswith(PARALLEL_ONLY)
+
+    objects = tuple(crew.later(functools.partial(_object, share, is_seldom)) for share in shares(module))
+    return Begun(objects, routines, externals)
 
 
-def compiled_routine(name: str) -> bytes:
-    """Return the object code of a routine.
+def _object(text: str, seldom: Callable[[str], bool]) -> bytes:
+    target = _new_target()
+    parsed = _parsed(text, ll.create_context())
+    run_passes(parsed, target, _options())
+    _simplify(parsed, seldom)
+    return object_code(parsed, target)
+
+
+def begun_routine(name: str, crew: Crew) -> Later[bytes]:
+    """Begin to compile a routine.
 
     It is written in vectors: LLVM's vectorising and unrolling would double the code, and the time of compilation. Nor are its
     functions to be put into each other.
@@ -166,16 +199,19 @@ def compiled_routine(name: str) -> bytes:
     Parameters
     ----------
     name: as in :attr:`Code.routines`.
+    crew: the threads that go on with it.
     """
     module = _routine(name).module(name)
     contract(module)
-    parsed = _parsed(module)
-    builder = ll.create_pass_builder(_target(), ll.create_pipeline_tuning_options(speed_level=2))
-    passes = builder.getFunctionPassManager()
-    for function in parsed.functions:
-        if not function.is_declaration:
-            passes.run(function, builder)
-    return bytes(_target().emit_object(parsed))
+    _describe(module)
+    return crew.later(functools.partial(_routine_object, loops_told_apart(str(module))))
+
+
+def _routine_object(text: str) -> bytes:
+    target = _new_target()
+    parsed = _parsed(text, ll.create_context())
+    simplify_functions(parsed, target, ll.create_pipeline_tuning_options(speed_level=2))
+    return object_code(parsed, target)
 
 
 def _routine(name: str) -> Any:
@@ -223,11 +259,15 @@ def whole(text: str, name: str, arguments: tuple[str, ...]) -> Any:
     return module
 
 
-def _parsed(module: Any) -> Any:
+def _describe(module: Any) -> None:
+    """Say what machine a module is for."""
     module.triple, module.data_layout = ll.get_process_triple(), str(_target().target_data)
     if _near():
         module.add_named_metadata("llvm.module.flags", [ir.IntType(32)(7), "RtLibUseGOT", ir.IntType(32)(1)])
-    parsed = ll.parse_assembly(module_text(module))
+
+
+def _parsed(text: str, context: Any = None) -> Any:
+    parsed = ll.parse_assembly(text, context)
     for function in parsed.functions if _near() else ():
         if function.is_declaration and not function.name.startswith("llvm."):
             function.add_function_attribute("nonlazybind")
@@ -235,7 +275,8 @@ def _parsed(module: Any) -> Any:
 
 
 def _optimised(module: Any, options: Any) -> Any:
-    parsed = _parsed(module)
+    _describe(module)
+    parsed = _parsed(loops_told_apart(str(module)))
     builder = ll.create_pass_builder(_target(), options)
     builder.getModulePassManager().run(parsed, builder)
     return parsed
