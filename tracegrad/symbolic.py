@@ -203,6 +203,13 @@ class Sym(ArrayMethods):
 
     bind_rank = TRACED
     __slots__ = ("_id", "_version", "boxed", "path", "recorder", "storage", "weak")
+    recorder: Recorder
+    weak: bool
+    storage: Storage
+    path: tuple[Step, ...]
+    boxed: bool
+    _id: int
+    _version: int
 
     def __init__(
         self,
@@ -213,13 +220,15 @@ class Sym(ArrayMethods):
         path: tuple[Step, ...] = (),
         boxed: bool = False,
     ) -> None:
-        self.recorder = recorder
-        self.weak = weak
-        self.storage = Storage(id) if storage is None else storage
-        self.path = path
-        self.boxed = boxed
-        self._id = id
-        self._version = self.storage.version
+        storage = Storage(id) if storage is None else storage
+        fix = object.__setattr__  # its own asks whether users may set a name: half of the time of making one
+        fix(self, "recorder", recorder)
+        fix(self, "weak", weak)
+        fix(self, "storage", storage)
+        fix(self, "path", path)
+        fix(self, "boxed", boxed)
+        fix(self, "_id", id)
+        fix(self, "_version", storage.version)
 
     @property
     def id(self) -> int:

@@ -85,21 +85,25 @@ def side_by_side(program: Program, texts: list[KernelText]) -> list[tuple[int, .
     """
     launches: dict[int, list[int]] = {}  # by turn, later ones greater
     alike: dict[str, list[int]] = {}  # turns of the launches of a text
-    last_read: dict[int, int] = {}  # the turn of a node's last reader
+    last_read: dict[int, int] = {}  # the turn of the last reader of what a turn makes
+    home: dict[int, int] = {}  # the turn that makes a node
     for k, text in enumerate(texts):
         kernel = program.kernels[k]
         turns = alike.setdefault(text.source, [])
+        needed = {home[n] for n in kernel.reads if n in home}
         for turn in () if text.finish else turns[: -1 - NEAREST : -1]:
-            made = {n for m in launches[turn] for n in program.kernels[m].nodes}
-            if not made & kernel.reads and all(last_read.get(n, -1) <= turn for n in made):
+            if turn not in needed and last_read.get(turn, -1) <= turn:
                 members = [*launches.pop(turn), k]
                 turns.remove(turn)
+                last_read[k] = last_read.pop(turn, -1)
                 break
         else:
             members = [k]
         launches[k] = members
         turns.append(k)
-        last_read |= {n: k for m in members for n in program.kernels[m].reads}
+        for m in members:
+            home |= dict.fromkeys(program.kernels[m].nodes, k)
+        last_read |= {home[n]: k for m in members for n in program.kernels[m].reads if n in home}
     return [tuple(launches[turn]) for turn in sorted(launches)]
 
 

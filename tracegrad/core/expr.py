@@ -161,6 +161,13 @@ class Index:
     terms: tuple[tuple[Atom, int], ...] = ()
     constant: int = 0
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.terms, self.constant))
+
     @cached_property
     def bounds(self) -> tuple[int, int]:
         """Smallest and largest value over the domain (exact for affine, an enclosure otherwise)."""

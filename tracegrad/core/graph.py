@@ -114,6 +114,8 @@ class Graph:
         self._outside: frozenset[int] = frozenset()
         """Nodes that are shown without their operands."""
         self._nx: DiGraph[int] | None = None
+        self._needed: frozenset[int] | None = None
+        """What the outputs are computed from, once it was asked for."""
 
     @property
     def nx(self) -> DiGraph[int]:
@@ -198,13 +200,22 @@ class Graph:
 
     def ancestors(self, ids: Iterable[int]) -> set[int]:
         """The given nodes and everything they are computed from."""
-        seen: set[int] = set()
-        stack = list(ids)
+        ids = tuple(ids)
+        if self._frozen and ids == self.outputs:
+            if self._needed is None:
+                self._needed = frozenset(self._above(ids))
+            return set(self._needed)
+        return self._above(ids)
+
+    def _above(self, ids: Iterable[int]) -> set[int]:
+        seen = set(ids)
+        stack = list(seen)
+        nodes = self._nodes
         while stack:
-            i = stack.pop()
-            if i not in seen:
-                seen.add(i)
-                stack.extend(self._nodes[i].inputs)
+            for i in nodes[stack.pop()].inputs:
+                if i not in seen:
+                    seen.add(i)
+                    stack.append(i)
         return seen
 
     def live(self) -> Iterator[Node]:

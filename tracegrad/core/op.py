@@ -5,12 +5,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from tracegrad.core.aval import Aval, Shape
 from tracegrad.core.bind import bind
+from tracegrad.core.expr import Index, Read
 from tracegrad.errors import DtypeError, ShapeError
 
 
@@ -219,8 +221,17 @@ class Op:
             return self.partials.make(position)
         return self.partials[position] if position < len(self.partials) else FLAT
 
+    def reads(self, index: tuple[Index, ...], avals: tuple[Aval, ...], params: Mapping[str, Any]) -> tuple[Read, ...]:
+        """Where a VIEW finds the element at an index: what ``lower`` says, which is remembered, as equal views are many."""
+        return _reads(self, index, avals, tuple(params.items()))
+
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+
+@lru_cache(maxsize=4096)
+def _reads(op: Op, index: tuple[Index, ...], avals: tuple[Aval, ...], params: tuple[tuple[str, Any], ...]) -> tuple[Read, ...]:
+    return tuple(op.lower(index, *avals, **dict(params)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,14 +305,18 @@ def elementwise(
     ``ufunc`` gives the promotion, the result dtype, the implementation and the NumPy function unless they are given.
     """
 
+    @lru_cache(maxsize=64)
+    def resolved(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
+        try:
+            found: np.dtype[Any] = ufunc.resolve_dtypes((*dtypes, None))[-1]
+        except TypeError:
+            raise _undefined(ufunc, dtypes) from None
+        return found
+
     def infer(*avals: Aval, **params: Any) -> Aval:
         if result is not None:
             return Aval(avals[-1].shape, result(*(a.dtype for a in avals), **params))
-        dtypes = tuple(a.dtype for a in avals)
-        try:
-            return Aval(avals[0].shape, ufunc.resolve_dtypes((*dtypes, None))[-1])
-        except TypeError:
-            raise _undefined(ufunc, dtypes) from None
+        return Aval(avals[0].shape, resolved(*[a.dtype for a in avals]))
 
     return Op(
         name=name,

@@ -60,7 +60,10 @@ class FollowedAxes:
         return place
 
     def _same(self, first: Place, second: Place) -> None:
-        self._above[self._class(first)] = self._class(second)
+        one, other = self._class(first), self._class(second)
+        if one != other:  # the older one stays above, and what is held above all: the way up is short
+            above, below = (other, one) if other == HELD else (one, other)
+            self._above[below] = above
 
     def _hold(self, *nodes: int) -> None:
         for i in nodes:
@@ -93,7 +96,7 @@ class FollowedAxes:
     def _view(self, node: Node) -> None:
         """An axis is the same where a view reads it, everywhere, by one of its own indices as it is."""
         shape = node.aval.shape
-        for read in node.op.lower(axes_of(shape), *(self.graph[i].aval for i in node.inputs), **node.params):
+        for read in node.op.reads(axes_of(shape), tuple([self.graph[i].aval for i in node.inputs]), node.params):
             source = node.inputs[read.operand]
             guarded = {k for guard in read.guards for k in guard.index.axes()}
             for k in guarded:

@@ -21,7 +21,7 @@ from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind, Op
 from tracegrad.errors import Frame
 from tracegrad.ops.broadcasting import broadcast
-from tracegrad.rewrite.pattern import Rule, Stage, captured
+from tracegrad.rewrite.pattern import Rule, Stage
 from tracegrad.rewrite.rules import STAGES
 from tracegrad.rewrite.rules.adjoint import meet_products
 from tracegrad.rewrite.rules.apart import take_apart
@@ -84,16 +84,18 @@ def rewriting(graph: Graph, stages: Sequence[Stage] = STAGES) -> Rewritten:
             log.append(Fired("whole graphs", name, None, f"{len(graph)} nodes", f"{len(following)} nodes"))
             graph = following
     number = 0
+    settled = False
     while number < WALKS:
         # a value that is computed in two spellings has its true number of users only after the first walk
-        walk = Walk(graph, index, counted=number > 0)
+        walk = Walk(graph, index, counted=number > 0, settled=settled)
         graph = walk.run()
+        settled = not walk.postponed
         if number > 0 and not walk.log:
             changed = _changed(graph)
             if changed is None:
                 return Rewritten(graph, tuple(log))
             log.append(Fired("whole graphs", changed[0], None, f"{len(graph)} nodes", f"{len(changed[1])} nodes"))
-            graph = changed[1]
+            graph, settled = changed[1], False
         log.extend(walk.log)
         number += not walk.postponed
     # every walk's answer is right, so a graph on which rules still fire is merely not the smallest
@@ -130,21 +132,26 @@ class RuleIndex:
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self._rules = [(stage.name, rule) for stage in stages for rule in stage.rules]
-        self._of: dict[tuple[Op, ...], tuple[tuple[str, Rule], ...]] = {}
+        self._of: dict[tuple[Op, ...], tuple[tuple[tuple[str, Rule], ...], ...]] = {}
 
-    def of(self, op: Op, *operands: Op) -> tuple[tuple[str, Rule], ...]:
-        """The rules that may apply to this op of nodes of those ops."""
-        rules = self._of.get((op, *operands))
+    def of(self, op: Op, operands: list[Op], counting: bool = False) -> tuple[tuple[str, Rule], ...]:
+        """The rules that may apply to this op of nodes of those ops: all, or those that ask for numbers of users."""
+        key = (op, *operands)
+        rules = self._of.get(key)
         if rules is None:
-            rules = tuple((s, r) for s, r in self._rules if r.covers(op, operands))
-            self._of[(op, *operands)] = rules
-        return rules
+            covering = tuple([(s, r) for s, r in self._rules if r.covers(op, tuple(operands))])
+            rules = self._of[key] = (covering, tuple([(s, r) for s, r in covering if r.counts]))
+        return rules[counting]
 
 
 class Walk(Recorder):
-    """One walk over a graph: a recorder whose every emission is rewritten."""
+    """One walk over a graph: a recorder whose every emission is rewritten.
 
-    def __init__(self, source: Graph, index: RuleIndex, counted: bool) -> None:
+    Where the graph is ``settled``, a walk has made it: no rule fits a node whose operands are still as they were, but for rules
+    that ask how many users a value has, which is only known afterwards.
+    """
+
+    def __init__(self, source: Graph, index: RuleIndex, counted: bool, settled: bool = False) -> None:
         super().__init__(Graph(), lambda: self._where)
         self.log: list[Fired] = []
         self.postponed = False
@@ -152,6 +159,7 @@ class Walk(Recorder):
         self._source = source
         self._index = index
         self._counted = counted
+        self._settled = settled
         self._where: Frame | None = None
         self._uses: dict[int, int] = {}
         self._uniform: dict[int, Any] = {}
@@ -167,34 +175,40 @@ class Walk(Recorder):
         for i in source.outputs:
             uses[i] += 1
         new: dict[int, int] = {}
+        moved: set[int] = set()  # what is not as it was
         for node in source.live():
             self._where = node.where
-            result = self.emit(node.op, tuple([new[i] for i in node.inputs]), node.params, node.aval)
+            ids = tuple([new[i] for i in node.inputs])
+            same = self._settled and moved.isdisjoint(ids)
+            fired = len(self.log)
+            result = self.emit(node.op, ids, node.params, node.aval, counting=same)
+            if not same or len(self.log) > fired:
+                moved.add(result)
             new[node.id] = result
             self._uses[result] = self._uses.get(result, 0) + uses.get(node.id, 0)
         return self.graph.freeze([new[i] for i in source.outputs], source.primal_outputs)
 
-    def emit(self, op: Op, ids: tuple[int, ...], params: Mapping[str, Any], aval: Aval | None = None) -> int:
+    def emit(
+        self, op: Op, ids: tuple[int, ...], params: Mapping[str, Any], aval: Aval | None = None, counting: bool = False
+    ) -> int:
         """The id of a node that means the same as this application, whose aval is inferred where it is not known."""
         seen = self.graph
-        for stage, rule in self._index.of(op, *[seen[i].op for i in ids]):
+        for stage, rule in self._index.of(op, [seen[i].op for i in ids], counting):
             found = rule.match(self, op, ids, params)
-            if found is not None:
-                captures = captured(self, found, rule.pattern)
-                if rule.holds(captures):
-                    if self._depth == DEEPEST:
-                        self.postponed = True
-                        break
-                    return self._fire(stage, rule, captures, op, ids, params)
+            if found is not None and rule.holds(self, found):
+                if self._depth == DEEPEST:
+                    self.postponed = True
+                    break
+                return self._fire(stage, rule, found, op, ids, params)
         return seen.emit(op, ids, params, self._where, aval)
 
     def _fire(
-        self, stage: str, rule: Rule, captures: dict[str, Any], op: Op, ids: tuple[int, ...], params: Mapping[str, Any]
+        self, stage: str, rule: Rule, found: dict[str, Any], op: Op, ids: tuple[int, ...], params: Mapping[str, Any]
     ) -> int:
         expected = op.infer(*(self.graph[i].aval for i in ids), **params)
         place = len(self.log)
         self._depth += 1
-        answer = rule.replace(captures)
+        answer = rule.replace(self, found)
         self._depth -= 1
         result = answer.id if isinstance(answer, Sym) else self._filled(answer, expected)
         if self.graph[result].aval != expected:

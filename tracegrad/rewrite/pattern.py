@@ -296,6 +296,8 @@ class Rule:
     when: Callable[..., bool]
     examples: tuple[Example, ...]
     _wanted: tuple[tuple[str, ...], tuple[str, ...]]
+    _variables: frozenset[str]
+    _families: frozenset[str]
 
     def covers(self, op: Op, operands: tuple[Op, ...]) -> bool:
         """Whether the rule may apply to this op of nodes of those ops."""
@@ -315,17 +317,37 @@ class Rule:
             fits = self.pattern.fits(scope, op, inputs, params, found)
         return found if fits else None
 
-    def holds(self, captures: Found) -> bool:
-        """Whether the condition holds."""
-        wanted = {name: captures[name] for name in self._wanted[0]}
+    @property
+    def counts(self) -> bool:
+        """Whether it asks for numbers of users."""
+        return any(isinstance(part, Family) and part.once for part in self.pattern.parts())
+
+    def holds(self, recorder: Recorder, found: Found) -> bool:
+        """Whether the condition holds for the captures of a match."""
+        if not self._wanted[0]:
+            return bool(self.when())
+        wanted = self._seen(recorder, found, self._wanted[0])
         if any(isinstance(value, Counted) for value in wanted.values()):
             seen = {name: seen_of(v) if isinstance(v, Counted) else v for name, v in wanted.items()}
             return bool(self.when(**wanted) and self.when(**seen))
         return bool(self.when(**wanted))
 
-    def replace(self, captures: Found) -> Any:
-        """Run the right side."""
-        return self.replacement(**{name: captures[name] for name in self._wanted[1]})
+    def replace(self, recorder: Recorder, found: Found) -> Any:
+        """Run the right side on the captures of a match."""
+        return self.replacement(**self._seen(recorder, found, self._wanted[1]))
+
+    def _seen(self, recorder: Recorder, found: Found, names: tuple[str, ...]) -> Found:
+        """Captures as the rule's functions see them: traced values in place of ids."""
+        result: Found = {}
+        for name in names:
+            value = found[name]
+            if name in self._variables:
+                value = Sym(recorder, value)
+            elif name in self._families:
+                op, inputs, params = value
+                value = Application(op, tuple([Sym(recorder, i) for i in inputs]), params)
+            result[name] = value
+        return result
 
     def __str__(self) -> str:
         return f"{self.name}: {self.pattern}"
@@ -346,7 +368,10 @@ def rule(
     """
     left = pattern(*(Variable(v) for v in inspect.signature(pattern).parameters))
     wanted = (tuple(inspect.signature(when).parameters), tuple(inspect.signature(replacement).parameters))
-    return Rule(name, kind, left, replacement, when, tuple(examples), wanted)
+    parts = tuple(left.parts())
+    variables = frozenset(part.name for part in parts if isinstance(part, Variable))
+    families = frozenset(part.name for part in parts if isinstance(part, Family))
+    return Rule(name, kind, left, replacement, when, tuple(examples), wanted, variables, families)
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,15 +380,3 @@ class Stage:
 
     name: str
     rules: tuple[Rule, ...]
-
-
-def captured(recorder: Recorder, found: Found, pattern: Pattern) -> Found:
-    """The captures as a rule's functions see them: traced values in place of ids."""
-    result = dict(found)
-    for part in pattern.parts():
-        if isinstance(part, Variable):
-            result[part.name] = Sym(recorder, found[part.name])
-        elif isinstance(part, Family):
-            op, inputs, params = found[part.name]
-            result[part.name] = Application(op, tuple(Sym(recorder, i) for i in inputs), params)
-    return result

@@ -45,7 +45,7 @@ def _padded(graph: Graph, view: Node) -> bool:
     source = graph[view.inputs[0]]
     if source.op.kind is not Kind.MAP or source.aval.ndim != view.aval.ndim:
         return False
-    reads = view.op.lower(axes_of(view.aval.shape), source.aval, **view.params)
+    reads = view.op.reads(axes_of(view.aval.shape), (source.aval,), view.params)
     return len(reads) == 1 and bool(reads[0].guards) and all(i.is_affine for i in reads[0].index)
 
 
@@ -54,6 +54,6 @@ def _again_ns(graph: Graph, inner: set[int], pads: list[Node]) -> float:
     at: dict[tuple[Shape, object], set[int]] = defaultdict(set)
     for pad in pads:
         source = graph[pad.inputs[0]]
-        [read] = pad.op.lower(axes_of(pad.aval.shape), source.aval, **pad.params)
+        [read] = pad.op.reads(axes_of(pad.aval.shape), (source.aval,), pad.params)
         at[pad.aval.shape, read.index] |= computed_within(graph, source.id, inner)
     return sum(node_ns(graph[n]) for nodes in at.values() for n in nodes) - sum(node_ns(graph[n]) for n in inner)

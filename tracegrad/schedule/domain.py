@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tracegrad.core.aval import Shape
 from tracegrad.core.expr import Guard, Index, axes_of, axis, flatten_index
@@ -30,7 +31,7 @@ def places(
     if n.op.kind is not Kind.VIEW or node in held:
         yield Place(node, index, guards)
         return
-    for read in n.op.lower(index, *(graph[i].aval for i in n.inputs), **n.params):
+    for read in n.op.reads(index, tuple([graph[i].aval for i in n.inputs]), n.params):
         if not any(g.never for g in read.guards):
             yield from places(graph, n.inputs[read.operand], read.index, guards + read.guards, held)
 
@@ -41,7 +42,7 @@ def single_place(graph: Graph, node: int) -> Place:
     guards: tuple[Guard, ...] = ()
     while graph[node].op.kind is Kind.VIEW:
         n = graph[node]
-        reads = n.op.lower(index, *(graph[i].aval for i in n.inputs), **n.params)
+        reads = n.op.reads(index, tuple([graph[i].aval for i in n.inputs]), n.params)
         if len(n.inputs) != 1 or len(reads) != 1 or reads[0].guards:
             break
         node, index = n.inputs[0], reads[0].index
@@ -68,6 +69,7 @@ def squeezed_axes(shape: Shape, axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(place[k] for k in axes if k in place)
 
 
+@lru_cache(maxsize=4096)
 def own_index(shape: Shape, domain: Shape, dropped: tuple[int, ...] = ()) -> Vector:
     """The running index of a value of ``shape`` over a domain, without the dropped axes."""
     running = iter(axis(k, n) for k, n in enumerate(domain) if k not in dropped)

@@ -195,9 +195,10 @@ class Fusion:
         reasons: dict[Group, str] = {}
         for group in self._candidates(node, readers):
             level = self._fit(node, group)
-            reason = level if isinstance(level, str) else self._illegal(node, level, group, readers)
+            reads: list[Place] = []
+            reason = level if isinstance(level, str) else self._illegal(node, level, group, readers, reads)
             if reason is None and isinstance(level, Level):
-                self._join(node, level, group)
+                self._join(node, level, group, reads)
                 break
             reasons[group] = str(reason)
         else:
@@ -305,8 +306,10 @@ class Fusion:
                 return axes
         return ()
 
-    def _illegal(self, node: Node, level: Level, group: Group, readers: list[tuple[Group, int, Place]]) -> str | None:
-        """Why a node may not join a group at a level, None where it may."""
+    def _illegal(
+        self, node: Node, level: Level, group: Group, readers: list[tuple[Group, int, Place]], reads: list[Place]
+    ) -> str | None:
+        """Why a node may not join a group at a level, None where it may; ``reads`` gets what it would read there."""
         axes = self._dropped(node, level, group)
         own = own_index(node.aval.shape, group.shape, axes if level is Level.ROW else ())
         for reader_group, reader, place in readers:
@@ -318,20 +321,21 @@ class Fusion:
             elif place.guards or place.index != own:
                 return "it is read at other elements than the one being computed"
         if level not in (Level.TOTAL, Level.COLUMN):
-            for place in self.reads_of(node, level, Group(-1, group.shape, axes)):
+            reads += self.reads_of(node, level, Group(-1, group.shape, axes))
+            for place in reads:
                 other = self.group_of.get(place.node)
                 if other is group and group.levels[place.node] in (Level.TOTAL, Level.COLUMN):
                     return "it needs a total of the kernel's own loop"
         return None
 
-    def _join(self, node: Node, level: Level, group: Group) -> None:
+    def _join(self, node: Node, level: Level, group: Group, reads: list[Place] | None = None) -> None:
         axes = self._dropped(node, level, group)
         if group.axes and axes != group.axes:
             group.levels = {n: Level.COLUMN if lv is Level.ROW else lv for n, lv in group.levels.items()}
         group.axes = axes
         group.levels[node.id] = level
         self._enter(node, group)
-        for place in self.reads_of(node, level, group):
+        for place in reads or self.reads_of(node, level, group):
             self._read(group, node.id, place)
 
     def _enter(self, node: Node, group: Group) -> None:
@@ -476,10 +480,11 @@ def copied_views(graph: Graph) -> frozenset[int]:
             continue
         view = graph[node.inputs[0]]
         shape = view.aval.shape
-        stretched = shape and shape[-1] != 1 and len(squeeze(node.aval.shape)) > len(squeeze(shape))
+        if not shape or shape[-1] == 1 or len(squeeze(node.aval.shape)) <= len(squeeze(shape)):
+            continue
         base = single_place(graph, view.id)
         source = graph[base.node]
-        if not stretched or not is_affine(base) or source.op.kind is Kind.VIEW or not source.aval.ndim:
+        if not is_affine(base) or source.op.kind is Kind.VIEW or not source.aval.ndim:
             continue
         if 2 <= offset_in(graph, base).coefficient(len(shape) - 1) <= SHORT_STRIDE:
             copied.add(view.id)

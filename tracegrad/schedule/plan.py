@@ -66,7 +66,7 @@ def _is_reshape(graph: Graph, node: Node) -> bool:
         return False
     source = graph[node.inputs[0]].aval
     index = axes_of(node.aval.shape)
-    reads = node.op.lower(index, source, **node.params)
+    reads = node.op.reads(index, (source,), node.params)
     if source.size != node.aval.size or len(reads) != 1 or reads[0].guards:
         return False
     return bool(flatten_index(reads[0].index, source.shape) == flatten_index(index, node.aval.shape))
