@@ -8,10 +8,12 @@ an integer, or chosen, has no derivative.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from tracegrad.core.aval import Shape, broadcast_shapes
 from tracegrad.core.source import called_as, user_frame
@@ -78,10 +80,11 @@ class Draws:
             )
         return (drawn, *given)
 
-    def _checked(self, name: str, *parameters: Any) -> None:
-        """Let NumPy say what is wrong with parameters that are numbers."""
-        if all(isinstance(p, float) for p in parameters):
-            getattr(np.random.default_rng(0), name)(*parameters)
+    def _checked(self, name: str, *parameters: Any, instead: tuple[float, ...] = ()) -> None:
+        """Let NumPy say what is wrong with parameters that are numbers, with others ``instead`` of those that are traced."""
+        given = [p if isinstance(p, float) else other for p, other in zip(parameters, instead or parameters, strict=True)]
+        if all(isinstance(p, float) for p in given):
+            getattr(np.random.default_rng(0), name)(*given)
 
     def _result(self, value: Any, size: Size) -> Any:
         """A result as NumPy returns it: without a size a number is one of Python."""
@@ -127,7 +130,7 @@ class Draws:
 
     def _located(self, method: str, name: str, loc: Any, scale: Any, size: Size, **given: Any) -> Any:
         drawn, loc, scale = self._of(name, size, loc, scale)
-        self._checked(name, loc, scale)
+        self._checked(name, loc, scale, instead=(0.0, 1.0))
         return self._result(self._host(method, (), {**given, "size": drawn}) * scale + loc, size)
 
     def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Size = None) -> Any:
@@ -149,7 +152,7 @@ class Draws:
     def lognormal(self, mean: Any = 0.0, sigma: Any = 1.0, size: Size = None) -> Any:
         """exp(mean + sigma · z)."""
         drawn, mean, sigma = self._of("lognormal", size, mean, sigma)
-        self._checked("lognormal", mean, sigma)
+        self._checked("lognormal", mean, sigma, instead=(0.0, 1.0))
         return self._result(exp(self._host("standard_normal", (), {"size": drawn}) * sigma + mean), size)
 
     def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Size = None) -> Any:
@@ -180,8 +183,8 @@ class Draws:
 
     def weibull(self, a: Any, size: Size = None) -> Any:
         """e ** (1 / a)."""
-        if isinstance(a, (int, float)) and a == 0:
-            return self._result(self._of_exponential("weibull", 1.0, size, lambda e, a: e * 0.0), size)
+        if isinstance(a, (int, float)) and a == 0:  # nothing is drawn
+            return 0.0 if size is None else self._operand(np.zeros(_sizes(size)))
         return self._of_exponential("weibull", a, size, lambda e, a: e ** (1 / a))
 
     def pareto(self, a: Any, size: Size = None) -> Any:
@@ -241,6 +244,7 @@ class Draws:
         if not _ndim(x):
             return self._host("permutation", (x,), {})
         x = self._operand(x)
+        axis = normalize_axis_index(axis, len(x.shape))
         return take(x, self._host("permutation", (x.shape[axis],), {}), axis)
 
     def shuffle(self, x: Any, axis: int = 0) -> None:
@@ -261,7 +265,8 @@ class Draws:
         if axis is None:
             order = self._host("permuted", (np.arange(math.prod(x.shape)).reshape(x.shape),), {})
             return take(reshape(x, (-1,)), order)
-        line = np.arange(x.shape[axis]).reshape([-1 if k == axis % len(x.shape) else 1 for k in range(len(x.shape))])
+        axis = normalize_axis_index(axis, len(x.shape))
+        line = np.arange(x.shape[axis]).reshape([-1 if k == axis else 1 for k in range(len(x.shape))])
         order = self._host("permuted", (np.array(np.broadcast_to(line, x.shape)),), {"axis": axis})
         return take_along_axis(x, order, axis)
 
@@ -273,6 +278,7 @@ class Draws:
         if not _ndim(a):
             return self._host("choice", (a,), given)
         a = self._operand(a)
+        axis = normalize_axis_index(axis, len(a.shape))
         return take(a, self._host("choice", (a.shape[axis],), given), axis)
 
     # -- all else ------------------------------------------------------------------------------------------------------
@@ -301,7 +307,7 @@ def _fits(shape: Shape, target: Shape) -> bool:
 def _sizes(size: Any) -> tuple[int, ...]:
     """The ``size`` of a draw as a tuple; ValueError as NumPy's for negative ones."""
     entries = tuple(size) if isinstance(size, (tuple, list)) else (size,) if not _ndim(size) else tuple(size)
-    found = tuple([entry.__index__() for entry in entries])
+    found = tuple([operator.index(entry) for entry in entries])
     if any(n < 0 for n in found):
         raise ShapeError(f"size={found} of a draw", fix="give sizes of 0 and more", where=user_frame())
     return found

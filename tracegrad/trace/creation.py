@@ -33,7 +33,7 @@ from tracegrad.ops.random import Draws
 from tracegrad.ops.sources import iota
 from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, reshape, stack
 from tracegrad.symbolic import Recorder, Sym
-from tracegrad.trace.outside import LOOKED_INTO, RANDOM, Forbidden, GeneratorStandIn, refusal
+from tracegrad.trace.outside import LOOKED_INTO, RANDOM, Forbidden, random_class, refusal
 
 Function = Callable[..., Any]
 
@@ -433,8 +433,9 @@ class StandIns:
             return Namespace(value, self.of) if known else value
         if value is np.ndarray:
             return ArrayStandIn
-        if value is np.random.Generator:
-            return GeneratorStandIn
+        drawing = random_class(value)
+        if drawing is not None:
+            return drawing
         if value is np.r_ or value is np.c_:
             return Stacked(self.creation, value is np.c_)
         if is_distribution(value):

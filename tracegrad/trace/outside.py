@@ -52,7 +52,7 @@ class Forbidden:
         if name.startswith("__"):
             raise AttributeError(name)
         full = f"{self._name}.{name}"
-        return GeneratorStandIn if full == "np.random.Generator" else Forbidden(full, self._does, self._gives)
+        return _RANDOM_CLASSES.get(full) or Forbidden(full, self._does, self._gives)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse."""
@@ -77,19 +77,29 @@ class Forbidden:
         return self()
 
 
-class _GeneratorClass(type):
-    """``np.random.Generator`` as a traced function sees it."""
+class _RandomClass(type):
+    """A class whose objects draw, as a traced function sees it: it serves ``isinstance``, and makes none."""
+
+    of: type
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, np.random.Generator)
+        return isinstance(instance, cls.of)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """Refuse: it would draw while tracing."""
-        return Forbidden("np.random.Generator")()
+        return Forbidden(cls.__name__)()
 
 
-class GeneratorStandIn(metaclass=_GeneratorClass):
-    """Stands for ``np.random.Generator`` in ``isinstance``; it makes no generators."""
+def _full_name(kind: type) -> str:
+    return f"{'random' if kind is random.Random else 'np.random'}.{kind.__name__}"
+
+
+_RANDOM_CLASSES = {_full_name(kind): _RandomClass(_full_name(kind), (), {"of": kind}) for kind in RANDOM}
+
+
+def random_class(value: Any) -> Any:
+    """What stands for a class whose objects draw; None for anything else."""
+    return _RANDOM_CLASSES[_full_name(value)] if isinstance(value, type) and value in RANDOM else None
 
 
 def refusal(value: Any) -> Forbidden | None:
