@@ -13,9 +13,10 @@ import scipy.stats
 
 import tracegrad as tg
 from tracegrad.autodiff.reverse import pull_back_graph
-from tracegrad.core.graph import Graph
+from tracegrad.core.graph import Graph, Node
 from tracegrad.namespaces import NUMPY_FUNCTIONS, meaning_of
 from tracegrad.pipeline import interpreted
+from tracegrad.rewrite.planes import has_planes, into_planes
 from tracegrad.symbolic import Recorder
 from tracegrad.trace.creation import Creation
 
@@ -80,11 +81,15 @@ def joint_graph(expression):
     return pull_back_graph(forward, [node.id for node in forward.inputs if node.aval.differentiable], floats)
 
 
+def in_want(joint):
+    """The nodes of a graph that have no native code, of one with complex numbers the first alone."""
+    planes = into_planes(joint) if has_planes(joint) else joint
+    return (planes,) if isinstance(planes, Node) else interpreted(planes)
+
+
 def without_native_code(name):
     """The ops without native code that the calls of a name come to, with their gradients."""
-    return sorted(
-        {node.op.name for call in CALLS[name] for node in interpreted(joint_graph(call)) if not node.op.lower and node.inputs}
-    )
+    return sorted({node.op.name for call in CALLS[name] for node in in_want(joint_graph(call))})
 
 
 def table(space):

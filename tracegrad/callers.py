@@ -233,7 +233,7 @@ class _Writer:
                 self.miss_if(f"not ({same})")
             else:
                 self.miss_if(f"{variable} is not {self.named(value, 'value')}")
-        elif kind in (float, int):
+        elif kind in (float, int, complex):
             self.miss_if(f"type({variable}) is not {kind.__name__}")
         elif issubclass(kind, np.generic):
             self.miss_if(f"type({variable}) is not {self.named(kind, 'class')}")
@@ -277,6 +277,9 @@ class _Writer:
                     self.values["behaved"] = behaved
                     self.lines += [f"flags = {variable}.flags", "if not (flags.c_contiguous and flags.aligned):"]
                     self.lines.append(f"    {variable} = behaved({variable})")
+            elif aval.dtype.kind == "c":
+                self.values["array"] = np.array
+                variable = f"array([{variable}], {self.named(aval.dtype, 'dtype')})"
             elif type(value) not in (float, int, bool):
                 if isinstance(value, np.ndarray) and value.dtype != aval.dtype:
                     raise _NotPlainError

@@ -253,6 +253,8 @@ class _Writer:
             self.do(Do.GIVE, self.address(pool.free), pool.keep)
         for k, (_, dtype) in enumerate(executable.outputs):
             if not is_array[k]:
+                if dtype.kind == "c":
+                    raise _NotDirectError  # a cell holds eight bytes
                 self.do(Do.SCALAR, made[k], k, self.address(dtype))
         self.do(Do.RETURN, self._closed(self.signature.result.spec, iter([made[k] for k, _, _ in executable.results])))
 

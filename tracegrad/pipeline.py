@@ -27,6 +27,7 @@ from tracegrad.core.verify import verify
 from tracegrad.errors import CompileError, ShapeError
 from tracegrad.ops.unit_axes import many_of_one, plain_sizes
 from tracegrad.rewrite.engine import Fired, rewriting
+from tracegrad.rewrite.planes import has_planes, into_planes
 from tracegrad.runtime.executable import Executable
 from tracegrad.runtime.load import LoadedProgram, load_program
 from tracegrad.schedule.chain import chain_kernels
@@ -94,6 +95,22 @@ def _rewrite(c: Compilation) -> Compilation:
     return replace(c, graph=plain_sizes(result.graph), general=result.graph, fired=result.log)
 
 
+def _planes(c: Compilation) -> Compilation:
+    """A graph of reals in the place of one with complex numbers, which the interpreter goes on with."""
+    assert c.general is not None
+    if not has_planes(c.general):
+        return c
+    made = into_planes(c.general)
+    if isinstance(made, Node):
+        raise CompileError(
+            f"{made.op.name} of complex numbers has no native code, so this function cannot be compiled",
+            fix='run its graph on the interpreter with compile="never"',
+            where=made.where,
+        )
+    result = rewriting(made)
+    return replace(c, graph=plain_sizes(result.graph), general=result.graph, fired=result.log)
+
+
 def _recompute(c: Compilation) -> Compilation:
     """Compute values again instead of keeping them, as much as the memory budget asks for."""
     assert c.general is not None
@@ -153,12 +170,6 @@ def require_native(graph: Graph) -> None:
     without = interpreted(graph)
     if not without:
         return
-    if without[0].op.lower is not None:
-        raise CompileError(
-            f"{without[0].op.name} of complex numbers has no native code, so this function cannot be compiled",
-            fix='run its graph on the interpreter with compile="never"',
-            where=without[0].where,
-        )
     names = list(dict.fromkeys(node.op.name for node in without))
     others = f" (nor do {', '.join(names[1:])})" if len(names) > 1 else ""
     raise CompileError(
@@ -171,9 +182,7 @@ def require_native(graph: Graph) -> None:
 def interpreted(graph: Graph) -> tuple[Node, ...]:
     """The nodes that the results need and that only the interpreter can run."""
     needed = graph.ancestors(graph.outputs)
-    return tuple(
-        node for node in graph if node.id in needed and ((node.op.lower is None and node.inputs) or node.aval.dtype.kind == "c")
-    )
+    return tuple(node for node in graph if node.id in needed and node.op.lower is None and node.inputs)
 
 
 def _generate(c: Compilation) -> Compilation:
@@ -201,6 +210,7 @@ def _compile(c: Compilation) -> Compilation:
 STAGES: tuple[tuple[str, Callable[[Compilation], Compilation]], ...] = (
     ("differentiate", _differentiate),
     ("rewrite", _rewrite),
+    ("planes", _planes),
     ("recompute", _recompute),
     ("schedule", _schedule),
     ("generate", _generate),
@@ -286,7 +296,7 @@ def _executable(c: Compilation, loaded: LoadedProgram) -> Executable:
     inputs = [p for p in parameters if p.role == "input"]
     outputs = [p.node for p in parameters if p.role == "output"]
     results = c.program.results
-    avals = [graph[graph.outputs[results.index(i)]].aval for i in outputs]
+    avals = [graph[graph.outputs[results.index(i)]].outside for i in outputs]
     checking = [n for n in graph if n.op.kind in (Kind.INDEX, Kind.LINE, Kind.MATRIX)] if c.plan.checked else []
     return Executable(
         entry=loaded.entry,
@@ -296,7 +306,7 @@ def _executable(c: Compilation, loaded: LoadedProgram) -> Executable:
         results=tuple(
             (outputs.index(i), bool(avals[outputs.index(i)].shape), k != results.index(i)) for k, i in enumerate(results)
         ),
-        avals=tuple(graph[p.node].aval for p in inputs),
+        avals=tuple(graph[p.node].outside for p in inputs),
         plan=c.plan.words,
         arena_bytes=c.plan.arena_bytes,
         threaded=c.plan.threaded,

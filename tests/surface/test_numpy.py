@@ -115,7 +115,7 @@ NATIVE = [e for name, expressions in CALLS.items() for e in expressions if SCRIP
 @pytest.mark.parametrize("expression", NATIVE)
 def test_native_code_agrees_with_the_interpreter(expression):
     joint = SCRIPT.joint_graph(expression)
-    if SCRIPT.interpreted(joint):
+    if SCRIPT.in_want(joint):
         pytest.skip("no native code")
     function, arguments = SCRIPT.SURFACE_CALLS.made(expression)
     values = list(arguments.values())

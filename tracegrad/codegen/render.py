@@ -126,13 +126,14 @@ def _parameters(program: Program, launches: list[Launch]) -> list[Parameter]:
     parameters = []
     for node in graph.inputs:
         if node.id in used:
-            kind = _array_kind(node.aval.dtype, node.aval.ndim) if node.aval.ndim else dtype_name(node.aval.dtype)
+            seen = node.outside
+            kind = _array_kind(seen.dtype, max(seen.ndim, 1)) if node.aval.ndim else dtype_name(node.aval.dtype)
             parameters.append(Parameter("input", node.id, f"a{node.params['position']}", kind))
     constants = [n for n in graph if n.op.kind is Kind.CONSTANT and n.aval.ndim and n.id in used]
     for k, node in enumerate(constants):
         parameters.append(Parameter("constant", node.id, f"constant{k}", _array_kind(node.aval.dtype, node.aval.ndim)))
     shapes = dict(zip(reversed(program.results), reversed(graph.outputs), strict=True))
     for k, i in enumerate(dict.fromkeys(program.results)):
-        aval = graph[shapes[i]].aval
+        aval = graph[shapes[i]].outside
         parameters.append(Parameter("output", i, f"out{k}", _array_kind(aval.dtype, max(aval.ndim, 1))))
     return parameters

@@ -70,6 +70,12 @@ class Node:
     aval: Aval
     where: Frame | None
 
+    @property
+    def outside(self) -> Aval:
+        """What callers of a program have in the place of this value: pairs of reals may be complex numbers there."""
+        whole = self.params.get("whole")
+        return self.aval if whole is None else Aval(self.aval.shape[:-1], whole)
+
     def __repr__(self) -> str:
         operands = ", ".join([f"%{i}" for i in self.inputs] + [f"{k}={v!r}" for k, v in self.params.items() if k != "aval"])
         return f"%{self.id}: {self.aval} = {self.op.name}({operands})"

@@ -11,6 +11,7 @@ from tracegrad.inspect.memory import size_text
 from tracegrad.inspect.profile import counted
 from tracegrad.inspect.text import Text
 from tracegrad.pipeline import STAGES, Compilation, interpreted
+from tracegrad.rewrite.planes import has_planes
 from tracegrad.schedule.cost import kernel_work
 from tracegrad.schedule.program import Kernel, Level, Program
 
@@ -30,6 +31,7 @@ def explain_compilation(
     sections = {
         "differentiate": _differentiate,
         "rewrite": _rewrite,
+        "planes": _planes,
         "recompute": _recompute,
         "schedule": _schedule,
         "generate": _generate,
@@ -39,7 +41,7 @@ def explain_compilation(
     for stage, _ in STAGES:
         if stage == "generate" and launch_seconds:
             sections[stage] = lambda c: _generate(c, launch_seconds)
-        if stage in compilation.seconds:
+        if stage in compilation.seconds and (stage != "planes" or has_planes(compilation.joint or compilation.forward)):
             lines += [
                 _heading(stage, compilation.seconds[stage]),
                 *_indented("\n".join(sections[stage](compilation))),
@@ -84,6 +86,12 @@ def _rewrite(c: Compilation) -> Iterator[str]:
     yield _counted(c.graph)
     yield from str(c.graph).splitlines()
     yield from (f"only on the interpreter: {_brief(node)} has no native code" for node in interpreted(c.graph))
+
+
+def _planes(c: Compilation) -> Iterator[str]:
+    assert c.joint is not None
+    count = sum(n.aval.dtype.kind == "c" for n in c.joint)
+    yield f"{count} complex values are two real ones each; what is shown above is rewritten from these"
 
 
 def _recompute(c: Compilation) -> Iterator[str]:

@@ -23,7 +23,7 @@ def _unbound(**params: Any) -> Any:
 input = Op(  # noqa: A001
     name="input",
     kind=Kind.INPUT,
-    infer=lambda *, position, aval, name="": aval,
+    infer=lambda *, position, aval, name="", whole=None: aval,
     promote=keep,
     eager=_unbound,
     partials=(),
@@ -31,7 +31,7 @@ input = Op(  # noqa: A001
     lower=None,
     numpy=(),
     torch=("", ""),
-    doc="Argument number ``position`` of the program; ``name`` is what the user calls it.",
+    doc="Argument number ``position`` of the program, ``name`` to the user; pairs of reals are of dtype ``whole`` outside.",
     samples=(),
 )
 

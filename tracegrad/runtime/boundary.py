@@ -47,6 +47,7 @@ BYTEORDER, TYPE_NUMBER = HEAD + 10, HEAD + 12
 """Bytes from the start of a dtype: its byte order (char), its number (int)."""
 C_ORDER, F_ORDER, ALIGNED = 0x1, 0x2, 0x100
 _ARGUMENT = re.compile(r"(?P<dtype>\w+?)(?P<dims>\[[:1, ]*\])?")
+_PAIRS: Final = {f"complex{2 * bits}": SCALARS[f"float{bits}"] for bits in (32, 64)}
 _FAST_CALL, _KEYWORDS = 0x0080, 0x0002
 
 
@@ -58,6 +59,8 @@ class Argument:
     scalar: Scalar
     axes: int | None
     flags: int
+    pairs: bool = False
+    """Whether the array is of complex numbers, each a pair of these scalars."""
 
     @property
     def kind(self) -> Scalar | Address:
@@ -89,21 +92,24 @@ def parse_arguments(arguments: tuple[str, ...]) -> tuple[Argument, ...]:
 
 def _argument(text: str) -> Argument:
     match = _ARGUMENT.fullmatch(text)
-    if match is None or match["dtype"] not in SCALARS:
+    pairs = match is not None and match["dtype"] in _PAIRS and match["dims"] is not None
+    if match is None or (match["dtype"] not in SCALARS and not pairs):
         raise ValueError(f"{text!r} is not the type of an entry argument")
-    scalar = SCALARS[match["dtype"]]
+    scalar = _PAIRS[match["dtype"]] if pairs else SCALARS[match["dtype"]]
     if match["dims"] is None:
         return Argument(text, scalar, None, 0)
     dims = [dim.strip() for dim in match["dims"][1:-1].split(",")]
     if dims == [""]:
-        return Argument(text, scalar, 0, ALIGNED)
+        return Argument(text, scalar, 0, ALIGNED, pairs)
     if any(dim not in (":", "::1") for dim in dims) or dims[1:-1].count("::1") or dims.count("::1") > 1:
         raise ValueError(f"{text!r} is not the type of an entry argument")
     order = C_ORDER if dims[-1] == "::1" else F_ORDER if dims[0] == "::1" else 0
-    return Argument(text, scalar, len(dims), order | ALIGNED)
+    return Argument(text, scalar, len(dims), order | ALIGNED, pairs)
 
 
-def _dtype(scalar: Scalar) -> np.dtype[Any]:
+def _dtype(scalar: Scalar, pairs: bool = False) -> np.dtype[Any]:
+    if pairs:
+        return np.dtype(f"complex{2 * scalar.bits}")
     return np.dtype("bool" if scalar.kind == "b" else scalar.name)
 
 
@@ -195,7 +201,7 @@ class _Boundary:
 
     def array(self, place: int, value: Any, argument: Argument) -> None:
         b = self.builder
-        numbers = _numbers(argument.scalar)
+        numbers = _numbers(argument.scalar, argument.pairs)
         wanted = (argument.axes, argument.flags, numbers[0], numbers[-1])
         right = b.call(_array_check(self.module), [value, *(ir.Constant(INT, number) for number in wanted)])
         self.require(right, f"argument {place} must be an aligned array {argument.text} of the machine's byte order")
@@ -248,10 +254,10 @@ class _Boundary:
         b.ret(ir.Constant(OBJECT, None))
 
 
-def _numbers(scalar: Scalar) -> list[int]:
+def _numbers(scalar: Scalar, pairs: bool = False) -> list[int]:
     """NumPy's numbers of a dtype: long and long long are one type here."""
-    wanted = _dtype(scalar)
-    return sorted({np.dtype(code).num for code in "?bBhHiIlLqQfd" if np.dtype(code) == wanted})
+    wanted = _dtype(scalar, pairs)
+    return sorted({np.dtype(code).num for code in "?bBhHiIlLqQfdFD" if np.dtype(code) == wanted})
 
 
 def write_boundary(module: Any, arguments: tuple[Argument, ...]) -> None:

@@ -95,7 +95,8 @@ class Executable:
         fixed = None if self.threaded else self.words()
         empty = np.empty
         in_order = picks == tuple(range(len(picks)))
-        scalars = tuple(k for k, aval in enumerate(self.avals) if not aval.shape)
+        scalars = tuple(k for k, aval in enumerate(self.avals) if not aval.shape and aval.dtype.kind != "c")
+        pairs = tuple((k, aval.dtype) for k, aval in enumerate(self.avals) if not aval.shape and aval.dtype.kind == "c")
 
         def run(arguments: Sequence[Any], into: Sequence[NDArray[Any] | None] = ()) -> list[Any]:
             taken = arguments if in_order and len(arguments) == len(picks) else [arguments[k] for k in picks]
@@ -107,6 +108,11 @@ class Executable:
                 for k in scalars:
                     if type(taken[k]) is not float:
                         taken[k] = taken[k].item() if isinstance(taken[k], (np.generic, np.ndarray)) else taken[k]
+            if pairs and not self.irregular:
+                # and an array of one complex number
+                taken = list(taken)
+                for k, dtype in pairs:
+                    taken[k] = np.array(taken[k], dtype).reshape(1)
             if into:
                 made = self._given(into)
             else:
@@ -154,8 +160,8 @@ class Executable:
 
     def _plain(self, taken: Sequence[Any]) -> list[Any]:
         return [
-            np.require(value, aval.dtype, ["C_CONTIGUOUS", "ALIGNED"])
-            if aval.shape
+            np.require(value, aval.dtype, ["C_CONTIGUOUS", "ALIGNED"]).reshape(aval.shape or 1)
+            if aval.shape or aval.dtype.kind == "c"
             else np.asarray(value, aval.dtype)[()].item()
             for value, aval in zip(taken, self.avals, strict=True)
         ]

@@ -123,7 +123,7 @@ def dispatcher(source: str, name: str, arguments: tuple[str, ...]) -> Any:
 
 def _numba_type(argument: Argument) -> Any:
     """Arrays are taken as read-only, a type that arrays of either kind convert to: the entry only takes their addresses."""
-    scalar = getattr(types, argument.scalar.name)
+    scalar = getattr(types, f"complex{2 * argument.scalar.bits}" if argument.pairs else argument.scalar.name)
     if argument.axes is None:
         return scalar
     order = "C" if argument.flags & C_ORDER or not argument.axes else "F" if argument.flags & F_ORDER else "A"
