@@ -157,7 +157,7 @@ def declared_arguments(source: str) -> tuple[str, ...]:
 REPORT: Final = "report this as a fault of tracegrad, with the text above"
 
 
-def _begin(tools: Toolchain, text: str, name: str, arguments: tuple[str, ...], crew: Any) -> Any:
+def _compile(tools: Toolchain, text: str, name: str, arguments: tuple[str, ...], crew: Any) -> Any:
     """Begin to compile a program."""
     with _counted(f"run{name[1:]}"):
         try:
@@ -306,7 +306,7 @@ class _Build:
         """Return the object code, made now, and that of its routines."""
         self.check()
         crew = self.tools.machine.Crew()
-        begun = _begin(self.tools, self.text, self.name, self.arguments, crew)
+        begun = _compile(self.tools, self.text, self.name, self.arguments, crew)
         routines = self._routines(begun.routines, folder, crew)  # while threads are at work on the program
         return begun.code(), routines
 
