@@ -72,6 +72,7 @@ def checked_budget(given: Any) -> int | float | None:
     raise TracegradError(
         f"memory_budget={given!r} is neither a number of bytes nor a fraction",
         fix="give bytes as an int, or a float from 0.0 (as little as possible) to 1.0 (nothing is computed again)",
+        where=user_frame(),
     )
 
 

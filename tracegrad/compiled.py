@@ -19,7 +19,7 @@ from tracegrad.config import Settings, config
 from tracegrad.core.finite import watching
 from tracegrad.core.graph import Graph
 from tracegrad.core.interpret import interpret
-from tracegrad.core.source import user_frame
+from tracegrad.core.source import check_plain, user_frame
 from tracegrad.core.tree import TreeDef, flatten, tuple_of
 from tracegrad.direct import Called, Direct, make_direct
 from tracegrad.eager.traced import TracedTensor
@@ -714,22 +714,30 @@ def _options(
     argnames: Any = None,
 ) -> Options:
     if mode not in ("now", "background", "never"):
-        raise TracegradError(f"compile={mode!r} is not a mode", fix='use compile="now", "background" or "never"')
+        raise TracegradError(
+            f"compile={mode!r} is not a mode", fix='use compile="now", "background" or "never"', where=user_frame()
+        )
     numbers = checked_argnums(argnums, argnames)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
-        raise TracegradError(f"threads={threads!r} is no number of threads", fix="give an int of at least 1, or None for all")
+        raise TracegradError(
+            f"threads={threads!r} is no number of threads", fix="give an int of at least 1, or None for all", where=user_frame()
+        )
     return Options(numbers, names, mode, checked_budget(memory_budget), threads)
 
 
 def _family(function: Callable[..., Any], options: Options) -> Family:
     """What a decorator makes of a function; TracegradError where it is none, or lacks an argument that is named."""
     if not callable(function):
-        raise TracegradError(f"an object of type {type(function).__name__} is no function", fix="pass a function")
+        raise TracegradError(
+            f"an object of type {type(function).__name__} is no function", fix="pass a function", where=user_frame()
+        )
+    check_plain(function)
     if hasattr(function, "named_modules") and hasattr(function, "named_parameters"):
         raise TracegradError(
             f"{type(function).__name__} is a module, whose code is written for tensors",
             fix="compile it with tg.compile(module)",
+            where=user_frame(),
         )
     family = Family(function, options)
     if isinstance(options.argnums, Selected):
@@ -739,6 +747,7 @@ def _family(function: Callable[..., Any], options: Options) -> Family:
         raise TracegradError(
             f"static_argnames names {unknown[0]!r}, which is no argument of {family.name}",
             fix=f"name one of {', '.join(family.parameters)}",
+            where=user_frame(),
         )
     return family
 

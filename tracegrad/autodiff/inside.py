@@ -23,7 +23,7 @@ from tracegrad.autodiff.argnums import Argnums, arguments_of, gathered, name_of,
 from tracegrad.autodiff.forward import push_forward_nodes
 from tracegrad.autodiff.reverse import pull_back_nodes
 from tracegrad.core.aval import Aval, aval_of
-from tracegrad.core.source import user_frame
+from tracegrad.core.source import called, user_frame
 from tracegrad.core.tree import TreeDef, flatten
 from tracegrad.errors import DifferentiationError, DtypeError, ShapeError, TraceError, TreeError
 from tracegrad.ops.maps import variable
@@ -185,7 +185,7 @@ def with_variables(
         given[place], leaves = as_variables(recorder, given[place], root)
         found.append(leaves)
     named = {name: value for name, value in given.items() if isinstance(name, str)}
-    return function(*(given[k] for k in range(len(args))), **named), found
+    return called(function, [given[k] for k in range(len(args))], named), found
 
 
 def without_aux(result: Any, function: Any, has_aux: bool) -> tuple[Any, Any]:

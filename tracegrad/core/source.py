@@ -5,21 +5,22 @@ Twins of user functions keep the file name and line numbers of the original, so 
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import os
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType, FunctionType
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from tracegrad.errors import Frame
+from tracegrad.errors import Frame, TraceError, TracegradError
 
 C = TypeVar("C")
 
-__all__ = ["called_as", "is_user_file", "raised_at", "user_frame"]
+__all__ = ["called", "called_as", "check_plain", "is_user_file", "raised_at", "user_frame"]
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _PROGRAMS = _PACKAGE + "demo" + os.sep  # written as a user would write them, so their lines are shown like a user's
@@ -139,3 +140,36 @@ def _describe(frame: FrameType, line: int) -> Frame:
     code = frame.f_code
     text = linecache.getline(code.co_filename, line, frame.f_globals).strip()
     return Frame(code.co_filename, line, code.co_qualname, text)
+
+
+def called(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call a function of the user's; TraceError where it does not take these arguments, from the line of the call."""
+    try:
+        return function(*args, **kwargs)
+    except TypeError as error:
+        trace = error.__traceback__
+        if trace is None or trace.tb_next is not None or isinstance(error, TracegradError):
+            raise
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):
+            raise error from None
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError:
+            name = getattr(function, "__name__", type(function).__name__)
+            raise TraceError(str(error), fix=f"its arguments are {name}{signature}", where=user_frame()) from None
+        raise
+
+
+def check_plain(function: Any) -> None:
+    """Raise TraceError for generators and coroutines, which return no values."""
+    code = inspect.unwrap(function)
+    kind = "generator" if inspect.isgeneratorfunction(code) else "async" if inspect.iscoroutinefunction(code) else None
+    if kind is not None or inspect.isasyncgenfunction(code):
+        name = getattr(function, "__name__", type(function).__name__)
+        raise TraceError(
+            f"{name} is {'a generator' if kind == 'generator' else 'an async'} function, whose calls return no result",
+            fix="write a plain function that returns its result: a list of what it would yield, for example",
+            where=user_frame(),
+        )

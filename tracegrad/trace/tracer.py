@@ -234,7 +234,7 @@ class _Attempt:
         try:
             outputs = [self._output(value, path) for value, path in zip(values, tree.paths(root), strict=True)]
         except TracegradError as error:
-            raise error.at(_definition(function)) from None
+            raise error.at(_definition(function) or user_frame()) from None
         reads = self.twins.finish()
         self.recorder.closed = True
         first = len(self.inputs)

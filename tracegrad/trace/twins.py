@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import VALUES, means_otherwise
-from tracegrad.core.source import is_user_file
+from tracegrad.core.source import called, is_user_file
 from tracegrad.core.tree import TWIN_OF
 from tracegrad.errors import EscapeError, Frame
 from tracegrad.ops.stored import is_sparse
@@ -127,7 +127,7 @@ class Twins:
         name = getattr(function, "__qualname__", type(function).__name__)
         # noted as read, since an object that can be called has attributes that change
         shown = self.read(function, name, Place.root("function", lambda: function), ("function", id(function)))
-        return shown(*args, **kwargs)
+        return called(shown, args, kwargs)
 
     def stand_in_for_argument(self, value: Any, position: int) -> Any:
         """A static argument as the twin sees it; the caller's key holds its value."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from tracegrad.autodiff.argnums import name_of
 from tracegrad.autodiff.inside import Transform
+from tracegrad.core.source import called
 from tracegrad.core.tree import flatten
 from tracegrad.ops.marks import begin, end
 from tracegrad.symbolic import Recorder, Sym, current_recorder
@@ -32,7 +33,7 @@ class Checkpointed(Transform):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The function's result; in a trace it is marked."""
         if current_recorder.get() is None:
-            return self._parts["function"](*args, **kwargs)
+            return called(self._parts["function"], args, kwargs)
         return super().__call__(*args, **kwargs)
 
 
@@ -45,7 +46,7 @@ def _rule(recorder: Recorder, parts: Mapping[str, Function], args: Sequence[Any]
 
     name = name_of(parts["function"])
     inside, named = marked((tuple(args), dict(kwargs)), begin, f"the arguments of {name}")
-    return marked(parts["function"](*inside, **named), end, f"the result of {name}")
+    return marked(called(parts["function"], inside, named), end, f"the result of {name}")
 
 
 def checkpoint(fun: Function) -> Any:

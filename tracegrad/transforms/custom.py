@@ -87,6 +87,12 @@ class WithDerivative(Transform):
             )
         count = len(args)
         fixed = {k + count if k < 0 else k for k in self._fixed}
+        if any(not 0 <= k < count for k in fixed):
+            raise TracegradError(
+                f"nondiff_argnums={self._fixed} of {self.__name__} names no argument of this call, which has {count}",
+                fix="count positional arguments from 0",
+                where=user_frame(),
+            )
         given, variables = list(args), []
         for k in range(count):
             if k not in fixed:
@@ -266,6 +272,17 @@ class CustomJvp(WithDerivative):
         return [i for _, ids in made for i in ids], _fitted_ids(recorder, pair[1], outputs, "the tangent", of)
 
 
+def _positions(nondiff_argnums: Any) -> tuple[int, ...]:
+    several = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
+    if any(not isinstance(k, (int, np.integer)) or isinstance(k, bool) for k in several):
+        raise TracegradError(
+            f"nondiff_argnums={nondiff_argnums!r} names no arguments",
+            fix="give positions, counted from 0: nondiff_argnums=(1,)",
+            where=user_frame(),
+        )
+    return tuple(int(k) for k in several)
+
+
 def custom_vjp(fun: Function, nondiff_argnums: Sequence[int] = ()) -> CustomVjp:
     """A function whose vector-Jacobian product is given by ``defvjp``.
 
@@ -287,7 +304,7 @@ def custom_vjp(fun: Function, nondiff_argnums: Sequence[int] = ()) -> CustomVjp:
     >>> tg.grad(lambda x: np.sum(10 * clipped(x)))(np.ones(2))
     array([1., 1.])
     """
-    return CustomVjp({"function": checked_function(fun, "custom_vjp")}, tuple(nondiff_argnums))
+    return CustomVjp({"function": checked_function(fun, "custom_vjp")}, _positions(nondiff_argnums))
 
 
 def custom_jvp(fun: Function, nondiff_argnums: Sequence[int] = ()) -> CustomJvp:
@@ -310,4 +327,4 @@ def custom_jvp(fun: Function, nondiff_argnums: Sequence[int] = ()) -> CustomJvp:
     >>> tg.grad(softplus)(0.0), tg.grad(tg.grad(softplus))(0.0)
     (np.float64(0.5), np.float64(0.25))
     """
-    return CustomJvp({"function": checked_function(fun, "custom_jvp")}, tuple(nondiff_argnums))
+    return CustomJvp({"function": checked_function(fun, "custom_jvp")}, _positions(nondiff_argnums))

@@ -23,7 +23,7 @@ from tracegrad.autodiff.inside import (
 )
 from tracegrad.calls import Family
 from tracegrad.compiled import VALUE, Compiled
-from tracegrad.core.source import user_frame
+from tracegrad.core.source import check_plain, user_frame
 from tracegrad.core.tree import flatten
 from tracegrad.errors import DifferentiationError, TracegradError
 from tracegrad.ops.maps import stop_gradient as stop
@@ -43,6 +43,7 @@ def checked_function(function: Any, transform: str) -> Function:
             where=user_frame(),
         )
     made: Function = function
+    check_plain(made)
     return made
 
 
@@ -147,10 +148,26 @@ def _elementwise_rule(
     function = parts["function"]
     result, variables = with_variables(recorder, function, args, kwargs, argnums)
     outputs = leaves_of(recorder, result, f"the result of {name_of(function)}")
+    check_outputs(outputs, function)
     for k, aval in zip(outputs.ids, outputs.avals, strict=True):
         check_real(recorder.graph[k].where, name_of(function), aval)
     ones = [recorder.operand(np.broadcast_to(np.ones((), aval.dtype), aval.shape)).id for aval in outputs.avals]
     return gathered(argnums, pulled_back(recorder, variables, list(zip(outputs.ids, ones, strict=True))))
+
+
+def check_outputs(outputs: Leaves, function: Function) -> None:
+    """Raise DifferentiationError where a result has no values, or some that carry no derivative."""
+    if not outputs.ids:
+        raise DifferentiationError(
+            f"{name_of(function)} returns no values to differentiate", fix="return the result", where=user_frame()
+        )
+    for path, aval in zip(outputs.paths, outputs.avals, strict=True):
+        if not aval.differentiable:
+            raise DifferentiationError(
+                f"{path} is {aval.dtype}, which has no derivative",
+                fix="compute it in floating point, or return it as aux with has_aux=True",
+                where=user_frame(),
+            )
 
 
 # -- tangents and cotangents --------------------------------------------------------------------------------------------
@@ -178,11 +195,12 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     if _taped(checked_function(fun, "vjp"), primals):
         found = as_one_node(fun, ("vjp", has_aux), functools.partial(_value_rule, has_aux=has_aux))(*primals)
         pull = as_one_node(fun, ("pullback", has_aux), functools.partial(_pullback_rule, has_aux=has_aux))
-        return _with_derivative(found, has_aux, lambda cotangent: pull(primals, cotangent))
+        return _with_derivative(found, has_aux, lambda *cotangents: pull(primals, _one_cotangent(fun, cotangents)))
     result, variables, outputs, aux, derivative = _at(fun, primals, has_aux, forward=False)
     of = f"the result of {name_of(fun)}"
 
-    def pullback(cotangent: Any) -> Any:
+    def pullback(*cotangents: Any) -> Any:
+        cotangent = _one_cotangent(fun, cotangents)
         values = iter(derivative(fitting(cotangent, outputs, "the cotangent", of)))
         parts = iter([leaves.structure.unflatten([next(values) for _ in leaves.ids]) for leaves in variables])
         return tuple([None if is_generator(primal) else next(parts) for primal in primals])
@@ -253,6 +271,16 @@ def jvp(fun: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux:
         wrt = [i for leaves in inside for i in leaves.ids]
         tangent = pushed_forward(recorder, dict(zip(wrt, values, strict=True)), outputs)
     return (result, tangent, aux) if has_aux else (result, tangent)
+
+
+def _one_cotangent(fun: Function, cotangents: Sequence[Any]) -> Any:
+    if len(cotangents) != 1:
+        raise DifferentiationError(
+            f"the pullback of {name_of(fun)} was given {len(cotangents)} cotangents, and takes one",
+            fix="give one value with the structure of the result: several results are one tuple",
+            where=user_frame(),
+        )
+    return cotangents[0]
 
 
 def _taped(fun: Function, primals: Sequence[Any]) -> bool:

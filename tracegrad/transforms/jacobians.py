@@ -21,7 +21,7 @@ from tracegrad.ops.maps import cast
 from tracegrad.ops.sources import iota
 from tracegrad.ops.views import reshape
 from tracegrad.symbolic import Recorder, Sym, current_recorder
-from tracegrad.transforms.derivatives import checked_function, differentiated, grad, jvp
+from tracegrad.transforms.derivatives import check_outputs, checked_function, differentiated, grad, jvp
 from tracegrad.transforms.maps import Linearised, LinearMap, as_one_node, is_taped, linearised, made_once, map_inside
 
 Function = Callable[..., Any]
@@ -99,13 +99,7 @@ class Jacobian(Transform):
 
     def _assembled(self, derivative: LinearMap, variables: Sequence[Leaves], outputs: Leaves, forward: bool) -> Any:
         """Trees of trees: for each leaf of the result the structure of the argument, whose axes come last."""
-        for path, aval in zip(outputs.paths, outputs.avals, strict=True):
-            if not aval.differentiable:
-                raise DifferentiationError(
-                    f"{path} is {aval.dtype}, which has no derivative",
-                    fix="compute it in floating point, or return it as aux with has_aux=True",
-                    where=user_frame(),
-                )
+        check_outputs(outputs, self._parts["function"])
         inner = [aval for leaves in variables for aval in leaves.avals]
         rows = over_basis(derivative, inner if forward else outputs.avals)
         table: list[list[Any]] = []

@@ -67,6 +67,12 @@ def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, *, axis_s
                     fix="give an int, or None for what is not mapped",
                     where=user_frame(),
                 )
+    if axis_size is not None and (not _is_int(axis_size) or axis_size < 0):
+        raise ShapeError(
+            f"axis_size={axis_size!r} of tg.vmap is no number of elements",
+            fix="leave it out where an argument is mapped, else give an int",
+            where=user_frame(),
+        )
     rule = functools.partial(_rule, in_axes=in_axes, out_axes=out_axes, axis_size=axis_size)
     return callable_of(Transform({"function": fun}, rule, "vmap"), fun)
 
