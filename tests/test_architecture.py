@@ -64,6 +64,8 @@ LOADED_WHEN_ASKED = {
     ("core.graph", "networkx"),
     ("schedule.recompute", "networkx"),
     ("ops.matrices", "scipy.linalg"),
+    ("ops.matrix_factors", "scipy.linalg"),
+    ("ops.scipy_factors", "scipy.linalg"),
     ("ops.decompositions", "scipy.linalg"),
     ("transforms.operators", "scipy.sparse.linalg"),
     ("autodiff.pattern", "scipy.sparse"),

@@ -43,6 +43,7 @@ from tracegrad.ops import (
     positions,
     reductions,
     scans,
+    scipy_factors,
     scipy_linalg,
     scipy_signal,
     scipy_special,
@@ -108,6 +109,7 @@ _MATRIX_EQUATIONS = (
     "solve_sylvester solve_continuous_lyapunov solve_discrete_lyapunov solve_banded solveh_banded solve_toeplitz "
     "sinhm coshm tanhm sinm cosm tanm expm_frechet polar"
 )
+_FACTORS = "lu lu_factor lu_solve lstsq orth null_space schur matrix_balance bandwidth sqrtm logm fractional_matrix_power funm"
 _SPECIAL = "gammainc gammaincc zeta"
 """Functions of ``scipy.special`` that are more than their op."""
 
@@ -223,6 +225,7 @@ NUMPY_FUNCTIONS: Mapping[Any, Function] = _make_table()
 SCIPY_FUNCTIONS: Mapping[str, Function] = {
     **{f"scipy.linalg.{name}": getattr(scipy_linalg, name) for name in _SCIPY_LINALG.split()},
     **{f"scipy.linalg.{name}": getattr(matrix_equations, name) for name in _MATRIX_EQUATIONS.split()},
+    **{f"scipy.linalg.{name}": getattr(scipy_factors, name) for name in _FACTORS.split()},
     **{f"scipy.signal.{name}": getattr(scipy_signal, name) for name in scipy_signal.__all__},
     **{f"scipy.stats.{name}": function for name, function in scipy_stats.FUNCTIONS.items()},
 }
@@ -279,7 +282,7 @@ SEQUENCES = frozenset(
 
 def takes_sequence(function: Any) -> bool:
     """Whether a list or tuple as first argument is no array."""
-    return function in SEQUENCES or name_of(function) == "scipy.linalg.cho_solve"
+    return function in SEQUENCES or name_of(function) in ("scipy.linalg.cho_solve", "scipy.linalg.lu_solve")
 
 
 MATH_FUNCTIONS: Mapping[Any, Function] = {

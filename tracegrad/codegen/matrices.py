@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tracegrad.codegen.matrix_functions import TEXTS as FUNCTIONS
+from tracegrad.codegen.matrix_schur import TEXTS as FORMS
 from tracegrad.codegen.matrix_text import BLOCK, SIDE, Text
 from tracegrad.codegen.text import ABI, MATHLIB, KernelText, Slot, dtype_name
 from tracegrad.core.graph import Node
@@ -49,7 +50,7 @@ def _written(program: Program, node: Node, text: Text) -> KernelText:
         lines.append(f"    {name} = " + how.format(k=len(slots) + 2))
         slots.append(taken)
 
-    for name, i in zip("ab", node.inputs, strict=False):
+    for name, i in zip("abc", node.inputs, strict=False):
         slot(name, Slot("buffer", in_order(program.graph, i)), f"read(table, {{k}}, {dtype})")
     slot("out", Slot("buffer", node.id), f"update(table, {{k}}, {dtype})")
     sizes = {"units": units, "chunks": chunks, **text.sizes}
@@ -374,4 +375,5 @@ _TEXTS: Mapping[str, Callable[..., Text]] = {
     "lapack_qr": _qr,
     "lapack_svd": _svd,
     **FUNCTIONS,
+    **FORMS,
 }

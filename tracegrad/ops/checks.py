@@ -72,8 +72,17 @@ bin_number, _no_bin = _check(
     "a number to count is negative, or not less than minlength",
     "give numbers from 0 on, and a minlength above the greatest: the length of the result is not known otherwise",
 )
+rank_number, _no_rank = _check(
+    "full_rank",
+    "the matrix has not full rank, so how many vectors there are depends on its values",
+    "work with all vectors and the singular values: np.linalg.svd(a, full_matrices=True)",
+)
 
-REFUSALS: Mapping[str, Callable[[str, int], TracegradError]] = {choice_number.name: _no_choice, bin_number.name: _no_bin}
+REFUSALS: Mapping[str, Callable[[str, int], TracegradError]] = {
+    choice_number.name: _no_choice,
+    bin_number.name: _no_bin,
+    rank_number.name: _no_rank,
+}
 """The errors of native code that finds a position out of range."""
 
 

@@ -54,12 +54,13 @@ def columns(x: Any, start: int, stop: int | None) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Matrices(Values):
+class Matrices(Values):
     """Matrices with a number added along their diagonal, which keeps them well away from singular ones."""
 
     diagonal: float = 3.0
 
     def draw(self, rng: np.random.Generator, dtype: Any) -> Array:
+        """An array of these values."""
         drawn = Values.draw(self, rng, dtype)
         size, other = drawn.shape[-2:]
         result: Array = (drawn + self.diagonal * np.eye(size, other)).astype(drawn.dtype)
@@ -68,7 +69,7 @@ class _Matrices(Values):
 
 def stacks(*shapes: Shape, diagonal: float = 3.0, **params: Any) -> tuple[Sample, ...]:
     """Samples of one regular matrix or a stack of them."""
-    return tuple(Sample((_Matrices(shape, -1, 1, diagonal=diagonal),), params) for shape in shapes)
+    return tuple(Sample((Matrices(shape, -1, 1, diagonal=diagonal),), params) for shape in shapes)
 
 
 def refused(shape: Shape, match: str) -> Sample:
@@ -164,7 +165,7 @@ def raises(function: Callable[..., Any], *operands: Array) -> bool:
     return False
 
 
-def _each(function: Callable[..., Array], shape: Shape, *stacks: Array) -> Array:
+def each_of(function: Callable[..., Array], shape: Shape, *stacks: Array) -> Array:
     """A function of matrices on each of a stack; ``shape`` is that of one result."""
     batch = stacks[0].shape[:-2]
     out = np.empty((*batch, *shape), stacks[0].dtype)
@@ -212,7 +213,7 @@ def _inv_eager(x: Array, *, strict: bool = True) -> Array:
     except np.linalg.LinAlgError:
         if strict:
             raise no_inverse(batch_element(x, lambda m: raises(np.linalg.inv, m))) from None
-        return _each(lambda m: np.full_like(m, np.nan) if raises(np.linalg.inv, m) else np.linalg.inv(m), x.shape[-2:], x)
+        return each_of(lambda m: np.full_like(m, np.nan) if raises(np.linalg.inv, m) else np.linalg.inv(m), x.shape[-2:], x)
 
 
 def _inv_rule(g: Any, out: Any, x: Any, *, strict: bool = True) -> Any:
@@ -262,8 +263,8 @@ solve: Op = opaque(
     ("", "LinalgSolveExBackward0"),
     "The solutions x of a x = b for stacks of equal batch shape; singular matrices raise LinAlgError.",
     (
-        Sample((_Matrices((3, 3), -1, 1), Values((3, 2)))),
-        Sample((_Matrices((2, 3, 3), -1, 1), Values((2, 3, 1)))),
+        Sample((Matrices((3, 3), -1, 1), Values((3, 2)))),
+        Sample((Matrices((2, 3, 3), -1, 1), Values((2, 3, 1)))),
         Sample((Values((3, 3)), Values((2, 2))), error=ShapeError, match="Incompatible shapes"),
     ),
     inexact,
@@ -291,7 +292,7 @@ def _triangular_eager(a: Array, b: Array, *, upper: bool, unitriangular: bool) -
         )
         return result
 
-    return _each(one, b.shape[-2:], a, b)
+    return each_of(one, b.shape[-2:], a, b)
 
 
 def _substituted(m: Array, right: Array, upper: bool) -> Array:
@@ -324,7 +325,7 @@ solve_triangular: Op = opaque(
     ("", "LinalgSolveTriangularBackward0"),
     "The solutions of triangular systems; the other triangle (and a diagonal taken for ones) is not read.",
     tuple(
-        Sample((_Matrices(shape, -1, 1), Values((*shape[:-1], 2))), {"upper": upper, "unitriangular": unit})
+        Sample((Matrices(shape, -1, 1), Values((*shape[:-1], 2))), {"upper": upper, "unitriangular": unit})
         for shape, upper, unit in (((3, 3), True, False), ((2, 3, 3), False, False), ((3, 3), False, True))
     ),
     inexact,
@@ -426,7 +427,7 @@ cofactor_turn: Op = opaque(
     (Linear(lambda c, out, g, x: cofactor_turn(c, x)), Rule(_turn_rule)),
     ("", ""),
     "The derivative of the matrix of cofactors along g, which is its own adjoint; right at singular matrices, too.",
-    (Sample((Values((3, 3)), _Matrices((3, 3), -1, 1))), Sample((Values((2, 2, 2)), _Matrices((2, 2, 2), -1, 1)))),
+    (Sample((Values((3, 3)), Matrices((3, 3), -1, 1))), Sample((Values((2, 2, 2)), Matrices((2, 2, 2), -1, 1)))),
     lower="lapack_cofactor_turn",
 )
 cofactor: Op = opaque(

@@ -1,7 +1,7 @@
 """More of ``scipy.linalg``: matrix equations, banded and Toeplitz systems, functions of matrices, the polar decomposition.
 
-All are composed of solutions, exponentials and singular values, which have the derivatives. Equations in a matrix are solved
-as one system for its elements, n² of them, and banded matrices as dense ones: right for small matrices, slow for large ones.
+All are composed of solutions, exponentials and singular values, which have the derivatives. The discrete Lyapunov equation is
+solved as one system for its elements, n² of them, and banded matrices as dense ones: right for small ones, slow for large ones.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tracegrad.ops.decompositions import matrix_exp, matrix_exp_turn
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import select
 from tracegrad.ops.matrices import check_square, columns, rows, transposed
+from tracegrad.ops.matrix_factors import sylvester
 from tracegrad.ops.pointwise import as_float
 from tracegrad.ops.reductions import as_operand
 from tracegrad.ops.scipy_linalg import toeplitz
@@ -65,8 +66,8 @@ def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
     m, n = shape_of(a)[0], shape_of(b)[0]
     if shape_of(q) != (m, n):
         raise ShapeError(f"solve_sylvester with q of shape {shape_of(q)}", fix=f"give q the shape {(m, n)}")
-    system = _outer(a, _eye(n, a.dtype)) + _outer(_eye(m, b.dtype), transposed(b))
-    return reshape(linalg.solve(system, reshape(q, (m * n,))), (m, n))
+    dtype = np.result_type(a.dtype, b.dtype, q.dtype)
+    return sylvester(a.astype(dtype), b.astype(dtype), q.astype(dtype))
 
 
 def solve_continuous_lyapunov(a: Any, q: Any) -> Any:

@@ -26,6 +26,12 @@ _TAKEN: Final = {
     "trsm": "cccciixxixi",
     "gemm": "cciiixxixixxi",
     "gesdd": "ciixixxixixiii",
+    "gebal": "cixiiixi",
+    "gebak": "cciiixixii",
+    "gehrd": "iiixixxii",
+    "orghr": "iiixixxii",
+    "hseqr": "cciiixixxxixii",
+    "trsyl": "cciiixixixixi",
 }
 """What each function takes, one letter for a parameter."""
 _OF_BLAS: Final = ("trsm", "gemm")
