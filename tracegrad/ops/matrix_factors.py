@@ -35,6 +35,7 @@ from tracegrad.ops.matrices import (
     columns,
     each_of,
     element_text,
+    floating,
     opaque,
     refused,
     rows,
@@ -135,6 +136,7 @@ swap_rows: Op = opaque(
         Sample((Values((*batch, 3, 2)), Values((*batch, 2, 1), 0, 3, kind="int")), {"back": back})
         for batch, back in (((), False), ((2,), True))
     ),
+    lambda x, pivots: floating(x) * 2,
     lower="lapack_swap_rows",
 )
 
@@ -361,7 +363,7 @@ schur_packed: Op = opaque(
     (Rule(_schur_rule),),
     ("", ""),
     "The real Schur form T and the rotation Z below it, x = Z T Zᵀ; eigenvalues are to differ.",
-    (*stacks((3, 3), (2, 3, 3), (1, 1)), refused((2, 3), "2 by 3")),
+    (*stacks((3, 3), (2, 2, 2), (1, 1)), refused((2, 3), "2 by 3")),
     lower="lapack_schur",
 )
 
