@@ -20,6 +20,7 @@ from scipy import special
 from tracegrad import functional
 from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
+from tracegrad.core.tree import flatten
 from tracegrad.errors import EscapeError, TraceError, TracegradError
 from tracegrad.functional import folds
 from tracegrad.ops import (
@@ -39,6 +40,7 @@ from tracegrad.ops import (
     maps,
     matrix_equations,
     nans,
+    padding,
     pointwise,
     positions,
     reductions,
@@ -66,9 +68,12 @@ _BY_NAME: tuple[tuple[ModuleType, str], ...] = (
     (reductions, "sum prod mean max min argmax argmin var std any all ptp count_nonzero average"),
     (views, "broadcast_to reshape transpose expand_dims squeeze flip concatenate stack"),
     (assembly, "moveaxis swapaxes ravel atleast_1d atleast_2d atleast_3d hstack vstack column_stack append split array_split"),
-    (assembly, "tile repeat roll pad diagonal diag trace tril triu around meshgrid"),
+    (assembly, "tile repeat roll diagonal diag trace tril triu around meshgrid"),
     (arranging, "rollaxis matrix_transpose fliplr flipud rot90 dstack hsplit vsplit dsplit unstack block broadcast_arrays"),
-    (arranging, "resize delete insert diagflat kron vecmat matvec fill_diagonal put_along_axis put putmask place ix_"),
+    (
+        arranging,
+        "resize delete insert diagflat kron vecmat matvec fill_diagonal put_along_axis put putmask place ix_ unravel_index",
+    ),
     (indexing, "take take_along_axis"),
     (contractions, "matmul dot vdot inner outer tensordot"),
     (einsum, "einsum einsum_path"),
@@ -78,10 +83,12 @@ _BY_NAME: tuple[tuple[ModuleType, str], ...] = (
     (fits, "poly polyfit apply_along_axis apply_over_axes"),
     (sequences, "linspace logspace geomspace"),
     (choosing, "select piecewise choose partition argpartition digitize"),
-    (positions, "nonzero flatnonzero argwhere extract compress unique"),
+    (positions, "nonzero flatnonzero argwhere extract compress unique isin intersect1d setdiff1d union1d"),
+    (padding, "pad"),
     (choosing, "median quantile percentile nanmedian nanquantile nanpercentile"),
     (nans, "nansum nanprod nancumsum nancumprod nanmean nanvar nanstd nanmax nanmin nanargmax nanargmin"),
     (pointwise, "fabs signbit deg2rad rad2deg radians degrees angle fmod divmod modf float_power ldexp fmax fmin heaviside"),
+    (pointwise, "left_shift right_shift"),
     (pointwise, "nan_to_num sign iscomplex isreal real_if_close isposinf isneginf isclose allclose array_equal array_equiv"),
     (calculus, "ediff1d trapezoid gradient polyval polyder polyint polyadd polysub polymul interp unwrap"),
     (calculus, "convolve correlate cov corrcoef"),
@@ -213,6 +220,7 @@ def _make_table() -> dict[Any, Function]:
     table |= {np.diff: calculus.differences, np.fix: maps.trunc, special.cbrt: maps.cbrt}
     table[np.imag] = lambda val: complexes.imag(val) if complexes.is_complex(val) else maps.scale(np.zeros((), val.dtype), val)
     table[np.require] = _require
+    table[np.lib.stride_tricks.sliding_window_view] = arranging.sliding_window_view
     table[np.result_type] = lambda *xs: np.result_type(*(getattr(x, "dtype", x) for x in xs))
     if hasattr(np, "astype"):
         table[np.astype] = _astype
@@ -426,7 +434,7 @@ class Protocols:
         if args and isinstance(args[0], Selection) and not isinstance(ours, Op):
             ours = SELECTED.get(function) or args[0].refuse(f"the result of {name_of(function)}")
         if ours is None:
-            refuse(function)
+            return self._of_known(function, args, kwargs)
         if function is np.take and len(args) > 1 and isinstance(args[1], Selection):
             return self._take_selected(*args, **kwargs)
         if function is np.where and len(args) + len(kwargs) == 1:
@@ -441,6 +449,22 @@ class Protocols:
         if out is not None:
             return self._store(out, result)
         return result if function in VIEWS else owned(result)
+
+    def _of_known(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What a function without a traced meaning gives for values that are known while tracing; else it is refused."""
+        wrap = self.creation.get(np.array)
+        if wrap is None or not (hasattr(np, getattr(function, "__name__", "")) and name_of(function).startswith("np.")):
+            refuse(function)
+        given, structure = flatten((list(args), dict(kwargs)))
+        plain = []
+        for value in given:
+            known = value.recorder.constant_value(value.id) if isinstance(value, Sym) else value
+            if known is None or isinstance(value, Selection):
+                refuse(function)
+            plain.append(known)
+        positional, named = structure.unflatten(plain)
+        found = function(*positional, **named)
+        return wrap(found) if isinstance(found, np.ndarray) else found
 
     @staticmethod
     def _take_selected(x: Sym, places: Selection, axis: int | None = None) -> Any:
@@ -486,6 +510,8 @@ class Protocols:
         dtype = kwargs.pop("dtype", None)
         where = kwargs.pop("where", True)
         kwargs.pop("order", None)
+        if kwargs.get("casting") == "same_kind":  # as it is without it
+            del kwargs["casting"]
         if dtype is not None:
             inputs = tuple(self.recorder.operand(x).astype(dtype) for x in inputs)
         result = call_function(ours, ufunc, inputs, kwargs)

@@ -26,6 +26,7 @@ from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import called_as, user_frame
 from tracegrad.errors import ConditionError, DtypeError, EscapeError, Frame, MissingAttributeError, ShapeError, TraceError
 from tracegrad.ops.aliasing import WRITES, Step, Storage, strides_of
+from tracegrad.ops.array_methods import NumpyMethods
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.complex_domain import takes_complex
 from tracegrad.ops.complexes import imag, real
@@ -189,7 +190,7 @@ current_recorder: contextvars.ContextVar[Recorder | None] = contextvars.ContextV
 
 
 @called_as("x")
-class Sym(ArrayMethods):
+class Sym(NumpyMethods, ArrayMethods):
     """A traced array: every operation on it appends to its recorder's graph.
 
     Parameters
@@ -356,6 +357,8 @@ class Sym(ArrayMethods):
 
     def flatten(self, order: str = "C") -> Sym:
         """``ndarray.flatten``: always a copy."""
+        if order not in ("C", "A", "K"):
+            return reshape(self, (-1,), order=order).copy()  # type: ignore[no-any-return]
         return Sym(self.recorder, self.recorder.emit(reshape_to, (self.id,), {"shape": (math.prod(self.shape),)}))
 
     def __pos__(self) -> Sym:
@@ -586,6 +589,12 @@ class Sym(ArrayMethods):
 
     def __rshift__(self, other: Any) -> Any:
         return self.__array_ufunc__(np.right_shift, "__call__", self, other)
+
+    def __rlshift__(self, other: Any) -> Any:
+        return self.__array_ufunc__(np.left_shift, "__call__", other, self)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return self.__array_ufunc__(np.right_shift, "__call__", other, self)
 
     def __delitem__(self, key: Any) -> NoReturn:
         raise TraceError("elements of an array cannot be deleted", fix="y = np.delete(x, i)", where=user_frame())

@@ -155,7 +155,7 @@ def test_linspace_ends_at_its_bound_in_the_dtype_of_its_bounds():
     [
         (lambda x: np.median(x[:0]), ShapeError, "no elements"),
         (lambda x: np.quantile(x, 1.5), ShapeError, "from 0 to 1"),
-        (lambda x: np.quantile(x, 0.5, method="hazen"), TraceError, "linear, lower"),
+        (lambda x: np.quantile(x, 0.5, method="inverted_cdf"), TraceError, "linear, lower"),
         (lambda x: np.quantile(x, 0.5, weights=x), TraceError, "weights="),
         (lambda x: np.gradient(x[:1]), ShapeError, "needs 2 elements"),
         (lambda x: np.gradient(x, 1.0, 2.0), ShapeError, "one for each axis"),
@@ -172,7 +172,6 @@ def test_linspace_ends_at_its_bound_in_the_dtype_of_its_bounds():
         (lambda x: np.median(x, out=OUT), EscapeError, "out="),
         (lambda x: np.multiply.accumulate(x, axis=3), ShapeError, "out of range"),
         (lambda x: np.nextafter.accumulate(x), TraceError, "nextafter is not traced"),
-        (lambda x: scipy.linalg.qr(np.outer(x, x)[:, :2]), TraceError, "tall"),
         (lambda x: scipy.linalg.eigh(np.outer(x, x), np.eye(4)), TraceError, "two matrices"),
         (lambda x: scipy.linalg.khatri_rao(np.outer(x, x), np.ones((2, 3))), ShapeError, "equally many columns"),
     ],

@@ -53,7 +53,7 @@ def to_item(x):
 
 
 def to_array(x):
-    return np.vectorize(lambda v: v)(x)  # here
+    return np.ma.masked_array(x)  # here
 
 
 def to_format(x):

@@ -237,10 +237,18 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     shape = shape_of(a)
     if len(shape) < 2 or (len(shape) > 2 and len(set(shape)) > 1):
         raise ShapeError(f"fill_diagonal of an array of shape {shape}", fix="give a matrix, or an array with all axes equal")
-    if wrap:
-        raise TraceError("fill_diagonal with wrap=True is not traced", fix="write the wrapped rows by their index")
-    k = np.arange(min(shape))
-    a[(k,) * len(shape)] = val
+    value = as_operand(val)
+    if not shape_of(value) and not wrap:
+        k = np.arange(min(shape))
+        a[(k,) * len(shape)] = val
+        return
+    rows, columns = shape[0], shape[-1]
+    step = columns + 1 if len(shape) == 2 else sum(rows**k for k in range(len(shape)))
+    end = math.prod(shape) if wrap or len(shape) > 2 else min(columns * columns, math.prod(shape))
+    places = np.arange(0, end, step)
+    line = reshape(_own_dtype(value, a), -1)
+    filled = setitem(reshape(a.copy(), -1), places, getitem(line, np.arange(places.size) % shape_of(line)[0]))
+    a[...] = reshape(filled, shape)
 
 
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> None:
@@ -333,3 +341,40 @@ def ix_(*args: Any) -> tuple[Any, ...]:
             vector = np.zeros(0, np.int64)
         found.append(reshape(vector, tuple(-1 if d == k else 1 for d in range(len(args)))))
     return tuple(found)
+
+
+def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Any, ...]:
+    """``np.unravel_index``, of traced positions without a check of their range.
+
+    >>> [int(k) for k in unravel_index(np.array(5), (2, 3))]
+    [1, 2]
+    """
+    indices = as_operand(indices)
+    sizes = (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
+    found, left = [], indices
+    for n in reversed(sizes) if order == "C" else sizes:
+        found.append(left % n)
+        left = left // n
+    return tuple(reversed(found)) if order == "C" else tuple(found)
+
+
+def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False) -> Any:
+    """``np.lib.stride_tricks.sliding_window_view``: a copy.
+
+    >>> sliding_window_view(np.array([1, 2, 3]), 2)
+    array([[1, 2],
+           [2, 3]])
+    """
+    x = as_operand(x)
+    windows = (int(window_shape),) if np.ndim(window_shape) == 0 else tuple(int(n) for n in window_shape)
+    axes = range(len(shape_of(x))) if axis is None else (axis,) if np.ndim(axis) == 0 else axis
+    if len(windows) != len(axes):
+        raise ShapeError(f"{len(windows)} windows for {len(axes)} axes", fix="give one for each axis, or axis=")
+    for window, at in zip(windows, axes, strict=True):
+        place = normalise_axis(at, len(shape_of(x)))
+        count = shape_of(x)[place] - window + 1
+        if count < 1 or window < 0:
+            raise ShapeError(f"a window of {window} in an axis of {shape_of(x)[place]}", fix="give a window that fits")
+        first = np.arange(count).reshape(-1, 1)
+        x = moveaxis(getitem(x, (*(slice(None),) * place, first + np.arange(window))), place + 1, -1)
+    return x

@@ -117,7 +117,8 @@ def column_stack(arrays: Sequence[Any]) -> Any:
 
 def append(x: Any, values: Any, axis: int | None = None) -> Any:
     """``np.append``."""
-    return concatenate([x, values], axis)
+    parts = [part if hasattr(part, "dtype") else np.asarray(part) for part in (x, values)]
+    return concatenate(parts, axis)
 
 
 def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:

@@ -19,7 +19,7 @@ from tracegrad.ops.maps import cast, select
 from tracegrad.ops.pointwise import as_float
 from tracegrad.ops.reductions import as_operand
 from tracegrad.ops.scans import cumsum
-from tracegrad.ops.sorting import search
+from tracegrad.ops.sorting import argsort, search
 from tracegrad.ops.views import concatenate, expand_dims, flip, reshape
 
 # -- differences and integrals ----------------------------------------------------------------------------------------
@@ -157,13 +157,17 @@ def polyder(p: Any, m: int = 1) -> Any:
 
 
 def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
-    """``np.polyint`` with the constants 0."""
-    if k is not None:
-        raise TraceError("polyint with constants k= is not traced", fix="add the constants to the last coefficients")
+    """``np.polyint``, with the constants of integration ``k``, the first one's first."""
     p = as_float(as_operand(p))
-    for _ in range(m):
+    several = isinstance(k, (list, tuple)) or (hasattr(k, "dtype") and shape_of(k))
+    constants = list(k) if several else [0.0 if k is None else k] * m
+    constants = constants * m if len(constants) == 1 else constants
+    if len(constants) < m:
+        raise ShapeError(f"polyint {m} times with {len(constants)} constants", fix="give one for each time, or one for all")
+    for constant in constants[:m]:
         divided = p / np.arange(shape_of(p)[0], 0, -1)
-        p = concatenate([divided, np.zeros(1, divided.dtype)], 0)
+        last = reshape(constant if hasattr(constant, "dtype") else np.asarray(constant, divided.dtype), (1,))
+        p = concatenate([divided, last if last.dtype == divided.dtype else last.astype(divided.dtype)], 0)
     return p
 
 
@@ -191,16 +195,17 @@ def polymul(a1: Any, a2: Any) -> Any:
     return convolve(reshape(as_operand(a1), -1), reshape(as_operand(a2), -1))
 
 
-def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: None = None) -> Any:
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: float | None = None) -> Any:
     """``np.interp``: linear between the points, the ends' values beyond them; differentiable in all three."""
-    if period is not None:
-        raise TraceError("interp with period= is not traced", fix="bring x into one period first: x % period")
     x, xp, fp = (as_operand(v) for v in (x, xp, fp))
     x, xp, fp = (v if v.dtype == np.float64 else v.astype(np.float64) for v in (x, xp, fp))
     if len(shape_of(xp)) != 1 or shape_of(xp) != shape_of(fp) or not shape_of(xp)[0]:
         raise ShapeError(
             f"interp between points of shapes {shape_of(xp)} and {shape_of(fp)}", fix="give two vectors of the same length"
         )
+    if period is not None:
+        x, xp, fp = _in_one_period(x, xp, fp, abs(period))
+        left = right = None
     size = shape_of(xp)[0]
     flat = reshape(x, -1)
     after = maps.clip(search(xp, flat, right=True), 1, max(size - 1, 1))
@@ -214,6 +219,17 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     result = select(flat < first, getitem(fp, 0) if left is None else left, result)
     result = select(flat > last, getitem(fp, size - 1) if right is None else right, result)
     return reshape(result, shape_of(x))
+
+
+def _in_one_period(x: Any, xp: Any, fp: Any, period: float) -> tuple[Any, Any, Any]:
+    """The points in order within one period, and one more on either side."""
+    if period == 0:
+        raise ShapeError("interp with period=0", fix="give a period that is not 0")
+    x, xp = maps.remainder(x, period), maps.remainder(xp, period)
+    order = argsort(xp)
+    xp, fp = take(xp, order), take(fp, order)
+    ends = [getitem(xp, slice(-1, None)) - period, xp, getitem(xp, slice(0, 1)) + period]
+    return x, concatenate(ends, 0), concatenate([getitem(fp, slice(-1, None)), fp, getitem(fp, slice(0, 1))], 0)
 
 
 def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * math.pi) -> Any:
@@ -286,19 +302,38 @@ def cov(
     *,
     dtype: Any = None,
 ) -> Any:
-    """``np.cov`` without weights."""
-    if fweights is not None or aweights is not None:
-        raise TraceError("cov with weights is not traced", fix="write it out: d = x - mean; (w * d) @ d.T / w.sum()")
+    """``np.cov``."""
     x = _variables(m, rowvar)
     if y is not None:
         x = concatenate([x, _variables(y, rowvar)], 0)
     x = x if dtype is None else x.astype(dtype)
     # float64 at least, as in NumPy
     x = x if dtype is not None or x.dtype.itemsize >= 8 else x.astype(np.float64)
-    away = x - reductions.mean(x, 1, keepdims=True)
-    freedom = shape_of(x)[1] - ((0 if bias else 1) if ddof is None else ddof)
-    result = (away @ away.T) / (float(freedom) if freedom > 0 else 0.0)
+    taken = (0 if bias else 1) if ddof is None else ddof
+    if fweights is not None or aweights is not None:
+        result = _weighted_cov(x, fweights, aweights, taken)
+    else:
+        away = x - reductions.mean(x, 1, keepdims=True)
+        freedom = shape_of(x)[1] - taken
+        result = (away @ away.T) / (float(freedom) if freedom > 0 else 0.0)
     return reshape(result, ()) if shape_of(result) == (1, 1) else result
+
+
+def _weighted_cov(x: Any, fweights: Any, aweights: Any, ddof: float) -> Any:
+    given = [as_float(as_operand(w)) for w in (fweights, aweights) if w is not None]
+    for w in given:
+        if shape_of(w) != shape_of(x)[1:]:
+            raise ShapeError(f"weights of shape {shape_of(w)} for {shape_of(x)[1]} observations", fix="give a weight for each")
+    weights = given[0] if len(given) == 1 else given[0] * given[1]
+    total = reductions.sum(weights)
+    away = x - reductions.sum(x * weights, 1, keepdims=True) / total
+    if ddof == 0:
+        freedom = total
+    elif aweights is None:
+        freedom = total - float(ddof)
+    else:
+        freedom = total - float(ddof) * reductions.sum(weights * given[-1]) / total
+    return (away @ (away * weights).T) / freedom
 
 
 def _variables(x: Any, rowvar: bool) -> Any:

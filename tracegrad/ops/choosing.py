@@ -22,7 +22,7 @@ from tracegrad.ops.maps import cast, remainder
 from tracegrad.ops.maps import select as chosen
 from tracegrad.ops.pointwise import as_float
 from tracegrad.ops.reductions import Axes, as_operand
-from tracegrad.ops.sorting import argsort, ordered, quantile_along, search, sort
+from tracegrad.ops.sorting import CONTINUOUS, argsort, ordered, quantile_along, search, sort
 from tracegrad.ops.views import broadcast_to, expand_dims, reshape
 
 # -- choices ----------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def median(a: Any, axis: Axes = None, out: None = None, overwrite_input: bool = 
     return expand_dims(result, axes) if keepdims and axes else result
 
 
-_METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
+_METHODS = ("linear", "lower", "higher", "midpoint", "nearest", *CONTINUOUS)
 
 
 def _quantile(name: str, a: Any, q: Any, axis: Axes, out: None, method: str, keepdims: bool, weights: None, skip: bool) -> Any:

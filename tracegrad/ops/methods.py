@@ -165,9 +165,10 @@ class ArrayMethods(Operators):
         dim: Axes = None,
         keepdim: bool = False,
         correction: float | None = None,
+        **more: Any,
     ) -> Any:
         """``ndarray.var``."""
-        return reductions.var(self, _either(axis, dim), dtype, out, ddof, keepdims or keepdim, correction=correction)
+        return reductions.var(self, _either(axis, dim), dtype, out, ddof, keepdims or keepdim, correction=correction, **more)
 
     def std(
         self,
@@ -180,9 +181,10 @@ class ArrayMethods(Operators):
         dim: Axes = None,
         keepdim: bool = False,
         correction: float | None = None,
+        **more: Any,
     ) -> Any:
         """``ndarray.std``."""
-        return reductions.std(self, _either(axis, dim), dtype, out, ddof, keepdims or keepdim, correction=correction)
+        return reductions.std(self, _either(axis, dim), dtype, out, ddof, keepdims or keepdim, correction=correction, **more)
 
     def any(
         self,

@@ -233,3 +233,23 @@ def array_equiv(a1: Any, a2: Any) -> Any:
     except ValueError:
         return False
     return all_of(a1 == a2)
+
+
+def left_shift(x: Any, y: Any) -> Any:
+    """``np.left_shift``: a product with a power of two."""
+    return _shifted(np.left_shift, maps.multiply, x, y)
+
+
+def right_shift(x: Any, y: Any) -> Any:
+    """``np.right_shift``: a quotient by a power of two, rounded down."""
+    return _shifted(np.right_shift, maps.floor_divide, x, y)
+
+
+def _shifted(ufunc: np.ufunc, op: Any, x: Any, y: Any) -> Any:
+    kinds = [type(v) if isinstance(v, (bool, int, float)) else v.dtype for v in (x, y)]
+    try:
+        dtype = ufunc.resolve_dtypes((*kinds, None))[-1]
+    except TypeError:
+        raise DtypeError(f"np.{ufunc.__name__} is for integers", fix="multiply by 2.0 ** y") from None
+    wide = [v if isinstance(v, int) or v.dtype == dtype else v.astype(dtype) for v in (x, y)]
+    return op(wide[0], maps.power(np.full((), 2, dtype), wide[1]))

@@ -15,11 +15,11 @@ from tracegrad.core.aval import normalise_axis, shape_of
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.comparisons import isnan, logical_and
 from tracegrad.ops.indexing import gather, getitem, put, scatter_add
-from tracegrad.ops.maps import cast
+from tracegrad.ops.maps import cast, clip
 from tracegrad.ops.reductions import as_operand
 from tracegrad.ops.scans import cumsum
 from tracegrad.ops.selection import Selection, select_by
-from tracegrad.ops.sorting import argsort
+from tracegrad.ops.sorting import argsort, search
 from tracegrad.ops.sources import TRACED, known, running_index
 from tracegrad.ops.views import broadcast_to, concatenate, reshape, stack
 
@@ -148,3 +148,57 @@ def unique(
         nowhere = cast(running_index(size, number), dtype=np.dtype(np.int64))
         results.insert(1 + return_index, reshape(put(nowhere, order, number, axis=0), shape))
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, kind: None = None) -> Any:
+    """``np.isin``, by a search among the sorted test elements.
+
+    >>> isin(np.array([1, 2]), [2, 5])
+    array([False,  True])
+    """
+    x, line = as_operand(element), reshape(as_operand(test_elements), (-1,))
+    size = shape_of(line)[0]
+    if not size:
+        return broadcast_to(np.full((), invert), shape_of(x))
+    dtype = np.result_type(x.dtype, line.dtype)
+    x, line = (v if v.dtype == dtype else cast(v, dtype=dtype) for v in (x, line))
+    line = gather(line, argsort(line), axis=0)
+    flat = reshape(x, (-1,))
+    place = clip(search(line, flat, right=False), 0, size - 1)
+    found = reshape(gather(line, place, axis=0) == flat, shape_of(x))
+    return ~found if invert else found
+
+
+def _those(found: Any, kept: Any) -> Any:
+    """Of unique elements those that are kept."""
+    if isinstance(found, Selection):
+        return Selection(found.whole, logical_and(found.mask, kept(found.whole)))
+    chosen = kept(found)
+    return select_by(found, chosen) if getattr(chosen, "bind_rank", 0) >= TRACED else getitem(found, np.flatnonzero(chosen))
+
+
+def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
+    """``np.intersect1d``.
+
+    >>> intersect1d(np.array([3, 1, 2]), [2, 3])
+    array([2, 3])
+    """
+    return _those(unique(ar1), lambda x: isin(x, ar2))
+
+
+def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
+    """``np.setdiff1d``.
+
+    >>> setdiff1d(np.array([3, 1, 2]), [2, 3])
+    array([1])
+    """
+    return _those(unique(ar1), lambda x: isin(x, ar2, invert=True))
+
+
+def union1d(ar1: Any, ar2: Any) -> Any:
+    """``np.union1d``.
+
+    >>> union1d(np.array([3, 1]), [2, 3])
+    array([1, 2, 3])
+    """
+    return unique(concatenate([reshape(as_operand(a), (-1,)) for a in (ar1, ar2)]))

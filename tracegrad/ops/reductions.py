@@ -279,15 +279,26 @@ def var(
     ddof: float = 0,
     keepdims: bool = False,
     *,
+    where: Any = None,
+    mean: Any = None,
     correction: float | None = None,
 ) -> Any:
-    """``np.var``."""
+    """``np.var``, also of the elements where a condition holds, or about a mean that is known."""
     _no_out(out)
     x = as_operand(x)
     x = _to(x, dtype or (np.float64 if x.dtype.kind in "iub" else None))
-    away = x - mean(x, axis, keepdims=True)
-    freedom = _count(x, axis) - (ddof if correction is None else correction)
-    return _reduce(reduce_sum, squared_size(away), axis, keepdims) / (freedom if freedom > 0 else 0)
+    away = x - (_mean(x, axis, keepdims=True, where=where) if mean is None else mean)
+    taken = ddof if correction is None else correction
+    if where is None:
+        freedom = _count(x, axis) - taken
+        return _reduce(reduce_sum, squared_size(away), axis, keepdims) / (freedom if freedom > 0 else 0)
+    squares = squared_size(away)
+    counted = sum(select(where, np.ones(shape_of(x), squares.dtype), np.zeros((), squares.dtype)), axis, keepdims=keepdims)
+    left = counted - taken
+    return sum(squares, axis, keepdims=keepdims, where=where) / select(left > 0, left, np.zeros((), squares.dtype))
+
+
+_mean = mean
 
 
 def std(
@@ -298,10 +309,12 @@ def std(
     ddof: float = 0,
     keepdims: bool = False,
     *,
+    where: Any = None,
+    mean: Any = None,
     correction: float | None = None,
 ) -> Any:
     """``np.std``; at variance 0, where the root has no slope, the gradient is 0."""
-    variance = var(x, axis, dtype, out, ddof, keepdims, correction=correction)
+    variance = var(x, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction)
     flat = variance == 0
     one, nothing = np.ones((), variance.dtype), np.zeros((), variance.dtype)
     return select(flat, nothing, sqrt(select(flat, one, variance)))
@@ -335,12 +348,26 @@ def count_nonzero(x: Any, axis: Axes = None, *, keepdims: bool = False) -> Any:
     return sum(_to(as_operand(x), bool), axis, keepdims=keepdims)
 
 
-def average(x: Any, axis: Axes = None, weights: Any = None, *, keepdims: bool = False) -> Any:
-    """``np.average`` with weights of the shape of ``x``, or of its one axis."""
+def average(x: Any, axis: Axes = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
+    """``np.average`` with weights of the shape of ``x``, or of its one axis; with the sum of weights if ``returned``."""
+    if not returned:
+        return _average(x, axis, weights, keepdims)
+    found = _average(x, axis, weights, keepdims)
+    ones = np.ones(shape_of(as_operand(x)), found.dtype)
+    total = ones if weights is None else broadcast_to(_weights(as_operand(x), axis, as_operand(weights)), shape_of(ones))
+    return found, _to(broadcast_to(sum(total, axis, keepdims=keepdims), shape_of(found)), found.dtype)
+
+
+def _average(x: Any, axis: Axes, weights: Any, keepdims: bool) -> Any:
     x = as_operand(x)
     if weights is None:
         return mean(x, axis, keepdims=keepdims)
-    weights = as_operand(weights)
+    weights = _weights(x, axis, as_operand(weights))
+    return sum(multiply(x, weights), axis, keepdims=keepdims) / sum(weights, axis, keepdims=keepdims)
+
+
+def _weights(x: Any, axis: Axes, weights: Any) -> Any:
+    """Weights in the shape of what they weigh."""
     if shape_of(weights) != shape_of(x):
         if not isinstance(axis, int) or len(shape_of(weights)) != 1:
             raise ShapeError(
@@ -350,4 +377,4 @@ def average(x: Any, axis: Axes = None, weights: Any = None, *, keepdims: bool = 
         (place,) = normalise_axes(axis, len(shape_of(x)))
         weights = reshape(weights, tuple(-1 if k == place else 1 for k in range(len(shape_of(x)))))
         weights = broadcast_to(weights, shape_of(x))
-    return sum(multiply(x, weights), axis, keepdims=keepdims) / sum(weights, axis, keepdims=keepdims)
+    return weights

@@ -8,6 +8,7 @@ NaN is greater than every number.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -314,6 +315,24 @@ def median_of_all(x: Any, skip_nan: bool = False) -> Any:
     return reduce_max(select(same, line, np.array(lowest, x.dtype)), axes=(0,))
 
 
+CONTINUOUS: Mapping[str, tuple[float, float]] = {
+    "interpolated_inverted_cdf": (0.0, 1.0),
+    "hazen": (0.5, 0.5),
+    "weibull": (0.0, 0.0),
+    "median_unbiased": (1 / 3, 1 / 3),
+    "normal_unbiased": (3 / 8, 3 / 8),
+}
+"""Further ways of quantiles between elements, by the two numbers that Hyndman and Fan call alpha and beta."""
+
+
+def _wanted_rank(q: Any, numbers: Any, how: str) -> Any:
+    """Where a quantile stands among so many elements, from 0 on."""
+    if how not in CONTINUOUS:
+        return q * (numbers - 1)
+    alpha, beta = CONTINUOUS[how]
+    return clip(numbers * q + (alpha + q * (1 - alpha - beta)) - 1, 0, numbers - 1)
+
+
 def quantile_along(x: Any, q: Any, axis: int, how: str = "linear", skip_nan: bool = False) -> Any:
     """Quantiles along an axis: its size becomes the number of quantiles.
 
@@ -323,7 +342,7 @@ def quantile_along(x: Any, q: Any, axis: int, how: str = "linear", skip_nan: boo
     q: a vector of ranks between 0 and 1, of the dtype of ``x``.
     axis: of ``x``, with at least one element.
     how: between two elements take the ``"lower"``, the ``"higher"``, the ``"nearest"``, the ``"midpoint"``, or what is
-        ``"linear"`` between them.
+        ``"linear"`` between them, at the rank that this or a way of ``CONTINUOUS`` gives.
     skip_nan: whether NaNs are left out; else they are the result.
 
     >>> quantile_along(np.array([1.0, 2.0, 4.0]), np.array([0.25, 1.0]), 0)
@@ -334,10 +353,10 @@ def quantile_along(x: Any, q: Any, axis: int, how: str = "linear", skip_nan: boo
     across = reshape(q, tuple(-1 if k == axis else 1 for k in range(len(shape))))
     if skip_nan:
         numbers = sum_of(cast(x == x, dtype=x.dtype), axis, keepdims=True)
-        rank = across * clip(numbers - 1, 0, None)
+        rank = _wanted_rank(across, clip(numbers, 1, None), how)
     else:
         last = np.array(shape[axis] - 1, x.dtype)
-        rank = select(any_of(x != x, axis, keepdims=True), last, across * last)
+        rank = select(any_of(x != x, axis, keepdims=True), last, _wanted_rank(across, last + 1, how))
     wanted = tuple(shape_of(q)[0] if k == axis else n for k, n in enumerate(shape))
     rank = broadcast_to(rank, wanted)
     if how in ("nearest", "lower", "higher"):

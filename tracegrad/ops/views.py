@@ -14,7 +14,7 @@ import numpy as np
 from tracegrad.core.aval import Aval, Shape, normalise_axes, normalise_axis, shape_of, whole_size
 from tracegrad.core.expr import Guard, Index, Read
 from tracegrad.core.op import Kind, Linear, Op, Sample, Stacked, Values, Variadic, common, linear, next_axes, next_axis
-from tracegrad.errors import ShapeError
+from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.broadcasting import broadcast, reduce_sum, reshape_to
 
 Vector = tuple[Index, ...]
@@ -459,8 +459,12 @@ def flip(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
     return reverse(x, axes=axes) if axes else x
 
 
-def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
+def concatenate(arrays: Sequence[Any], axis: int | None = 0, out: None = None, *, dtype: Any = None) -> Any:
     """``np.concatenate``."""
+    if out is not None:
+        raise TraceError("out= writes into an array", fix="assign the result instead: y = np.concatenate(...)")
+    if dtype is not None:
+        return concatenate([_of_dtype(part, np.dtype(dtype)) for part in arrays], axis)
     parts = list(arrays)
     if not parts:
         raise ShapeError("concatenate of no arrays", fix="give at least one array")
@@ -469,6 +473,11 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
     if any(len(shape_of(p)) == 0 for p in parts):
         raise ShapeError("concatenate of 0-d arrays", fix="use np.stack, or give each array an axis")
     return join(*parts, axis=normalise_axis(axis, len(shape_of(parts[0]))))
+
+
+def _of_dtype(x: Any, dtype: np.dtype[Any]) -> Any:
+    x = x if hasattr(x, "dtype") else np.asarray(x)
+    return x if x.dtype == dtype else x.astype(dtype)
 
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:

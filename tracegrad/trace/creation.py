@@ -388,6 +388,26 @@ class Scalar:
         return Sym(self._recorder, self._recorder.operand(result).id, weak=True)
 
 
+class Vectorised:
+    """``np.vectorize`` inside a trace, or what it made: of traced values it is refused."""
+
+    def __init__(self, creation: Creation, function: Any) -> None:
+        self.creation = creation
+        self.function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Make a vectorised function, or call it with values that are known."""
+        if self.function is np.vectorize:
+            return Vectorised(self.creation, np.vectorize(*args, **kwargs))
+        if not is_traced(args) and not is_traced(kwargs):
+            return self.creation.made(self.function(*args, **kwargs))
+        raise TraceError(
+            "np.vectorize calls a function with one number after the other, which is not traced",
+            fix="call the function with the arrays themselves, or map it: tg.vmap(f)(x)",
+            where=user_frame(),
+        )
+
+
 MODULES: Mapping[ModuleType, str] = {
     np: "np",
     np.linalg: "np.linalg",
@@ -436,6 +456,8 @@ class StandIns:
         drawing = random_class(value)
         if drawing is not None:
             return drawing
+        if value is np.vectorize or isinstance(value, np.vectorize):
+            return Vectorised(self.creation, value)
         if value is np.r_ or value is np.c_:
             return Stacked(self.creation, value is np.c_)
         if is_distribution(value):
