@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from tracegrad.config import config
-from tracegrad.core.finite import watching
+from tracegrad.core.finite import check_computed, watching
+from tracegrad.core.op import Op
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import flatten, tree_map
+from tracegrad.eager.anomaly import detect_anomaly
+from tracegrad.eager.quiet import quiet
 from tracegrad.eager.traced import TracedTensor
 from tracegrad.errors import TraceError, TracegradError
 from tracegrad.symbolic import current_recorder
@@ -79,8 +83,10 @@ def nans() -> Iterator[None]:
     Inside, the graphs of compiled functions and of transforms run on the interpreter, node by node, as slowly as NumPy: the
     first op whose result has NaN or an infinity, while its operands are finite, raises ``NonFiniteError``, a
     ``FloatingPointError``, with the user's line, the op, the index and the operands there. A branch that ``np.where`` does
-    not take counts as well. An argument with NaN is named; infinities among arguments and constants are no error. Functions
-    that are given Tensors are not watched: ``autograd.detect_anomaly`` is for those.
+    not take counts as well. An argument with NaN is named; infinities among arguments and constants are no error.
+
+    On the tape, of tensors and of ``tracegrad.compat``, every op is checked as it computes, and in a backward the first node
+    whose cotangents are not finite names the line of its op.
 
     >>> import numpy as np
     >>> import tracegrad as tg
@@ -97,7 +103,24 @@ def nans() -> Iterator[None]:
         compiled.step_aside()
     token = watching.set(True)
     try:
-        with config.override(threads=config.threads):  # what runs without looking at the context steps aside for overrides
+        # what runs without looking at the context steps aside for overrides
+        with config.override(threads=config.threads), detect_anomaly(), quiet.checked(_check):
             yield
     finally:
         watching.reset(token)
+
+
+def _check(function: Any, result: Any, arrays: Sequence[Any]) -> None:
+    """The check of what an op has computed for tensors."""
+    if watching.get():
+        check_computed(lambda: _op_name(function), result, arrays)
+
+
+def _op_name(function: Any) -> str:
+    """The op that computes by a function."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("tracegrad.ops."):
+            for value in vars(module).values():
+                if isinstance(value, Op) and value.eager is function:
+                    return value.name
+    return str(getattr(function, "__name__", "an op"))

@@ -18,7 +18,9 @@ from tracegrad.autodiff.reverse import active_nodes, differentiate, pull_back_gr
 from tracegrad.background import Pending
 from tracegrad.calls import on_tape
 from tracegrad.core.aval import Aval
+from tracegrad.core.finite import watching
 from tracegrad.core.graph import Graph
+from tracegrad.core.interpret import interpret
 from tracegrad.core.source import user_frame
 from tracegrad.eager import Tensor
 from tracegrad.eager.anomaly import detecting
@@ -104,6 +106,8 @@ class TapedProgram:
 
     def run(self, arrays: Sequence[Any]) -> list[Any]:
         """The outputs for arrays and numbers, without a record."""
+        if watching.get():
+            return interpret(self.graph, arrays)
         found = self._compilation or self.compilation
         if self._pending is not None:
             self._pending.report()

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tracegrad.compat.calls import apply_function, apply_method, apply_ufunc
+from tracegrad.core.finite import check_computed, watching
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.eager.nodes import Node, Version
@@ -82,6 +83,8 @@ class ArrayBox(ArrayMethods):
         except (ValueError, TypeError, IndexError):
             explain(op, kept, params)
             raise
+        if watching.get():
+            check_computed(lambda: op.name, out, kept)
         if out.dtype.kind not in "fc":
             return out
         if not plain and any(x.dtype.kind == "c" for x in kept) and not _takes_complex(op):
@@ -102,6 +105,8 @@ class ArrayBox(ArrayMethods):
         except (ValueError, TypeError, IndexError):
             explain(op, [array], params)
             raise
+        if watching.get():
+            check_computed(lambda: op.name, out, (array,))
         source = self._source
         if source is None or out.dtype.kind not in "fc":
             return out

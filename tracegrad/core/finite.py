@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from tracegrad.core.graph import Graph, Node
-from tracegrad.errors import NonFiniteError
+from tracegrad.core.source import user_frame
+from tracegrad.errors import Frame, NonFiniteError
 
 watching: ContextVar[bool] = ContextVar("watching", default=False)
 """Whether values are checked as they are computed."""
+_FIX = "keep its operands where it is defined, np.where(ok, x, 1.0) before it and np.where(ok, y, 0.0) behind it"
 
 
 def _first(value: Any) -> tuple[int, ...] | None:
@@ -30,6 +32,28 @@ def _shown(value: Any, index: tuple[int, ...]) -> str:
     if array.ndim <= len(index) and all(k < n for k, n in zip(index[len(index) - array.ndim :], array.shape, strict=True)):
         return str(array[index[len(index) - array.ndim :]])
     return f"{array.dtype}{list(array.shape)} from {array.min()} to {array.max()}" if array.size else f"empty {array.dtype}"
+
+
+def check_computed(name: Callable[[], str], value: Any, operands: Sequence[Any]) -> None:
+    """Raise NonFiniteError where what an op has computed at once is not finite and all of its operands are.
+
+    ``name()`` gives the op's name, which is asked for then only.
+    """
+    index = _first(value)
+    given = [x for x in operands if isinstance(x, (np.ndarray, np.generic, int, float, complex))]
+    if index is None or any(_first(x) is not None for x in given):
+        return
+    place = f" at index {index}" if index else ""
+    of = f", of {' and '.join(_shown(x, index) for x in given)}" if given else ""
+    raise NonFiniteError(f"{name()} is {np.asarray(value)[index]}{place}{of}", fix=_FIX, where=user_frame())
+
+
+def check_cotangent(name: str, value: Any, where: Frame | None) -> None:
+    """Raise NonFiniteError where a cotangent that a node of the tape has computed is not finite."""
+    index = _first(value)
+    if index is not None:
+        place = f" at index {index}" if index else ""
+        raise NonFiniteError(f"{name}, in a cotangent, is {np.asarray(value)[index]}{place}", fix=_FIX, where=where)
 
 
 def check_finite(graph: Graph, node: Node, value: Any, operands: Sequence[Any]) -> None:
@@ -54,6 +78,6 @@ def check_finite(graph: Graph, node: Node, value: Any, operands: Sequence[Any]) 
     given = f", of {' and '.join(_shown(operand, index) for operand in operands)}" if operands else ""
     raise NonFiniteError(
         f"{what} is {np.asarray(value)[index]}{place}{given}",
-        fix="keep its operands where it is defined, np.where(ok, x, 1.0) before it and np.where(ok, y, 0.0) behind it",
+        fix=_FIX,
         where=node.where,
     )

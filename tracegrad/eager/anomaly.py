@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from tracegrad.core.finite import check_cotangent, watching
 from tracegrad.errors import TapeError
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def check_cotangents(node: Node, parts: Sequence[Any]) -> None:
         if part is None:
             continue
         values = getattr(part, "_array", part)
+        if watching.get():
+            check_cotangent(node.name(), values, node.where)
         if values.dtype.kind in "fc" and np.isnan(values).any():
             raise TapeError(
                 f"Function '{node.name()}' returned nan values in its {k}th output.",

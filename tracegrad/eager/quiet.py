@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +21,24 @@ class _Quiet(threading.local):
     def __init__(self) -> None:
         context = contextvars.copy_context()
         context.run(np.seterr, all="ignore")
-        self.run = context.run
+        self.run: Callable[..., Any] = context.run
+        self._plain = context.run
+
+    @contextmanager
+    def checked(self, check: Callable[[Any, Any, Sequence[Any]], None]) -> Iterator[None]:
+        """Have ``check(function, result, arrays)`` called for all that this thread computes within."""
+        before, plain = self.run, self._plain
+
+        def run(function: Callable[..., Any], /, *arrays: Any, **params: Any) -> Any:
+            result = plain(function, *arrays, **params)
+            check(function, result, arrays)
+            return result
+
+        self.run = run
+        try:
+            yield
+        finally:
+            self.run = before
 
 
 quiet = _Quiet()
