@@ -11,6 +11,7 @@ from tests.complex_programs import PROGRAMS, X, Z
 from tracegrad.core.interpret import interpret
 from tracegrad.errors import CompileError
 from tracegrad.rewrite.planes import has_planes, into_planes
+from tracegrad.runtime import pocketfft
 
 MAPS = [
     "exp",
@@ -114,7 +115,7 @@ def test_the_graph_of_planes_means_the_same(function, arguments):
 
 def test_programs_in_kernels():
     for function, arguments in PROGRAMS:
-        if function.__name__ not in ("stores", "impedance"):
+        if function.__name__ not in ("stores", "impedance", "split_step", "convolution"):
             continue
         argnums = tuple(range(len(arguments)))
         value, gradients = tg.grad_compile(function, argnums=argnums).value_and_grad(*arguments)
@@ -190,3 +191,45 @@ def test_real_programs_have_no_planes():
 def test_explain_tells_of_planes():
     assert "complex values are two real ones each" in tg.jit(lambda z: z * 1j).explain(Z)
     assert "planes (" not in tg.jit(lambda x: x * 2).explain(X)
+
+
+LINES = [((12,), 0), ((1,), 0), ((7,), 0), ((3, 5, 4), 1), ((3, 6, 2), 0), ((40, 9), 1)]
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, pytest.param(np.complex64, marks=pytest.mark.nightly)])
+def test_transforms_are_those_of_numpy(dtype):
+    draw = np.random.default_rng(4)
+    for shape, axis in LINES:
+        z = (draw.normal(size=shape) + 1j * draw.normal(size=shape)).astype(dtype)
+        n = shape[axis]
+
+        def all_of(z, n=n, axis=axis):
+            return (
+                np.fft.fft(z, axis=axis),
+                np.fft.ifft(np.fft.fft(2 * z, n + 2, axis), axis=axis),
+                np.fft.rfft(z.real, axis=axis),
+                np.fft.rfft(z.imag, n + 1, axis, "ortho"),
+                np.fft.irfft(z, 2 * n + 1, axis),
+                np.fft.irfft(z, 2 * n, axis),
+            )
+
+        for mine, want in zip(tg.jit(all_of)(z), all_of(z), strict=True):
+            assert (mine.dtype, mine.shape) == (want.dtype, want.shape)
+            gap = np.max(np.abs(mine - want))
+            assert gap <= 8 * np.finfo(dtype).eps * np.max(np.abs(want)), (shape, axis)
+
+
+def test_the_loops_of_numpy_are_where_programs_look():
+    for word, symbol in pocketfft.SYMBOLS.items():
+        assert pocketfft.address(symbol) > 0, word
+        assert pocketfft.address(f"{symbol}.data") > 0, word
+    with pytest.raises(CompileError, match="has no loop fft of ll"):
+        pocketfft.address("numpy.fft.fft.ll")
+
+
+def test_the_words_of_transforms_in_plain_python():
+    x = (Z[:5] * 1.0).copy()
+    out = np.empty(5, complex)
+    place = lambda array: type("Pointer", (), {"address": array.ctypes.data})
+    pocketfft.ifft_float64(place(x), place(out), 1, 80, 80, 5, 5, 16, 16, 5)
+    np.testing.assert_allclose(out, np.fft.ifft(x), rtol=1e-14)

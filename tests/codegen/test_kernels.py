@@ -15,6 +15,7 @@ from tracegrad.core.graph import Graph
 from tracegrad.core.interpret import interpret
 from tracegrad.errors import CompileError
 from tracegrad.ops.maps import multiply
+from tracegrad.ops.planes import FORMULAS
 from tracegrad.ops.pullback import carries_gradient
 from tracegrad.ops.reductions import sum as sum_of
 from tracegrad.ops.sources import input as input_op
@@ -23,7 +24,8 @@ from tracegrad.symbolic import Recorder, Sym
 
 OPS = {name: op for name, op in all_ops().items() if any(s.error is None for s in op.samples)}
 NATIVE = [name for name, op in OPS.items() if op.lower is not None]
-OPAQUE = [name for name, op in OPS.items() if op.lower is None]
+OPAQUE = [name for name, op in OPS.items() if op.lower is None and op not in FORMULAS]
+IN_PLANES = [name for name, op in OPS.items() if op.lower is None and op in FORMULAS]
 # a few operations apart at most, each within 2 ulp of NumPy
 TOLERANCE = {np.dtype(np.float64): 1e-13, np.dtype(np.float32): 3e-6}
 
@@ -58,6 +60,13 @@ def test_without_native_code_is_refused(name):
     graph, _, _ = program_of(OPS[name], np.dtype(np.float64))
     with pytest.raises(CompileError, match=f'^{name} has no native code[^"]*compile="never"'):
         compile_graph(graph)
+
+
+@pytest.mark.parametrize("name", IN_PLANES)
+def test_compiled_in_planes(name):
+    graph, _, arguments = program_of(OPS[name], np.dtype(np.float64))
+    for result, want in zip(compile_graph(graph).run(arguments), interpret(graph, arguments), strict=True):
+        np.testing.assert_allclose(result, want, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

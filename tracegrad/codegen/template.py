@@ -11,6 +11,7 @@ from tracegrad.codegen.lines import lower_lines
 from tracegrad.codegen.matrices import lower_matrices
 from tracegrad.codegen.templates import MOST_CHUNKS, Layout, contraction
 from tracegrad.codegen.text import ABI, KernelText, Slot, combine_text, dtype_name, identity_text
+from tracegrad.codegen.transforms import TRANSFORMS
 from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Node
 from tracegrad.core.op import Kind, Reducer
@@ -47,6 +48,8 @@ def lower_template(program: Program, kernel: Kernel, most: int = MOST_CHUNKS, co
         return _indexing(program, node)
     if node.op.kind is Kind.LINE and node.op.lower is not None:
         return lower_lines(program, node)
+    if node.op.lower in TRANSFORMS:
+        return TRANSFORMS[node.op.lower](program, node)
     if node.op.kind is Kind.MATRIX:
         return lower_matrices(program, node)
     raise CompileError(

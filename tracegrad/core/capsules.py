@@ -25,7 +25,7 @@ from scipy.special import cython_special
 
 from tracegrad.errors import CompileError
 
-__all__ = ["SIGNATURES", "WORD_PREFIX", "CFunction", "address", "found", "is_special", "ufunc_of"]
+__all__ = ["SIGNATURES", "WORD_PREFIX", "CFunction", "address", "found", "is_special", "loop_of", "ufunc_of"]
 
 WORD_PREFIX: Final = "special_"
 """What the words of codegen's vocabulary that mean such a function begin with; then the function's own name follows, and
@@ -165,6 +165,19 @@ def _is_ufunc_as_known(ufunc: np.ufunc) -> bool:
     """Whether the numbers at the head of a ufunc are those that Python sees."""
     head = _head(ufunc)
     return (head.nin, head.nout, head.nargs) == (ufunc.nin, ufunc.nout, ufunc.nargs)
+
+
+def loop_of(ufunc: Any, operands: str, data: bool) -> int | None:
+    """The address of a ufunc's loop for operands of these types, or of what it is handed; None where there is none."""
+    if not isinstance(ufunc, np.ufunc) or not _is_ufunc_as_known(ufunc):
+        return None
+    loops = [kinds.partition("->")[0] for kinds in ufunc.types]
+    if operands not in loops:
+        return None
+    head = _head(ufunc)
+    if data and not head.data:
+        return id(ufunc)  # a loop that is handed nothing: any address does
+    return int((head.data if data else head.functions)[loops.index(operands)] or id(ufunc))
 
 
 def is_special(symbol: str) -> bool:

@@ -40,7 +40,7 @@ class Kind(enum.Enum):
     CUSTOM = "custom"
     """A value with a derivative of its own; gone once derivatives have been taken."""
     MATRIX = "matrix"
-    """Linear algebra of one matrix of a stack after the other."""
+    """Linear algebra of one matrix of a stack after the other, and transforms of one line after the other."""
     OPAQUE = "opaque"
     """No native code: the program is split there."""
 

@@ -79,7 +79,8 @@ def _along(values: Any, axis: int, ndim: int) -> Any:
     return values.reshape((-1,) + (1,) * (ndim - 1 - axis))
 
 
-def _half_pull(g: Any, out: Any, x: Any, *, axis: int) -> Any:
+def half_pull(g: Any, out: Any, x: Any, *, axis: int) -> Any:
+    """The cotangent of reals for one of half of their transform."""
     shape = shape_of(x)
     n = shape[axis]
     weights = _along(_mirrored(n, x.dtype, 0.5 * n, 1.0 * n), axis, len(shape))
@@ -92,7 +93,7 @@ half_dft: Op = Op(
     infer=_half_infer,
     promote=lambda x: (np.result_type(x if isinstance(x, np.dtype) else 1.0, np.float32),),
     eager=lambda x, *, axis: np.fft.rfft(x, axis=axis),
-    partials=(Linear(_half_pull),),
+    partials=(Linear(half_pull),),
     batch=Stacked(next_axis),
     lower=None,
     numpy=(),
@@ -112,7 +113,8 @@ def _from_half_infer(x: Aval, *, axis: int, size: int) -> Aval:
     return Aval((*x.shape[:axis], size, *x.shape[axis + 1 :]), PARTS[x.dtype])
 
 
-def _from_half_pull(g: Any, out: Any, x: Any, *, axis: int, size: int) -> Any:
+def from_half_pull(g: Any, out: Any, x: Any, *, axis: int, size: int) -> Any:
+    """The cotangent of half of a transform for one of the reals."""
     weights = _along(_mirrored(size, g.dtype, 2.0 / size, 1.0 / size), axis, len(shape_of(g)))
     return multiply(conj(half_dft(g, axis=axis)), weights)
 
@@ -123,7 +125,7 @@ from_half: Op = Op(
     infer=_from_half_infer,
     promote=_promote,
     eager=lambda x, *, axis, size: np.fft.irfft(x, size, axis=axis),
-    partials=(Linear(_from_half_pull),),
+    partials=(Linear(from_half_pull),),
     batch=Stacked(next_axis),
     lower=None,
     numpy=(),

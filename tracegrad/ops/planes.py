@@ -24,12 +24,14 @@ from tracegrad.core.aval import Aval, Shape
 from tracegrad.core.expr import Guard, Index, Read
 from tracegrad.core.op import Kind, Linear, Op, Sample, Stacked, Values, common
 from tracegrad.errors import ShapeError
-from tracegrad.ops import comparisons, complexes, maps, matrices, phases, reductions, scans
-from tracegrad.ops.complexes import PARTS
+from tracegrad.ops import comparisons, complexes, fourier, maps, matrices, phases, reductions, scans
+from tracegrad.ops.broadcasting import broadcast
+from tracegrad.ops.complexes import PARTS, WHOLES
+from tracegrad.ops.fourier_planes import dft_pairs, dft_reals, dft_to_reals
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import select
 from tracegrad.ops.sources import zeros_shape
-from tracegrad.ops.views import concatenate
+from tracegrad.ops.views import concatenate, stack
 
 # -- pairs ------------------------------------------------------------------------------------------------------------
 
@@ -60,9 +62,7 @@ pairs: Op = Op(
     numpy=(),
     torch=("", ""),
     doc="Two planes as complex numbers lie in memory; outside of a program they are of the dtype ``whole``.",
-    samples=tuple(
-        Sample((Values(shape), Values(shape)), {"whole": np.dtype(np.complex128)}) for shape in ((3, 4), (5,), (), (0, 3))
-    ),
+    samples=tuple(Sample((Values(shape), Values(shape)), {"whole": None}) for shape in ((3, 4), (5,), (), (0, 3))),
 )
 
 # -- planes -----------------------------------------------------------------------------------------------------------
@@ -75,6 +75,8 @@ class Planes:
     re: Any
     im: Any
     aval: Aval
+    known: Any = None
+    """The pairs that they are taken from."""
 
     @property
     def part(self) -> np.dtype[Any]:
@@ -82,10 +84,27 @@ class Planes:
         return PARTS[self.aval.dtype]
 
     @property
+    def paired(self) -> Any:
+        """The planes as pairs along a last axis."""
+        return pairs(*self.both, whole=self.aval.dtype) if self.known is None else self.known
+
+    @property
     def both(self) -> tuple[Any, Any]:
         """The planes, zeros for a missing one."""
-        missing = zeros_shape(self.aval.shape, self.part)
+        if self.re is not None and self.im is not None:
+            return self.re, self.im
+        missing: Any = zeros_shape(self.aval.shape, self.part)
+        other = self.im if self.re is None else self.re
+        if self.aval.shape and hasattr(other, "bind_op"):  # where sizes that count an axis keep their mark
+            missing = other.bind_op(broadcast, (np.zeros((), self.part),), {"shape": self.aval.shape})
         return (missing if self.re is None else self.re), (missing if self.im is None else self.im)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A complex result as pairs along a last axis."""
+
+    value: Any
 
 
 Pair = tuple[Any, Any]
@@ -486,7 +505,7 @@ FORMULAS: Mapping[Op, Formula] = MappingProxyType(
         complexes.real: lambda x: x.both[0],
         complexes.imag: lambda x: x.both[1],
         complexes.join: lambda x, y: (x, y),
-        complexes.as_pairs: lambda x: pairs(*x.both, whole=x.aval.dtype),
+        complexes.as_pairs: lambda x: stack(x.both, -1),
         complexes.from_pairs: lambda x: (getitem(x, (Ellipsis, 0)), getitem(x, (Ellipsis, 1))),
         phases.angle: lambda x: _turn(x.both),
         phases.direction: _direction,
@@ -529,6 +548,9 @@ FORMULAS: Mapping[Op, Formula] = MappingProxyType(
         maps.arccosh: _of_part(_arccosh),
         maps.arctanh: _of_both(_arctanh),
         reductions.reduce_prod: _reduced_product,
+        fourier.dft: lambda x, **params: Pairs(dft_pairs(x.paired, whole=x.aval.dtype, **params)),
+        fourier.half_dft: lambda x, **params: Pairs(dft_reals(x, whole=WHOLES[x.dtype], **params)),
+        fourier.from_half: lambda x, **params: dft_to_reals(x.paired, **params),
         matrices.solve: _solve,
         matrices.inv: _inv,
     }
@@ -546,7 +568,7 @@ def in_planes(op: Op, operands: Sequence[Any], params: Mapping[str, Any], number
     params: its parameters.
     number: ``number(value)`` is the one number that a value is made of, None where it is not known.
 
-    NotImplemented where the op has no formula and its record does not say that it is linear.
+    Pairs may stand for two planes. NotImplemented where the op has no formula and its record does not say that it is linear.
     """
     if op is maps.power:
         return _power(operands[0], operands[1], _exponent(operands[1], number))
@@ -585,4 +607,4 @@ def _exponent(y: Planes, number: Callable[[Any], Any]) -> Any:
     return None if found is None or not np.isfinite(found) else complex(found)
 
 
-__all__ = ["FORMULAS", "Planes", "in_planes", "pairs"]
+__all__ = ["FORMULAS", "Pairs", "Planes", "in_planes", "pairs"]

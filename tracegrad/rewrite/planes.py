@@ -17,7 +17,7 @@ from tracegrad.errors import Frame
 from tracegrad.ops.broadcasting import broadcast
 from tracegrad.ops.complexes import PARTS
 from tracegrad.ops.indexing import getitem
-from tracegrad.ops.planes import Planes, in_planes, pairs
+from tracegrad.ops.planes import Pairs, Planes, in_planes, pairs
 from tracegrad.ops.sources import constant
 from tracegrad.ops.sources import input as input_op
 from tracegrad.symbolic import Recorder, Sym
@@ -63,6 +63,8 @@ class _Split(Recorder):
         made = self._found[i]
         if not isinstance(made, Planes):
             return int(made.id)
+        if made.known is not None and made.known.id not in {node.id for node in self.graph.inputs}:
+            return int(made.known.id)
         planes = [self.operand(plane).id for plane in made.both]
         return self.emit(pairs, tuple(planes), {"whole": made.aval.dtype})
 
@@ -79,6 +81,8 @@ class _Split(Recorder):
         made = in_planes(node.op, operands, node.params, self._number)
         if made is NotImplemented:
             return NotImplemented
+        if isinstance(made, Pairs):
+            return self._apart(self.operand(made.value), node.aval)
         if complex_:
             return Planes(self._plane(made[0], node.aval), self._plane(made[1], node.aval), node.aval)
         return self._sym(made, node.aval)
@@ -95,7 +99,10 @@ class _Split(Recorder):
     def _input(self, node: Node) -> Planes:
         aval = Aval((*node.aval.shape, 2), PARTS[node.aval.dtype])
         place = Sym(self, self.emit(input_op, (), {**node.params, "aval": aval, "whole": node.aval.dtype}))
-        return Planes(getitem(place, (Ellipsis, 0)), getitem(place, (Ellipsis, 1)), node.aval)
+        return self._apart(place, node.aval)
+
+    def _apart(self, place: Sym, aval: Aval) -> Planes:
+        return Planes(getitem(place, (Ellipsis, 0)), getitem(place, (Ellipsis, 1)), aval, place)
 
     def _constant(self, node: Node) -> Planes:
         given: Constant = node.params["value"]

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from tracegrad.core import capsules
 from tracegrad.errors import CompileError
+from tracegrad.runtime import pocketfft
 
 __all__ = ["PREFIX", "address", "function", "is_external", "parsed", "signature"]
 
@@ -42,7 +43,7 @@ _capsule_pointer: Any = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, cty
 
 def is_external(symbol: str) -> bool:
     """Whether a symbol of object code names an external function."""
-    return symbol.startswith(PREFIX)
+    return symbol.startswith((PREFIX, pocketfft.PREFIX))
 
 
 def parsed(symbol: str) -> tuple[str, str, str, tuple[str, ...]]:
@@ -128,6 +129,8 @@ def address(symbol: str) -> int:
     CompileError
         Where this SciPy has no such function, or one that takes something else.
     """
+    if symbol.startswith(pocketfft.PREFIX):
+        return pocketfft.address(symbol)
     if capsules.is_special(symbol):
         return capsules.address(symbol)
     module, name, result, parameters = parsed(symbol)

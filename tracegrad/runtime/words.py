@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 from llvmlite import ir
 
 from tracegrad.codegen import mathlib, mathlib_special, microkernels, microkernels_conv, microkernels_vector
-from tracegrad.codegen.kinds import INT64, SCALARS, TABLE, WORD, Buffer, Plain, Scalar, Table, convert
+from tracegrad.codegen.kinds import FLOAT32, FLOAT64, INT64, SCALARS, TABLE, WORD, Buffer, Plain, Scalar, Table, convert
 from tracegrad.codegen.writer import READS, Address, KernelName, TranslationError, Typed, Writer
-from tracegrad.runtime import lapack
+from tracegrad.runtime import lapack, pocketfft
 from tracegrad.runtime.externals import parsed
 from tracegrad.runtime.launching import launch_chunks
 
@@ -52,6 +52,8 @@ def resolve(module: str, name: str) -> Any:
         found: Any = WORDS.get(name, "a decorator" if name in ("kernel", "entry", "confirm") else None)
     elif module == lapack.__name__:
         found = _external(lapack.SYMBOLS[name]) if name in lapack.SYMBOLS else None
+    elif module == pocketfft.__name__:
+        found = _transform(pocketfft.SYMBOLS[name]) if name in pocketfft.SYMBOLS else None
     else:
         found = getattr(LIBRARIES.get(module), name, None)
         found = getattr(found, "helper", found)
@@ -143,6 +145,44 @@ def _external(symbol: str) -> Word:
             callee.attributes.add("nounwind")
         given = [writer.builder.bitcast(each.value, kind) for each, kind in zip(arguments, kinds, strict=True)]
         writer.builder.call(callee, given)
+
+    return Word(emit)
+
+
+def _transform(symbol: str) -> Word:
+    """A call of the loop of a ufunc ``(n),()->(m)``.
+
+    Its arguments are the addresses of both arrays, how many lines there are, the bytes between lines in either, the sizes of
+    a line in either, the bytes between elements in either, and what the results are divided by.
+    """
+    real = FLOAT64 if symbol.endswith("d") else FLOAT32
+
+    def emit(writer: Writer, arguments: list[Any]) -> None:
+        x, out, *numbers = arguments
+        if len(numbers) != 8 or not all(isinstance(each.kind, (Buffer, Plain)) for each in (x, out)):
+            raise TranslationError("a transform takes two pointers and eight integers")
+        b = writer.builder
+        many, x_line, out_line, n, m, x_step, out_step, by = (_position(writer, number) for number in numbers)
+        factor = writer.reserve(real.value)
+        b.store(b.fdiv(ir.Constant(real.value, 1.0), b.sitofp(by, real.value)), factor)
+        nothing = ir.Constant(WORD, 0)
+        tables = []
+        for words in (
+            [b.ptrtoint(place, WORD) for place in (x.value, factor, out.value)],
+            [many, n, m],
+            [x_line, nothing, out_line, x_step, out_step],
+        ):
+            tables.append(writer.reserve(WORD, len(words)))
+            for k, word in enumerate(words):
+                b.store(word, b.gep(tables[-1], [ir.Constant(WORD, k)]))
+        module, byte = writer.module, ir.IntType(8)
+        data = module.globals.get(f"{symbol}.data") or ir.GlobalVariable(module, byte, f"{symbol}.data")
+        loop = module.globals.get(symbol)
+        if loop is None:
+            kinds = [*(WORD.as_pointer() for _ in tables), byte.as_pointer()]
+            loop = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), symbol)
+            loop.attributes.add("nounwind")
+        b.call(loop, [*tables, data])
 
     return Word(emit)
 
