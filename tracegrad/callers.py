@@ -290,6 +290,8 @@ class _Writer:
     def _drawn(self) -> list[tuple[str, Any]]:
         """Variables for what is drawn, with examples; the lines that draw come last, where no other caller can be asked."""
         leaves, draws = self.signature.call.leaves, self.signature.draws
+        if any(draw.needs is not None for draw in draws):
+            raise _NotPlainError
         made = [(self.variable(), value) for value in drawn(draws, leaves, copies=True)[len(leaves) :]] if draws else []
         for (variable, _), draw in zip(made, draws, strict=True):
             self._late.append(f"{variable} = {self.named(draw, 'draw')}({self._taken[draw.leaf]})")

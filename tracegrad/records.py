@@ -351,7 +351,7 @@ def _variant(family: Family, call: Call, traced: Traced, compilation: Compilatio
         "reads": tell(traced, family.function),
         "static": [[k, describe_number(call.leaves[k])] for k in traced.static_ints],
         "inputs": list(traced.inputs),
-        "draws": [encode((draw.leaf, draw.method, draw.args, dict(draw.keywords))) for draw in traced.draws],
+        "draws": [_tell_draw(draw) for draw in traced.draws],
         "tree": _tell_tree(traced.output_tree, tell_class),
         "prints": [_tell_print(one, tell_class) for one in traced.prints],
         "source": compilation.generated.source,
@@ -432,6 +432,12 @@ def _read_print(told: Description, class_of: Callable[[Description], type]) -> P
     text, tree, leaves, sizes = told
     found = [Shown(*leaf) if len(leaf) == 3 else leaf[0] for leaf in decode(leaves)]
     return Print(text, _read_tree(tree, class_of), tuple(found), tuple(sizes))
+
+
+def _tell_draw(draw: Draw) -> Description:
+    if draw.needs is not None:
+        raise Indescribable("a draw of values that are computed")
+    return encode((draw.leaf, draw.method, draw.args, dict(draw.keywords)))
 
 
 def _draws(draw: Draw, call: Call) -> bool:

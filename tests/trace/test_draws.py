@@ -314,3 +314,117 @@ def test_rules_for_derivatives_do_not_draw():
 def test_copies_leave_generators_alone():
     rng = new()
     assert drawn((), [rng]) == [rng]
+
+
+# -- draws whose parameters are computed ---------------------------------------------------------------------------------
+
+SHAPES = np.array([0.7, 1.5, 6.0])
+COMPUTED = {
+    "standard_gamma": lambda x, rng: rng.standard_gamma(2 * x),
+    "gamma": lambda x, rng: (rng.gamma(x, 2 * x, (4, 3)), rng.gamma(2.0, x), rng.gamma(x[0])),
+    "chisquare": lambda x, rng: rng.chisquare(x),
+    "beta": lambda x, rng: (rng.beta(x, 2 * x), rng.beta(2.0, x, (5, 3)), rng.beta(x, 0.5)),
+    "standard_t": lambda x, rng: rng.standard_t(x),
+    "of a draw": lambda x, rng: rng.normal(rng.gamma(rng.uniform(x, x + 1))),
+    "integers": lambda x, rng: (rng.poisson(x), rng.binomial(5, x / 13), rng.geometric(x / 13, size=(2, 3))),
+    "choice": lambda x, rng: rng.choice(x, p=x / np.sum(x)),
+    "others": lambda x, rng: (rng.vonmises(x, 2.0), rng.wald(x, x), rng.dirichlet(x), rng.multinomial(5, x / np.sum(x))),
+}
+
+
+@pytest.mark.parametrize("mode", ["never", "now"])
+@pytest.mark.parametrize("name", COMPUTED)
+def test_draws_of_computed_parameters(name, mode):
+    function = COMPUTED[name]
+    compiled, ours, theirs = tg.jit(function, compile=mode), new(), new()
+    for scale in (1.0, 1.0, 2.0):
+        found, expected = compiled(scale * SHAPES, ours), function(scale * SHAPES, theirs)
+        for left, right in zip(*[x if isinstance(x, tuple) else (x,) for x in (found, expected)], strict=True):
+            np.testing.assert_allclose(left, right, rtol=1e-12)
+            assert np.asarray(left).dtype == np.asarray(right).dtype
+        assert state(ours) == state(theirs)
+    assert compiled.stats.traces == 1
+
+
+GAMMA = (lambda z, a: scipy.special.gammainc(a, z), lambda u, a: scipy.special.gammaincinv(a, u))
+QUANTILES = {
+    "standard_gamma": (lambda a, rng: rng.standard_gamma(a), *GAMMA),
+    "chisquare": (lambda a, rng: 0.5 * rng.chisquare(2 * a), *GAMMA),
+    "beta": (
+        lambda a, rng: rng.beta(a, 2.0),
+        lambda z, a: scipy.special.betainc(a, 2.0, z),
+        lambda u, a: scipy.special.betaincinv(a, 2.0, u),
+    ),
+    "beta of b": (
+        lambda a, rng: rng.beta(2.0, a),
+        lambda z, a: scipy.special.betainc(2.0, a, z),
+        lambda u, a: scipy.special.betaincinv(2.0, a, u),
+    ),
+    "standard_t": (
+        lambda a, rng: rng.standard_t(a),
+        lambda z, a: scipy.special.stdtr(a, z),
+        lambda u, a: scipy.special.stdtrit(a, u),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", QUANTILES)
+def test_draws_move_along_their_quantiles(name):
+    draw, share, quantile = QUANTILES[name]
+
+    def total(a, rng):
+        return np.sum(draw(a, rng))
+
+    z = draw(SHAPES, new())
+    u, h = share(z, SHAPES), 1e-4
+    above, below = quantile(u, SHAPES + h), quantile(u, SHAPES - h)
+    slope = tg.grad(total)(SHAPES, new())
+    np.testing.assert_allclose(slope, (above - below) / (2 * h), rtol=1e-5)
+    np.testing.assert_allclose(tg.jit(tg.grad(total))(SHAPES, new()), slope, rtol=1e-11)
+    np.testing.assert_allclose(tg.jvp(draw, (SHAPES, new()), (np.ones(3), None))[1], slope, rtol=1e-11)
+    curvature = np.diag(tg.hessian(total)(SHAPES, new()))
+    np.testing.assert_allclose(curvature, (above - 2 * z + below) / h**2, rtol=2e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda x, rng: x * rng.poisson(x),
+        lambda x, rng: np.where(rng.binomial(5, x / 10) > 2, x, 0.0),
+        lambda x, rng: x[rng.choice(3, p=x / np.sum(x))],
+        lambda x, rng: rng.dirichlet(x),
+        lambda x, rng: rng.vonmises(x, 1.0),
+    ],
+)
+def test_what_has_no_derivative_says_so(draw):
+    def total(x, rng):
+        return np.sum(draw(x, rng))
+
+    gradients = (tg.grad(total), tg.grad_compile(total, compile="never").grad, lambda x, r: tg.jvp(total, (x, r), (x, None)))
+    for gradient in gradients:
+        with pytest.raises(DifferentiationError, match="has no derivative with respect to its parameters") as caught:
+            gradient(SHAPES, new())
+        assert caught.value.where.file == __file__
+    assert tg.jit(total, compile="never")(SHAPES, new()) == pytest.approx(total(SHAPES, new()))
+
+
+def test_a_draw_of_stopped_parameters_counts_as_a_number():
+    def total(x, rng):
+        return np.sum(x * rng.poisson(tg.stop_gradient(x)))
+
+    np.testing.assert_array_equal(tg.grad(total)(SHAPES, new()), new().poisson(SHAPES))
+
+
+def test_computed_parameters_are_the_same_for_all_elements_of_a_map():
+    with pytest.raises(TraceError, match=r"tg\.vmap"):
+        tg.vmap(lambda x, rng: rng.gamma(x), (0, None))(SHAPES, new())
+
+
+def test_captured_and_earlier_values_as_parameters():
+    outside = np.array([0.5, 1.0, 2.0])
+    function = lambda x, rng: rng.gamma(outside * x + rng.random(3))
+    compiled, ours, theirs = tg.jit(function, compile="never"), new(), new()
+    for _ in range(2):
+        np.testing.assert_allclose(compiled(SHAPES, ours), function(SHAPES, theirs), rtol=1e-13)
+        outside *= 2.0
+    assert compiled.stats.traces == 1

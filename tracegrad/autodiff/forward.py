@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tracegrad.autodiff.reverse import applied, body_of, check_reached, pull_back_nodes, zeros_of
+from tracegrad.autodiff.reverse import applied, body_of, check_derivative, check_reached, pull_back_nodes, zeros_of
 from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind, Linear, Op, Pointwise, Rule
@@ -78,6 +78,8 @@ class _Forward:
         needed = self.graph.ancestors(outputs)
         self._wrt = tuple(tangents)
         for node in [node for node in self.graph if node.id in needed]:
+            if node.op.kind is Kind.CUSTOM and any(i in self.tangents for i in node.inputs[1:]):
+                check_derivative(node)
             if node.id in self.tangents or not node.aval.differentiable:
                 continue
             self.place = node.where

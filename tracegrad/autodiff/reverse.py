@@ -108,6 +108,8 @@ class _Backward:
         whole = calls_of(graph)
         for node in reversed(list(graph)):
             if node.op.kind is Kind.CUSTOM:
+                if node.id in relevant and any(i in active for i in node.inputs[1:]):
+                    check_derivative(node)
                 results = whole.pop(node.id, None)  # at the first of them, when all cotangents are there
                 if results is not None and any(i in cotangents for i in results) and node.id in active:
                     self.place = node.where
@@ -204,6 +206,17 @@ def body_of(derivative: Derivative, forward: bool) -> Graph:
     known = {i: turned.emit(input_op, (), {"position": k, "aval": joint[i].aval}) for k, i in enumerate(places)}
     ids = emit_again(joint, turned, known, results)
     return turned.freeze([ids[i] for i in results])
+
+
+def check_derivative(node: Node) -> None:
+    """Refuse a derivative of a draw in parameters that it has none in, although integers and choices hide it."""
+    derivative: Derivative = node.params["derivative"]
+    if derivative.refused:
+        raise DifferentiationError(
+            f"{derivative.name} has no derivative with respect to its parameters, and the result depends on them through it",
+            fix="give it tg.stop_gradient of them if only the other ways count, or draw from a distribution of real numbers",
+            where=node.where,
+        )
 
 
 def check_reached(graph: Graph, node: Node, wrt: Iterable[int]) -> None:

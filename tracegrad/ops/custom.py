@@ -15,7 +15,8 @@ class Derivative:
 
     ``body`` takes ``residuals`` values of the trace first; then, if it goes ``forward``, the tangents of the arguments, and
     gives those of the results; else the cotangents of the results, and gives those of the arguments. It is None where the
-    rule has called the function itself too often. ``name`` is what errors call the function.
+    rule has called the function itself too often. ``name`` is what errors call the function. Where ``refused``, there is no
+    derivative with respect to the arguments, and asking for one raises.
     """
 
     body: Graph | None
@@ -24,6 +25,7 @@ class Derivative:
     results: int
     residuals: int
     name: str
+    refused: bool = False
 
 
 def _infer(value: Aval, *rest: Aval, derivative: Derivative, result: int) -> Aval:

@@ -22,7 +22,8 @@ from tracegrad.ops import linalg
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.indexing import take, take_along_axis
 from tracegrad.ops.maps import absolute, exp, expm1, select, sqrt
-from tracegrad.ops.views import reshape, transpose
+from tracegrad.ops.special_families import beta_motion, beta_motion_of_b, gamma_motion, student_motion
+from tracegrad.ops.views import broadcast_to, reshape, transpose
 
 Size = int | Sequence[int] | None
 REFUSED = {
@@ -42,7 +43,8 @@ class Draws:
 
     Parameters
     ----------
-    host: ``host(method, args, keywords)`` is the traced value of what a Generator's method draws.
+    host: ``host(method, args, keywords, motions)`` is the traced value of what a Generator's method draws; ``motions`` are
+        its derivatives in ``args``, functions of the draw and of these.
     operand: an array or a list as a traced array.
     number: a traced number as one of Python.
     """
@@ -236,6 +238,54 @@ class Draws:
         z = self._host("standard_normal", (), {"size": (*lead, n)})
         rows = matmul(reshape(z, (math.prod(lead), n)), transpose(factor)) + mean
         return reshape(rows, (*lead, n))
+
+    # -- shapes that no expression of a standard draw has --------------------------------------------------------------
+
+    def _sampled(self, name: str, size: Size, parameters: tuple[Any, ...], motions: tuple[Callable[..., Any], ...]) -> Any:
+        """A draw whose parameters may be traced; ``motions`` are its derivatives in them, of the draw and all of them."""
+        drawn, *given = self._of(name, size, *parameters)
+        self._checked(name, *given)
+        if drawn is not None and not all(isinstance(p, float) for p in given):
+            given = [p if isinstance(p, float) else broadcast_to(p, drawn) for p in given]
+        return self._result(self._host(name, tuple(given), {"size": drawn}, motions), size)
+
+    def standard_gamma(self, shape: Any, size: Size = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        """Gamma with scale 1; the derivative in ``shape`` is that at the same quantile."""
+        if np.dtype(dtype) != np.float64 or out is not None:
+            if not isinstance(shape, (int, float)):
+                raise TraceError(
+                    "rng.standard_gamma of an array with dtype= or out=", fix="use the result of float64", where=user_frame()
+                )
+            return (
+                self._host("standard_gamma", (shape,), {"size": size, "dtype": dtype})
+                if out is None
+                else self._into(out, lambda: self._host("standard_gamma", (shape,), {"size": out.shape, "dtype": out.dtype}))
+            )
+        return self._sampled("standard_gamma", size, (shape,), (gamma_motion,))
+
+    def _into(self, out: Any, draw: Callable[[], Any]) -> Any:
+        out[...] = draw()
+        return out
+
+    def gamma(self, shape: Any, scale: Any = 1.0, size: Size = None) -> Any:
+        """scale · z, with a standard gamma ``z``."""
+        drawn, shape, scale = self._of("gamma", size, shape, scale)
+        self._checked("gamma", shape, scale, instead=(1.0, 1.0))
+        return self._result(self._sampled("standard_gamma", drawn, (shape,), (gamma_motion,)) * scale, size)
+
+    def chisquare(self, df: Any, size: Size = None) -> Any:
+        """2 · z, with a gamma ``z`` of half the degrees of freedom."""
+        drawn, df = self._of("chisquare", size, df)
+        self._checked("chisquare", df)
+        return self._result(self._sampled("standard_gamma", drawn, (df / 2.0,), (gamma_motion,)) * 2.0, size)
+
+    def beta(self, a: Any, b: Any, size: Size = None) -> Any:
+        """Beta; its derivatives are those at the same quantile."""
+        return self._sampled("beta", size, (a, b), (beta_motion, beta_motion_of_b))
+
+    def standard_t(self, df: Any, size: Size = None) -> Any:
+        """Student's distribution; its derivative is that at the same quantile."""
+        return self._sampled("standard_t", size, (df,), (student_motion,))
 
     # -- orders and choices --------------------------------------------------------------------------------------------
 

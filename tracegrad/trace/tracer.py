@@ -32,11 +32,13 @@ from tracegrad.core.tree import TWIN_OF, TreeDef, flatten
 from tracegrad.errors import Frame, TraceError, TracegradError
 from tracegrad.namespaces import Protocols
 from tracegrad.ops.selection import Selection
+from tracegrad.ops.sources import DRAWS, LANES
 from tracegrad.ops.sources import input as input_op
 from tracegrad.symbolic import Recorder, Restart, Sym, current_recorder
 from tracegrad.trace.creation import Creation
 from tracegrad.trace.draws import Draw, TracedGenerator
 from tracegrad.trace.inline import prune
+from tracegrad.trace.places import Place
 from tracegrad.trace.prints import Print
 from tracegrad.trace.reads import Capture, Guard, Read, Reads
 from tracegrad.trace.twins import Echo, Twins
@@ -173,7 +175,7 @@ class _Attempt:
 
     def _leaf(self, position: int, leaf: Leaf) -> Any:
         if isinstance(leaf, Source):
-            return TracedGenerator(self.recorder, position, leaf.path, self.draws, self._creation.asarray)
+            return TracedGenerator(self.recorder, position, leaf.path, self.draws, self._creation.asarray, self._source)
         if isinstance(leaf, Static):
             return self.twins.stand_in_for_argument(leaf.value, position)
         if position in self.static:
@@ -183,6 +185,15 @@ class _Attempt:
         sym = Sym(self.recorder, node, weak=leaf.weak)
         sym.storage.guard = f"{leaf.path} is an argument, and arguments are never written to"
         return sym
+
+    def _source(self, position: int) -> int | Place | None:
+        """Where the value of an input is at a call: its leaf, what is drawn standing behind all leaves, or a captured array."""
+        if position < len(self.inputs):
+            return self.inputs[position]
+        if DRAWS <= position < LANES:
+            return len(self.leaves) + position - DRAWS
+        number = position - len(self.inputs)
+        return self.reads.captured[number].read if number < len(self.reads.captured) else None
 
     def _flexible(self, position: int) -> bool:
         if position >= len(self.inputs):
