@@ -186,8 +186,8 @@ def test_numpy_functions_give_tensors():
     ]
     assert all(isinstance(r, Tensor) and r.requires_grad and r.dtype == np.float32 for r in results)
     assert np.shape(x) == (3,)
-    with pytest.raises(DtypeError, match=r"np.fft.fft has no op(?s:.*)detach"):
-        np.fft.fft(x)
+    with pytest.raises(DtypeError, match=r"np.packbits has no op(?s:.*)detach"):
+        np.packbits(x)
     with pytest.raises(DtypeError, match="out="):
         np.add(x, 1.0, out=np.zeros(3))
 
