@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks import call_overhead, compile_scaling, neighbours, sizes
+from benchmarks import call_overhead, compile_scaling, neighbours, sizes, transforms
 from benchmarks import static_vs_eager as bench
 from benchmarks.timing import QUICK, Effort, interleave, machine
 from benchmarks.workloads import WORKLOADS
@@ -273,3 +273,12 @@ def test_the_benchmark_of_neighbours_runs(capsys, monkeypatch):
     monkeypatch.setattr(neighbours, "by_hand", lambda x: (np.sum(x), x))
     assert neighbours.main(["--quick"]) == 1
     assert "wrong result" in capsys.readouterr().out
+
+
+def test_the_benchmark_of_transforms_runs_and_prints_no_time_for_what_disagrees(capsys, monkeypatch):
+    assert transforms.main(["--quick"]) == 0
+    assert "sparse_jacobian" in capsys.readouterr().out
+    wrong = transforms.Case("one and two", {"one": lambda: np.ones(2), "two": lambda: 2 * np.ones(2)})
+    monkeypatch.setattr(transforms, "cases", lambda n, batch: [wrong])
+    assert transforms.main(["--quick"]) == 1
+    assert "disagree" in capsys.readouterr().out

@@ -169,7 +169,7 @@ def test_tensors_from_outside_are_arguments():
 
 
 def test_modules_are_not_for_jit():
-    with pytest.raises(tg.TracegradError, match=r"Linear is a module.*\n.*tg.compile\(module\)"):
+    with pytest.raises(tg.TracegradError, match=r"Linear is a module(.|\n)*tg.compile\(module\)"):
         tg.jit(nn.Linear(2, 2))
 
 
