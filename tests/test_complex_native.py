@@ -233,3 +233,10 @@ def test_the_words_of_transforms_in_plain_python():
     place = lambda array: type("Pointer", (), {"address": array.ctypes.data})
     pocketfft.ifft_float64(place(x), place(out), 1, 80, 80, 5, 5, 16, 16, 5)
     np.testing.assert_allclose(out, np.fft.ifft(x), rtol=1e-14)
+
+
+def test_in_the_background():
+    f = tg.grad_compile(lambda z: np.sum(np.abs(np.conj(z) * 2) ** 2), compile="background")
+    np.testing.assert_allclose(f.grad(Z), 8 * np.conj(Z), rtol=1e-14)
+    assert "complex128" in f.source(Z)
+    np.testing.assert_allclose(f.grad(Z), 8 * np.conj(Z), rtol=1e-14)

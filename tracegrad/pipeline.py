@@ -100,15 +100,20 @@ def _planes(c: Compilation) -> Compilation:
     assert c.general is not None
     if not has_planes(c.general):
         return c
-    made = into_planes(c.general)
+    made = _taken_apart(c.general)
+    result = rewriting(made)
+    return replace(c, graph=plain_sizes(result.graph), general=result.graph, fired=result.log)
+
+
+def _taken_apart(graph: Graph) -> Graph:
+    made = into_planes(graph)
     if isinstance(made, Node):
         raise CompileError(
             f"{made.op.name} of complex numbers has no native code, so this function cannot be compiled",
             fix='run its graph on the interpreter with compile="never"',
             where=made.where,
         )
-    result = rewriting(made)
-    return replace(c, graph=plain_sizes(result.graph), general=result.graph, fired=result.log)
+    return made
 
 
 def _recompute(c: Compilation) -> Compilation:
@@ -167,7 +172,7 @@ def _schedule(c: Compilation) -> Compilation:
 
 def require_native(graph: Graph) -> None:
     """Refuse, by the user's line, a graph whose results need an op that has no native code."""
-    without = interpreted(graph)
+    without = interpreted(_taken_apart(graph) if has_planes(graph) else graph)
     if not without:
         return
     names = list(dict.fromkeys(node.op.name for node in without))
