@@ -7,6 +7,7 @@ run on a frozen value.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import math
@@ -358,10 +359,26 @@ def name_of(function: Any) -> str:
     return f"{module}.{name}".replace("numpy.", "np.", 1) if module else name
 
 
+def _of_statistics(name: str) -> str:
+    """What of ``scipy.stats`` is traced that is near to a name: methods of the distribution, or names that are alike."""
+    if not name.startswith("scipy.stats."):
+        return ""
+    owner, _, method = name.removeprefix("scipy.stats.").partition(".")
+    known = [each.removeprefix("scipy.stats.") for each in SCIPY_FUNCTIONS if each.startswith("scipy.stats.")]
+    own = [each for each in known if each.startswith(f"{owner}.")]
+    if own:
+        return f"of {owner} these are: {', '.join(own)}"
+    owners = sorted({each.partition(".")[0] for each in known})
+    alike = difflib.get_close_matches(owner, owners, 3, 0.5)
+    if alike:
+        return f"these are: {', '.join(f'{each}.{method}' if f'{each}.{method}' in known else each for each in alike)}"
+    return f"of scipy.stats these are: {', '.join(owners)}"
+
+
 def refuse(function: Any, why: str = "") -> NoReturn:
     """Raise TraceError for a function that has no traced meaning, with a spelling that has where one is known."""
     name = name_of(function)
-    fix = SPELLINGS.get(name.split(".", 1)[-1]) or UNKNOWN
+    fix = SPELLINGS.get(name.split(".", 1)[-1]) or _of_statistics(name) or UNKNOWN
     raise TraceError(why or f"{name} is not traced", fix=fix, where=user_frame())
 
 

@@ -114,3 +114,13 @@ def test_sums_of_masses_need_a_number_of_terms():
         tg.jit(lambda n: scipy.stats.betabinom.cdf(1.0, n, 1.5, 2.5))(np.array([3.0, 4.0]))
     found = tg.jit(lambda k, n: scipy.stats.hypergeom.cdf(k, 9, n, 5))(np.array([1.0, 2.0]), 4)
     np.testing.assert_allclose(found, scipy.stats.hypergeom.cdf([1, 2], 9, 4, 5), rtol=1e-13)
+
+
+def test_names_that_are_not_traced_say_which_are():
+    for call, match in (
+        (lambda x: scipy.stats.norm.entropy(x), r"norm.entropy is not traced\n.*\n  Instead: of norm these are: norm.logpdf"),
+        (lambda x: scipy.stats.gausshyper.logpdf(x, 1, 2, 3, 4), r"gausshyper.logpdf is not traced[\s\S]*these are: "),
+        (lambda x: scipy.stats.gengamma.logpdf(x, 1, 2), r"these are: [\s\S]*gamma.logpdf"),
+    ):
+        with pytest.raises(TraceError, match=match):
+            tg.jit(call)(0.3)

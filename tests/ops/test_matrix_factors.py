@@ -106,3 +106,11 @@ def test_what_is_not_traced_says_what_to_write():
         tg.jit(lambda a: a * sl.bandwidth(a)[0])(np.eye(2))
     with pytest.raises(TraceError, match=r"funm of[\s\S]*np.linalg.eigh"):
         tg.jit(lambda a: sl.funm(a, lambda w: w**3))(np.eye(2))
+
+
+@pytest.mark.parametrize("mode", ["now", "never"])
+def test_singular_triangles(mode):
+    with pytest.raises(np.linalg.LinAlgError, match="on the diagonal of the triangle"):
+        tg.jit(lambda a: sl.solve_triangular(a, np.ones(2)), compile=mode)(np.array([[1.0, 1.0], [0.0, 0.0]]))
+    found = tg.jit(lambda a: sl.solve_triangular(a, np.ones(2), unit_diagonal=True), compile=mode)(np.zeros((2, 2)))
+    np.testing.assert_array_equal(found, np.ones(2))

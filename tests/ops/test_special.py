@@ -231,6 +231,30 @@ def test_incomplete_beta_function_in_its_parameters(a, b):
             np.testing.assert_allclose(found, want[k], rtol=1e-11)
 
 
+ELLIPTIC = {
+    "ellipk": (scipy.special.ellipk, mpmath.ellipk, ((0.0,), (1e-9,), (0.2,), (0.3,), (-3.0,), (0.99,))),
+    "ellipe": (scipy.special.ellipe, mpmath.ellipe, ((0.0,), (1e-9,), (0.2,), (-3.0,))),
+    "ellipkinc": (scipy.special.ellipkinc, mpmath.ellipf, ((0.7, 0.0), (5.0, 0.0), (-1.2, 1e-8), (1.0, 0.7), (20.0, -0.2))),
+    "ellipeinc": (scipy.special.ellipeinc, mpmath.ellipe, ((0.7, 0.0), (5.0, 0.2), (-1.2, 1e-8), (1.0, 0.7))),
+}
+
+
+@pytest.mark.parametrize("name", ELLIPTIC)
+def test_elliptic_integrals_of_small_parameters(name):
+    theirs, reference, cases = ELLIPTIC[name]
+
+    def function(*operands):
+        return theirs(*operands)
+
+    for case in cases:
+        last = len(case) - 1
+        first = tg.grad(function, argnums=last)
+        second = tg.grad(lambda *operands, first=first: first(*operands), argnums=last)
+        for order, found in ((1, first), (2, second)):
+            want = mpmath.diff(lambda m, case=case: reference(*case[:-1], m), mpmath.mpf(case[-1]), order)
+            np.testing.assert_allclose(found(*case), float(want), rtol=1e-12)
+
+
 def test_bad_orders():
     with pytest.raises(ShapeError, match="does not support negative n"):
         special.polygamma(-1, X)

@@ -17,15 +17,18 @@ from tracegrad.core.op import FLAT, Kind, Mapped, Op, Sample, Values, keep
 from tracegrad.errors import PositionError, TracegradError
 from tracegrad.ops.indexing import gather_each
 from tracegrad.ops.maps import cast
+from tracegrad.ops.matrices import LinAlgError
 from tracegrad.ops.sources import running_index
 from tracegrad.ops.views import reshape
 
 
-def _check(name: str, message: str, fix: str) -> tuple[Op, Callable[[str, int], TracegradError]]:
+def _check(
+    name: str, message: str, fix: str, error: type[TracegradError] = PositionError
+) -> tuple[Op, Callable[[str, int], TracegradError]]:
     """An op that reads at positions, and the error where it cannot."""
 
     def refusal(element: str, info: int) -> TracegradError:
-        return PositionError(message, fix=fix)
+        return error(message, fix=fix)
 
     def eager(counted: Any, positions: Any, *, axis: int) -> Any:
         if positions.size and (positions.min() < 0 or positions.max() >= counted.size):
@@ -54,7 +57,7 @@ def _check(name: str, message: str, fix: str) -> tuple[Op, Callable[[str, int], 
             Sample(
                 (Values((2,), 0, 2, kind="int"), Values((3,), 2, 5, kind="int")),
                 {"axis": 0},
-                error=PositionError,
+                error=error,
                 match=message,
             ),
         ),
@@ -77,11 +80,18 @@ rank_number, _no_rank = _check(
     "the matrix has not full rank, so how many vectors there are depends on its values",
     "work with all vectors and the singular values: np.linalg.svd(a, full_matrices=True)",
 )
+diagonal_zeros, _no_triangle = _check(
+    "no_zeros",
+    "singular matrix: a number on the diagonal of the triangle is 0",
+    "add a small multiple of the identity, or use np.linalg.lstsq",
+    LinAlgError,
+)
 
 REFUSALS: Mapping[str, Callable[[str, int], TracegradError]] = {
     choice_number.name: _no_choice,
     bin_number.name: _no_bin,
     rank_number.name: _no_rank,
+    diagonal_zeros.name: _no_triangle,
 }
 """The errors of native code that finds a position out of range."""
 

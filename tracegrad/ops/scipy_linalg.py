@@ -8,10 +8,11 @@ import numpy as np
 
 from tracegrad.core.aval import shape_of
 from tracegrad.errors import ShapeError, TraceError
-from tracegrad.ops import linalg
+from tracegrad.ops import assembly, checks, linalg
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.pointwise import as_float
 from tracegrad.ops.reductions import as_operand
+from tracegrad.ops.reductions import sum as sum_of
 from tracegrad.ops.views import concatenate, expand_dims, reshape
 
 # -- equations --------------------------------------------------------------------------------------------------------
@@ -53,10 +54,15 @@ def solve_triangular(
     overwrite_b: bool = False,
     check_finite: bool = True,
 ) -> Any:
-    """``scipy.linalg.solve_triangular``."""
-    if trans in ("N", 0):
-        trans = 0
-    return linalg.solve_triangular(as_float(a), as_float(b), lower=lower, unit_diagonal=unit_diagonal, trans=trans)
+    """``scipy.linalg.solve_triangular``; LinAlgError where a number on the diagonal is 0."""
+    a, b = as_float(as_operand(a)), as_float(as_operand(b))
+    trans = 0 if trans in ("N", 0) else trans
+    found = linalg.solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal, trans=trans)
+    if unit_diagonal or not shape_of(a)[-1]:
+        return found
+    # LAPACK divides by what is on the diagonal, which SciPy looks at first
+    zeros = sum_of((assembly.diagonal(a, 0, -2, -1) == 0).astype(np.int64))
+    return found + checks.checked(checks.diagonal_zeros, zeros, 1).astype(found.dtype)
 
 
 def cholesky(a: Any, lower: bool = False, overwrite_a: bool = False, check_finite: bool = True) -> Any:

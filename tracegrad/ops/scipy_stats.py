@@ -16,10 +16,9 @@ from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops import maps, scipy_distributions, scipy_joint, scipy_summaries, special
 from tracegrad.ops.assembly import diagonal
 from tracegrad.ops.broadcasting import reduce_sum
-from tracegrad.ops.linalg import cholesky
+from tracegrad.ops.linalg import cholesky, solve_triangular
 from tracegrad.ops.maps import exp, log, log1p, multiply, select
 from tracegrad.ops.reductions import as_operand
-from tracegrad.ops.scipy_linalg import solve_triangular
 from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, reshape, transpose
 
 Formula = Callable[[Any], Any]

@@ -9,6 +9,7 @@ the error of a program that asks for one says so.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -16,15 +17,17 @@ import numpy as np
 import scipy.special
 
 from tracegrad.core import capsules
+from tracegrad.core.aval import shape_of
 from tracegrad.core.op import FLAT, MISSING, Op, Sample, Values
 from tracegrad.errors import DtypeError
 from tracegrad.ops import maps
 from tracegrad.ops import special_quadrature as quadrature
+from tracegrad.ops.broadcasting import reduce_sum
 from tracegrad.ops.comparisons import logical_and
 from tracegrad.ops.declare import one
 from tracegrad.ops.maps import exp, log, log1p, maximum, select, sign, sin, sqrt
 from tracegrad.ops.reductions import as_operand
-from tracegrad.ops.scipy_special import betaln, ellipe, gamma
+from tracegrad.ops.scipy_special import betaln, complete_slopes, ellipe, gamma, small_parameter
 from tracegrad.ops.special import (
     digamma,
     lgamma,
@@ -34,6 +37,7 @@ from tracegrad.ops.special import (
     xlogy,
 )
 from tracegrad.ops.special_formulas import ROOT_HALF
+from tracegrad.ops.views import expand_dims
 
 DEGREE = math.pi / 180.0
 ROOT_TAU = math.sqrt(2.0 * math.pi)
@@ -289,11 +293,34 @@ cotdg: Op = _op("cotdg", (lambda out, x: (1.0 + out * out) * -DEGREE,), "The cot
 # -- elliptic functions --------------------------------------------------------------------------------------------------
 
 
+_NODES, _SHARES = (np.polynomial.legendre.leggauss(20)[k] for k in range(2))
+_NODES, _SHARES = 0.5 * (_NODES + 1.0), 0.5 * _SHARES
+
+
 def _first_kind_slope(phi: Any, m: Any, first: Any) -> Any:
     """The derivative in ``m`` of the incomplete integral of the first kind, whose value is ``first``."""
+    small, near, m = small_parameter(m)
     sine = sin(phi)
     delta = sqrt(1.0 - m * sine * sine)
-    return ellipeinc(phi, m) / (2.0 * m * (1.0 - m)) - first / (2.0 * m) - sin(2.0 * phi) / (4.0 * (1.0 - m) * delta)
+    closed = ellipeinc(phi, m) / (2.0 * m * (1.0 - m)) - first / (2.0 * m)
+    return select(small, _near_circle(phi, near, 0), closed - sin(2.0 * phi) / (4.0 * (1.0 - m) * delta))
+
+
+def _second_kind_slope(phi: Any, m: Any) -> Any:
+    """The derivative in ``m`` of the incomplete integral of the second kind."""
+    small, near, m = small_parameter(m)
+    return select(small, _near_circle(phi, near, 1), (ellipeinc(phi, m) - ellipkinc(phi, m)) / (2.0 * m))
+
+
+def _near_circle(phi: Any, m: Any, kind: int) -> Any:
+    """Both derivatives for a small ``m``: an integral over what is left of the angle after whole half turns."""
+    halves = maps.rint(phi / math.pi)
+    rest = phi - halves * math.pi
+    sine = sin(expand_dims(rest, -1) * _NODES.astype(rest.dtype))
+    inside = 1.0 - expand_dims(m, -1) * (sine * sine)
+    value = sine * sine / (inside * sqrt(inside)) if kind == 0 else -(sine * sine) / sqrt(inside)
+    part = reduce_sum(value * _SHARES.astype(rest.dtype), axes=(len(shape_of(value)) - 1,))
+    return 0.5 * rest * part + 2.0 * halves * complete_slopes(m)[kind]
 
 
 ellipkinc: Op = _op(
@@ -309,7 +336,7 @@ ellipeinc: Op = _op(
     "ellipeinc",
     (
         lambda out, phi, m: sqrt(1.0 - m * sin(phi) * sin(phi)),
-        lambda out, phi, m: (out - ellipkinc(phi, m)) / (2.0 * m),
+        lambda out, phi, m: _second_kind_slope(phi, m),
     ),
     "The incomplete elliptic integral of the second kind.",
     _samples((0.3, 1.2), (0.2, 0.8)),
@@ -369,6 +396,11 @@ def _rd_slope(x: Any, y: Any, z: Any) -> Any:
     return (elliprd(x, y, z) - elliprd(y, z, x)) / (z - x) * 0.5
 
 
+def _rj_slope(out: Any, x: Any, y: Any, z: Any, p: Any) -> Any:
+    """The derivative of R_J in its first argument, likewise; the one in the last follows as it is homogeneous."""
+    return (elliprd(y, z, x) - out) / (p - x) * -0.5
+
+
 _CARLSON = ((0.3, 0.9), (1.0, 1.8), (2.0, 3.0))
 elliprd: Op = _op(
     "elliprd",
@@ -379,6 +411,19 @@ elliprd: Op = _op(
     ),
     "Carlson's symmetric integral of the second kind.",
     _samples(*_CARLSON),
+)
+elliprj: Op = _op(
+    "elliprj",
+    (
+        _rj_slope,
+        lambda out, x, y, z, p: _rj_slope(out, y, x, z, p),
+        lambda out, x, y, z, p: _rj_slope(out, z, x, y, p),
+        lambda out, x, y, z, p: (
+            (out * -1.5 - x * _rj_slope(out, x, y, z, p) - y * _rj_slope(out, y, x, z, p) - z * _rj_slope(out, z, x, y, p)) / p
+        ),
+    ),
+    "Carlson's symmetric integral of the third kind.",
+    _samples(*_CARLSON, (3.2, 4.0)),
 )
 elliprf: Op = _op(
     "elliprf",
@@ -699,6 +744,20 @@ def fresnel(z: Any) -> tuple[Any, Any]:
     return fresnel_s(z), fresnel_c(z)
 
 
+def diric(x: Any, n: Any) -> Any:
+    """``scipy.special.diric`` of a whole number ``n``: a polynomial of Chebyshev of cos(x/2), smooth at whole turns, too.
+
+    >>> diric(0.0, 3)
+    np.float64(1.0)
+    """
+    x = as_operand(x)
+    x = x.astype(np.float64)
+    n = operator.index(n)
+    if n <= 0:
+        return x * math.nan
+    return eval_chebyu(n - 1, maps.cos(x * 0.5)) / n
+
+
 def radian(d: Any, m: Any, s: Any) -> Any:
     """``scipy.special.radian``: degrees, minutes and seconds as an angle."""
     return (d + m / 60.0 + s / 3600.0) * DEGREE
@@ -762,6 +821,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     scipy.special.shichi: shichi,
     scipy.special.fresnel: fresnel,
     scipy.special.radian: radian,
+    scipy.special.diric: diric,
     scipy.special.comb: comb,
     scipy.special.perm: perm,
     scipy.special.factorial: factorial,
