@@ -289,6 +289,10 @@ SEQUENCES = frozenset(
 """Functions whose first argument is a sequence of arrays."""
 
 
+JOINING = frozenset((np.concatenate, np.stack, np.hstack, np.vstack, np.column_stack, np.dstack))
+"""Those that make arrays of what is in it."""
+
+
 def takes_sequence(function: Any) -> bool:
     """Whether a list or tuple as first argument is no array."""
     return function in SEQUENCES or name_of(function) in ("scipy.linalg.cho_solve", "scipy.linalg.lu_solve")
@@ -462,9 +466,16 @@ class Protocols:
         out = kwargs.pop("out", None)
         if args and not takes_sequence(function) and isinstance(args[0], (list, tuple)) and is_traced(args[0]):
             args = (self.array(args[0]), *args[1:])
+        if args and function in JOINING and isinstance(args[0], (list, tuple)):
+            args = ([self._part(part) for part in args[0]], *args[1:])
+        elif function is np.append:
+            args = (*map(self._part, args[:2]), *args[2:])
+            kwargs |= {name: self._part(kwargs[name]) for name in ("arr", "values") if name in kwargs}
         result = call_function(ours, function, args, kwargs)
         if out is not None:
             return self._store(out, result)
+        if function in (np.where, np.select, np.copy) and isinstance(result, Sym):
+            return Sym(self.recorder, result.id, boxed=True)  # an array, where others give a scalar
         return result if function in VIEWS else owned(result)
 
     def _of_known(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -489,6 +500,10 @@ class Protocols:
         if axis not in (None, 0):
             places.refuse("the result along another axis than the first; np.moveaxis brings an axis to the front")
         return (x.reshape(-1) if axis is None else x)[places]
+
+    def _part(self, part: Any) -> Any:
+        """A list or a number among arrays that are joined: NumPy makes an array of it first."""
+        return part if isinstance(part, (Sym, np.ndarray, Selection)) and not getattr(part, "weak", False) else self.array(part)
 
     def _ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         whole = {"axis": None} if kwargs.get("axis", 0) is None else {}
@@ -587,6 +602,7 @@ class Protocols:
 
     def _store(self, out: Any, result: Any, cast: bool = True) -> Sym:
         target = self._writable(out)
+        target._check_writable()
         result = self.recorder.operand(result)
         return target.update_in_place(result.strong() if not cast else result.astype(target.dtype))  # type: ignore[no-any-return]
 

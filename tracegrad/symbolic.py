@@ -304,6 +304,8 @@ class Sym(NumpyMethods, ArrayMethods):
         path = (*self.path, step)
         if step.op is reshape_to and strides_of(path) is None:
             return Sym(self.recorder, node)  # NumPy has to copy here
+        if not self.shape and not self.boxed and step.op is not broadcast:
+            return Sym(self.recorder, node, boxed=True)  # a scalar has no memory: NumPy makes an array of it first
         return Sym(self.recorder, node, storage=self.storage, path=path, boxed=True)
 
     def copy(self, order: str = "C") -> Sym:
@@ -360,6 +362,20 @@ class Sym(NumpyMethods, ArrayMethods):
         if order not in ("C", "A", "K"):
             return reshape(self, (-1,), order=order).copy()  # type: ignore[no-any-return]
         return Sym(self.recorder, self.recorder.emit(reshape_to, (self.id,), {"shape": (math.prod(self.shape),)}))
+
+    def __matmul__(self, other: Any) -> Any:
+        return _own(super().__matmul__(other))
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return _own(super().__rmatmul__(other))
+
+    def dot(self, other: Any) -> Any:
+        """``ndarray.dot``: what a view of the product shows is memory of its own."""
+        return _own(super().dot(other))
+
+    def take(self, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Any:
+        """``ndarray.take``: always a copy."""
+        return _own(super().take(indices, axis, out, mode))
 
     def __pos__(self) -> Sym:
         return self.copy() if not self.weak else self
@@ -714,6 +730,11 @@ def _refuse_complex(op: Op) -> DtypeError:
     """The error of an op that complex numbers do not go through."""
     fix = "take np.abs(z), or z.real and z.imag apart"
     return DtypeError(f"{op.name} of complex numbers is not traced: they have no order, or it has no derivative there", fix=fix)
+
+
+def _own(result: Any) -> Any:
+    """A result as memory of its own."""
+    return result.strong() if isinstance(result, Sym) else result
 
 
 def _weak_type(value: Sym) -> type:

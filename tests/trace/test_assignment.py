@@ -215,3 +215,46 @@ def test_traced_masks_take_scalars_or_what_they_select(tool):
 
     with pytest.raises(TraceError, match="mask"):
         tool.trace(f, X)
+
+
+def test_scalars_have_no_memory_to_be_seen(tool):
+    def f(x):
+        total, product, element = np.sum(x), x @ x, x.take(1)
+        views = [np.atleast_1d(total), product.reshape(1), np.ravel(element), np.expand_dims(x.dot(x), 0)]
+        for view in views:
+            view[0] = -7.0
+        product += 1.0
+        return total, product, element, views
+
+    tool.check(f, np.array([1.0, 2.0, 3.0]))
+
+
+def test_where_and_select_give_arrays_that_are_written_to(tool):
+    def f(x):
+        a = np.where(x[0] > 0, x[0], 0.5)
+        b = np.select([x[1] > 0], [x[1]], 0.25)
+        np.add(a, 1.0, out=a)
+        b += a
+        return a, b
+
+    tool.check(f, np.array([1.0, -2.0]))
+
+    def to_a_scalar(x):
+        s = x[0] * 2.0
+        np.add(s, 1.0, out=s)
+        return s
+
+    with pytest.raises(TraceError, match="a scalar cannot be written to"):
+        tool.trace(to_a_scalar, np.ones(2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_lists_and_numbers_among_arrays_that_are_joined(tool, dtype):
+    def f(x):
+        return (
+            np.concatenate(([0.0], x)), np.concatenate([x, [1], [x[0]]]), np.hstack([x, 1.5]), np.vstack([x, [1, 2, 3]]),
+            np.append(x, 1), np.append(x, [2.5, x[0]]), np.append([1, 2], x), np.stack([x[0], 1]),
+            np.append(x, values=2.5), np.column_stack([x, [1, 2, 3]]), np.select([x > 1, x > 0], [x, x > 0], 0.25),
+        )  # fmt: skip
+
+    tool.check(f, np.arange(3).astype(dtype))

@@ -34,10 +34,19 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
         raise ShapeError(
             f"select of {len(condlist)} conditions and {len(choicelist)} choices", fix="give one choice per condition"
         )
+    dtype = np.result_type(*(_weak_or_dtype(choice) for choice in (*choicelist, default)))
     result = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         result = chosen(condition, choice, result)
-    return result
+    return result if result.dtype == dtype else cast(result, dtype=dtype)
+
+
+def _weak_or_dtype(choice: Any) -> Any:
+    """What a choice brings to the dtype of all of them."""
+    dtype = getattr(choice, "dtype", None)
+    if dtype is None:
+        return choice if type(choice) in (bool, int, float, complex) else np.asarray(choice).dtype
+    return dtype.type(0).item() if getattr(choice, "weak", False) else dtype
 
 
 def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Any:

@@ -29,6 +29,7 @@ _ELEMENTWISE = frozenset(
         comparisons.isinf,
         comparisons.isfinite,
         maps.scale,
+        maps.scale_both,
         maps.select,
         maps.cast,
         maps.copy,

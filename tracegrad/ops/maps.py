@@ -35,12 +35,30 @@ def _scale_eager(g: Any, factor: Any) -> Any:
 scale: Op = elementwise(
     "scale",
     np.multiply,
-    (Linear(lambda c, out, g, factor: scale(c, factor)), Linear(lambda c, out, g, factor: scale(c, g))),
+    (Linear(lambda c, out, g, factor: scale(c, factor)), Linear(lambda c, out, g, factor: scale_both(c, g))),
     named("absorbing_multiply"),
     eager=_scale_eager,
     numpy=(),
     torch=("", "MulBackward0"),
     doc="Cotangent times partial derivative; a zero cotangent stays zero even where the partial is NaN or infinite.",
+    samples=two(),
+)
+
+
+def _scale_both_eager(g: Any, h: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return np.where(np.equal(g, 0), g, np.where(np.equal(h, 0), h, np.multiply(g, h)))[()]
+
+
+scale_both: Op = elementwise(
+    "scale_both",
+    np.multiply,
+    (Linear(lambda c, out, g, h: scale_both(c, h)), Linear(lambda c, out, g, h: scale_both(c, g))),
+    lambda g, h: call("where", call("equal", h, 0.0), h, call("absorbing_multiply", g, h)),
+    eager=_scale_both_eager,
+    numpy=(),
+    torch=("", "MulBackward0"),
+    doc="Cotangent times cotangent, of ``scale`` in its second operand; a zero of either stays zero.",
     samples=two(),
 )
 

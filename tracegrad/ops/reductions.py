@@ -1,8 +1,8 @@
 """REDUCE ops, which combine the elements of the axes they drop, and NumPy's reductions on top of them.
 
 Conventions: ``max`` and ``min`` split the cotangent evenly among ties, and where the result is NaN among the NaNs;
-``std`` has gradient 0 at variance 0; the gradient of ``prod`` is right with any number of zeros, its second derivative
-where there are none.
+``std`` has gradient 0 at variance 0; the gradient of ``prod`` is right with any number of zeros, and so are its second
+and third derivative.
 """
 
 from __future__ import annotations
@@ -35,14 +35,27 @@ def _pull_extreme(g: Any, out: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
 
 
 def _pull_product(g: Any, out: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
-    """Each element's factor is the product of the others: of no use is out / x where x is 0."""
+    """Each element's factor is the product of the others: of no use is out / x where x is 0.
+
+    Up to three zeros among the factors are written as what they are, their sum or the sum of their products in pairs. It is 0,
+    but its derivatives are not.
+    """
     shape = shape_of(x)
     zero = x == 0
-    safe = select(zero, np.ones((), x.dtype), x)
+    one, nothing = np.ones((), x.dtype), np.zeros((), x.dtype)
+    safe = select(zero, one, x)
     product = broadcast_back(reduce_prod(safe, axes=axes), shape, axes)
     zeros = broadcast_back(reduce_sum(cast(zero, dtype=x.dtype), axes=axes), shape, axes)
-    nothing = np.zeros((), x.dtype)
-    others = select(zero, select(zeros == 1, product, nothing), select(zeros == 0, product / safe, nothing))
+    small = select(zero, x, nothing)
+    single = broadcast_back(reduce_sum(small, axes=axes), shape, axes)
+    squares = broadcast_back(reduce_sum(multiply(small, small), axes=axes), shape, axes)
+    rest, rest_squares = single - small, squares - multiply(small, small)  # of the other zeros
+    half = np.full((), 0.5, x.dtype)
+    among = select(zeros == 3, (multiply(rest, rest) - rest_squares) * half, nothing)
+    among = select(zeros == 1, one, select(zeros == 2, rest, among))
+    beside = select(zeros == 2, (multiply(single, single) - squares) * half, nothing)
+    beside = select(zeros == 0, one, select(zeros == 1, single, beside))
+    others = scale(select(zero, among, beside), select(zero, product, product / safe))
     return scale(broadcast_back(g, shape, axes), others)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tracegrad.core.aval import Shape
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.comparisons import logical_not
-from tracegrad.ops.maps import maximum, minimum, power, scale, select, stop_gradient
+from tracegrad.ops.maps import maximum, minimum, power, scale, scale_both, select, stop_gradient
 from tracegrad.ops.reductions import reduce_max, reduce_min, reduce_prod
 from tracegrad.ops.views import embed, flip, join, permute, reshape, reverse, strided_slice, transpose, update
 from tracegrad.rewrite.pattern import Rule, example, family, number, parameter, rule
@@ -78,6 +78,10 @@ SCALE: tuple[Rule, ...] = (
     rule("scale-of-minus-one", "exact", lambda p: scale(-1, p), lambda p: -p),
     rule("scale-by-one", "exact", lambda g: scale(g, 1), lambda g: g),
     rule("scale-of-zero", "exact", lambda p: scale(number("c", 0.0, lambda c: c == 0), p), lambda p, c: c),
+    rule("scale-both-of-one", "exact", lambda p: scale_both(1, p), lambda p: p),
+    rule("scale-both-by-one", "exact", lambda g: scale_both(g, 1), lambda g: g),
+    rule("scale-both-of-constant", "exact", lambda p: scale_both(number("c", 2.5, _positive), p), lambda p, c: p * c),
+    rule("scale-both-by-constant", "exact", lambda g: scale_both(g, number("c", 2.5, _positive)), lambda g, c: g * c),
     rule(
         "scale-of-constant",
         "exact",
