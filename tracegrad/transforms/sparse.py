@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -65,7 +66,9 @@ class SparseJacobian:
         found = point.derivative.of_all(plan.seeds, tuple(range(len(plan.seeds))), plan.count)
         parts = [np.asarray(part).reshape(plan.count, math.prod(np.shape(part)[1:])) for part in found]
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        result = plan.structure.copy()
+        # SciPy's own copy copies the elements too, and looks at all of it
+        result = copy.copy(plan.structure)
+        result.indices, result.indptr = plan.structure.indices.copy(), plan.structure.indptr.copy()
         result.data = np.take(whole, plan.places)
         return result
 
@@ -100,6 +103,8 @@ class SparseJacobian:
         given = tuple(s.reshape(count, *aval.shape).astype(aval.dtype) for s, aval in zip(cut, ends, strict=True))
         rows, columns = np.repeat(np.arange(structure.shape[0]), np.diff(structure.indptr)), structure.indices
         places = colours[columns] * structure.shape[0] + rows if forward else colours[rows] * structure.shape[1] + columns
+        if max(structure.nnz, *structure.shape) < 1 << 31:  # SciPy's own type where it suffices
+            structure.indices, structure.indptr = structure.indices.astype(np.int32), structure.indptr.astype(np.int32)
         plan = self._plans[id(graph)] = _Plan(graph, positions, structure, forward, count, given, places)
         return plan
 
