@@ -116,6 +116,15 @@ def test_sums_of_masses_need_a_number_of_terms():
     np.testing.assert_allclose(found, scipy.stats.hypergeom.cdf([1, 2], 9, 4, 5), rtol=1e-13)
 
 
+def test_one_variable_gives_numbers_as_in_scipy():
+    for x, cov in ((np.array([0.3]), np.eye(1)), (np.array([0.3, 0.5]), np.eye(1)), (np.full((1, 2), 0.3), np.eye(2))):
+        mean = np.zeros(len(cov))
+        found = tg.jit(lambda x, mean=mean, cov=cov: scipy.stats.multivariate_normal.logpdf(x, mean, cov), compile="never")(x)
+        want = scipy.stats.multivariate_normal.logpdf(x, mean, cov)
+        assert np.shape(found) == np.shape(want)
+        np.testing.assert_allclose(found, want, rtol=1e-14)
+
+
 def test_names_that_are_not_traced_say_which_are():
     for call, match in (
         (lambda x: scipy.stats.norm.entropy(x), r"norm.entropy is not traced\n.*\n  Instead: of norm these are: norm.logpdf"),

@@ -37,7 +37,7 @@ def _total(x: Any, axis: int = -1) -> Any:
     return reduce_sum(x, axes=(axis % len(shape_of(x)),))
 
 
-def _squeezed(x: Any) -> Any:
+def squeezed(x: Any) -> Any:
     """Without axes of size 1, as SciPy's results are."""
     axes = tuple(k for k, n in enumerate(shape_of(x)) if n == 1)
     return squeeze(x, axes) if axes else x
@@ -105,7 +105,7 @@ def t_log_density(x: Any, loc: Any = None, shape: Any = 1, df: Any = 1) -> Any:
         - select(infinite, 1.0, half) * log1p(squares / safe)
     )
     normal = -0.5 * squares - volume - (0.5 * size) * math.log(2.0 * math.pi)
-    return _squeezed(select(df > 0, select(infinite, normal, found), math.nan))
+    return squeezed(select(df > 0, select(infinite, normal, found), math.nan))
 
 
 # -- matrices -----------------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def wishart_log_density(x: Any, df: Any, scale: Any) -> Any:
     spread, points, df, size = _scale_and_points("wishart", x, df, scale)
     head = 0.5 * (df - size - 1.0) * _log_volume(points) - 0.5 * _share_of_trace(spread, points)
     found = head - (0.5 * df * (size * LOG_2) + 0.5 * df * _log_volume(spread) + special.multigammaln(0.5 * df, size))
-    return _squeezed(select(df > size - 1, found, math.nan))
+    return squeezed(select(df > size - 1, found, math.nan))
 
 
 def inverse_wishart_log_density(x: Any, df: Any, scale: Any) -> Any:
@@ -158,7 +158,7 @@ def inverse_wishart_log_density(x: Any, df: Any, scale: Any) -> Any:
     found = head - (
         0.5 * df * (size * LOG_2) + 0.5 * (df + size + 1.0) * _log_volume(points) + special.multigammaln(0.5 * df, size)
     )
-    return _squeezed(select(df > size - 1, found, math.nan))
+    return squeezed(select(df > size - 1, found, math.nan))
 
 
 def _without_logarithm(formula: Callable[..., Any]) -> Callable[..., Any]:

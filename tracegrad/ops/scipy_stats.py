@@ -100,7 +100,7 @@ def normal_log_density(x: Any, mean: Any = None, cov: Any = 1, allow_singular: b
     whitened = solve_triangular(factor, transpose(points), lower=True)
     squares = reshape(reduce_sum(whitened * whitened, axes=(0,)), shape_of(deviation)[:-1])
     volume = reduce_sum(log(diagonal(factor)), axes=(0,))
-    return -0.5 * squares - (volume + 0.5 * size * math.log(2 * math.pi))
+    return scipy_joint.squeezed(-0.5 * squares - (volume + 0.5 * size * math.log(2 * math.pi)))
 
 
 def dirichlet_log_density(x: Any, alpha: Any) -> Any:
