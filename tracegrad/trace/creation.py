@@ -33,6 +33,7 @@ from tracegrad.ops.random import Draws
 from tracegrad.ops.sources import iota
 from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, reshape, stack
 from tracegrad.symbolic import Recorder, Sym
+from tracegrad.trace.distributions import DRAWING, Distribution, is_distribution, is_family, shown
 from tracegrad.trace.outside import LOOKED_INTO, RANDOM, Forbidden, random_class, refusal
 
 Function = Callable[..., Any]
@@ -63,7 +64,7 @@ class Creation:
             return Sym(self.recorder, node, boxed=True)
         if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
             return type(value)(self.made(v) for v in value)
-        return Distribution(value, self) if is_distribution(value) else value
+        return shown(value, lambda function: Recording(function, self)) if is_distribution(value) else value
 
     def _filled(self, element: Any, like: Any) -> int:
         scalar = self.recorder.constant(element, like.dtype)
@@ -309,6 +310,8 @@ class Recording:
             Forbidden(f"{name_of(function)} without random_state=rng, a Generator among the arguments,")()
         if not is_traced(args) and not is_traced(kwargs):
             return self._creation.made(function(*args, **kwargs))
+        if is_family(function):
+            return Distribution(function, args, kwargs, lambda each: Recording(each, self._creation))
         protocols = self._creation.recorder.protocols
         if isinstance(function, np.ufunc):
             if any(isinstance(a, (list, tuple)) for a in args):
@@ -328,28 +331,6 @@ class Recording:
 
     def __repr__(self) -> str:
         return f"<{name_of(self.__wrapped__)} in a trace>"
-
-
-def is_distribution(value: Any) -> bool:
-    """Whether a value is a distribution of SciPy that knows its parameters."""
-    kind = type(value)
-    return kind.__module__.partition(".")[0] == "scipy" and hasattr(kind, "rvs") and not callable(value)
-
-
-class Distribution:
-    """A distribution of SciPy with its parameters: what it draws would be the same at every call."""
-
-    def __init__(self, value: Any, creation: Creation) -> None:
-        self.__wrapped__ = value
-        self._creation = creation
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self.__wrapped__, name)
-        return Recording(value, self._creation) if name in DRAWING else value
-
-
-DRAWING = ("rvs", "resample")
-"""Methods of SciPy's distributions that draw."""
 
 
 class Scalar:
@@ -461,7 +442,7 @@ class StandIns:
         if value is np.r_ or value is np.c_:
             return Stacked(self.creation, value is np.c_)
         if is_distribution(value):
-            return Distribution(value, self.creation)
+            return shown(value, lambda function: Recording(function, self.creation))
         if isinstance(value, type):
             return value
         return self._callable(value) if callable(value) else value
