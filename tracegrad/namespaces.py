@@ -475,7 +475,7 @@ class Protocols:
         if out is not None:
             return self._store(out, result)
         if function in (np.where, np.select, np.copy) and isinstance(result, Sym):
-            return Sym(self.recorder, result.id, boxed=True)  # an array, where others give a scalar
+            return Sym(result.recorder, result.id, boxed=True)  # an array, where others give a scalar
         return result if function in VIEWS else owned(result)
 
     def _of_known(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

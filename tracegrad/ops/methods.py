@@ -287,8 +287,6 @@ class ArrayMethods(Operators):
         """The complex conjugate; a real value itself."""
         return complexes.conj(self) if complexes.is_complex(self) else self
 
-    conjugate = conj
-
 
 def _either(axis: Axes, dim: Axes) -> Axes:
     """NumPy's spelling of the axes, or PyTorch's where that was used."""
