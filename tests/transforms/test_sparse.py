@@ -78,6 +78,25 @@ def test_compiled_functions_and_other_points_and_sizes():
     np.testing.assert_allclose(jacobian(X).toarray(), tg.jacrev(tridiagonal)(X), rtol=1e-14)
 
 
+@pytest.mark.parametrize("jit", [lambda f: f, tg.jit])
+def test_later_calls_see_what_the_function_reads_and_other_arguments(jit):
+    scale, shift, power = np.arange(12.0), [1], 2
+
+    def f(x, y, k=1.0):
+        return k * scale * x**power + y[shift[0]] * np.roll(x, shift[0])
+
+    jacobian = tg.sparse_jacobian(jit(f))
+    y = np.arange(1.0, 4.0)
+    for change in (lambda: None, lambda: None, lambda: np.multiply(scale, 2, out=scale), lambda: shift.append(shift.pop() + 1)):
+        change()
+        np.testing.assert_allclose(jacobian(X, y).toarray(), tg.jacfwd(f)(X, y), rtol=1e-14)
+    power = 3
+    np.testing.assert_allclose(jacobian(X, y).toarray(), tg.jacfwd(f)(X, y), rtol=1e-14)
+    np.testing.assert_allclose(jacobian(X[::-1], y).toarray(), tg.jacfwd(f)(X[::-1], y), rtol=1e-14)
+    np.testing.assert_allclose(jacobian(X, y, k=2.0).toarray(), tg.jacfwd(f)(X, y, 2.0), rtol=1e-14)
+    np.testing.assert_allclose(jacobian(X, y, 3.0).toarray(), tg.jacfwd(f)(X, y, 3.0), rtol=1e-14)
+
+
 def test_structure_follows_indices():
     def f(x, i):
         return x[i] * x

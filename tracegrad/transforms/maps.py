@@ -156,6 +156,24 @@ class _Program:
     part: Graph
     second: Callable[..., list[Any]]
     of_all: Callable[[tuple[int, ...], int], Callable[..., list[Any]]]
+    at_once: Callable[[Sequence[Any], int], Callable[..., list[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """What a derivative makes of given arguments, as one program of the function's own: ``run(arrays)``."""
+
+    traced: Traced
+    run: Callable[..., list[Any]]
+
+    def fresh(self) -> bool:
+        """Whether the function would be traced as it was."""
+        return self.traced.guard.fresh()
+
+    def __call__(self, arrays: Sequence[Any]) -> list[Any]:
+        """The leaves of the results, with an axis of the given arguments in front."""
+        captured = self.traced.captured
+        return self.run([*arrays, *(held(c.read()) for c in captured)] if captured else arrays)
 
 
 class Linearised:
@@ -199,6 +217,19 @@ class Linearised:
             result, aux = result
         derivative = LinearMap(program.part, tuple(found[count:]), program.second, program.of_all)
         return Point(result, variables, program.outputs, aux, derivative)
+
+    def at_once(self, arrays: Sequence[Any], forward: bool, given: Sequence[Any], size: int) -> AtOnce | None:
+        """The program for arguments like these that applies the derivative to ``given``, stacks of ``size`` leaves.
+
+        Values and derivative are one graph there, of which what the result needs is computed. None where a call does more
+        than to pass its arrays on: where it draws or prints.
+        """
+        _, traced, key = self._traced(arrays, {})
+        program = self._programs.get((key, forward))
+        plain = traced.inputs == tuple(range(len(arrays))) and not traced.static_ints
+        if program is None or program.traced is not traced or traced.draws or traced.prints or not plain:
+            return None
+        return AtOnce(traced, program.at_once(given, size))
 
     def _traced(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Call, Traced, Any]:
         family = self.compiled._family
@@ -263,4 +294,13 @@ class Linearised:
             assert run is not None
             return run
 
-        return _Program(traced, outputs, first, len(residuals), part, run_second, of_all)
+        def at_once(given: Sequence[Any], size: int) -> Callable[..., list[Any]]:
+            both = Graph(joint)
+            recorder = Recorder(both, lambda: None)
+            wide = widened(part, len(residuals), range(len(given)), size)
+            found = inline(wide, recorder, [*(Sym(recorder, i) for i in residuals), *given])
+            run = compiled(prune(both.freeze(()), [sym.id for sym in found], len(graph.inputs))[0]).run
+            assert run is not None
+            return run
+
+        return _Program(traced, outputs, first, len(residuals), part, run_second, of_all, at_once)
