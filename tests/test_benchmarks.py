@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks import call_overhead, compile_scaling, neighbours, sizes, transforms
+from benchmarks import bandwidth, call_overhead, compile_scaling, neighbours, sizes, transforms
 from benchmarks import static_vs_eager as bench
+from benchmarks.peers.program import Contender, read_numpy
 from benchmarks.timing import QUICK, Effort, interleave, machine
 from benchmarks.workloads import WORKLOADS
 
@@ -262,6 +263,14 @@ def test_the_benchmark_of_sizes_refuses_results_that_differ(capsys, monkeypatch)
 def test_the_benchmark_of_calls_runs(capsys):
     assert call_overhead.main(["--quick"]) == 0
     assert "Rosenbrock of 10" in capsys.readouterr().out
+
+
+def test_the_benchmark_of_bandwidth_compares_before_it_times(capsys, monkeypatch):
+    assert bandwidth.main(["--quick"]) == 0
+    assert "of the triad" in capsys.readouterr().out
+    monkeypatch.setattr(bandwidth.by_hand, "build", lambda *given: Contender(lambda: (0.0, np.zeros(3)), read_numpy))
+    assert bandwidth.main(["--quick"]) == 1
+    assert "results differ" in capsys.readouterr().out
 
 
 def test_the_benchmark_of_neighbours_runs(capsys, monkeypatch):
