@@ -4,8 +4,8 @@
 
 Value and gradient of the logistic regression of 10⁵×50, tracegrad's and the hand-written ones, take turns with a triad
 ``a = b + s c`` whose three arrays have together as many bytes, and with a sum that only reads as many, all on all cores.
-Before each call that is timed something else is read that is larger than the caches, so that data come from the memory: STREAM's
-triad is defined so (https://www.cs.virginia.edu/stream/ref.html), and without it a part of 40 MB is found in a cache
+Before each call that is timed something else is read that is larger than the caches, so that data come from the memory:
+STREAM's triad is defined so (https://www.cs.virginia.edu/stream/ref.html), and without it a part of 40 MB is found in a cache
 of 32 MB. Printed are the medians of all calls, and the triad's over each; nothing is printed for results that disagree. A
 machine's memory is shared with its other guests: ratios within one run mean something, its microseconds do not.
 """
