@@ -26,7 +26,7 @@ LEVELS = (
     "codegen",
     "runtime",
     "pipeline inspect interop",
-    "outs background calls callers direct records taped compiled transforms",
+    "outs background calls callers direct records taped wants bound compiled decorators transforms",
     "numpy debug bridge compat testing",
 )
 # These are written as a user's programs are, on the public names.

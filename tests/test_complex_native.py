@@ -96,6 +96,10 @@ def test_quotients_and_powers_over_hard_values(dtype):
         np.testing.assert_allclose(mine, want, rtol=40 * np.finfo(dtype).eps)
 
 
+WITHOUT_PLANES = {"quadratic"}
+"""Programs with an op that has no planes: slogdet."""
+
+
 @pytest.mark.parametrize(("function", "arguments"), PROGRAMS, ids=[function.__name__ for function, _ in PROGRAMS])
 def test_the_graph_of_planes_means_the_same(function, arguments):
     argnums = tuple(range(len(arguments)))
@@ -103,8 +107,9 @@ def test_the_graph_of_planes_means_the_same(function, arguments):
     graph = compiled.graph(*arguments)
     assert has_planes(graph)
     planes = into_planes(graph)
-    if not hasattr(planes, "outputs"):
-        pytest.skip(f"{planes.op.name} has no planes")
+    if function.__name__ in WITHOUT_PLANES:
+        assert not hasattr(planes, "outputs"), "it has planes now: take it off the list"
+        return
     assert not has_planes(planes)
     pairs = [np.stack([a.real, a.imag], axis=-1) if np.iscomplexobj(a) else a for a in arguments]
     wanted = [compiled(*arguments), *compiled.grad(*arguments)]

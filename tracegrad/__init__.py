@@ -6,9 +6,10 @@ ops' own rules, both are fused and compiled into native kernels, and every later
 
 from tracegrad import debug, functional, optim
 from tracegrad.bridge import CompiledStep, CompiledTensors, compile, compile_step  # noqa: A004 - PyTorch's name
-from tracegrad.compiled import Compiled, GradCompiled, grad_compile, jit
+from tracegrad.compiled import Compiled, GradCompiled
 from tracegrad.config import config, get_num_threads, set_num_threads
 from tracegrad.core.tree import register_pytree
+from tracegrad.decorators import grad_compile, jit
 from tracegrad.eager import Tensor, enable_grad, no_grad, set_grad_enabled, tensor
 from tracegrad.errors import TracegradError
 from tracegrad.transforms import (

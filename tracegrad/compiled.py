@@ -1,154 +1,50 @@
-"""grad_compile and jit: functions that are traced once per signature and then run as one native call."""
+"""Compiled functions: traced once per signature, and then run as one native call."""
 
 from __future__ import annotations
 
 import functools
 import types
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ParamSpec, Self, TypeVar, overload
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, ParamSpec, Self, TypeVar
 
 from tracegrad import records
-from tracegrad.autodiff.argnums import Selected, arguments_of, checked_argnums, gathered_structure, place_of
-from tracegrad.autodiff.inside import check_real, gradient_transform, no_derivative
+from tracegrad.autodiff.inside import gradient_transform
 from tracegrad.background import Pending
+from tracegrad.bound import Bound, Whole
 from tracegrad.callers import MISS, Caller, Signature, make_caller
-from tracegrad.calls import Call, Family, Marked, Options, Stats, checked_budget, on_tape
+from tracegrad.calls import Call, Family, Stats, on_tape
 from tracegrad.config import Settings, config
 from tracegrad.core.finite import watching
 from tracegrad.core.graph import Graph
-from tracegrad.core.interpret import interpret
-from tracegrad.core.source import check_plain, user_frame
-from tracegrad.core.tree import TreeDef, flatten, tuple_of
+from tracegrad.core.source import user_frame
+from tracegrad.core.tree import TreeDef
 from tracegrad.direct import Called, Direct, make_direct
 from tracegrad.eager.traced import TracedTensor
-from tracegrad.errors import DifferentiationError, TracegradError
+from tracegrad.errors import TracegradError
 from tracegrad.inspect.annotate import annotate_source
 from tracegrad.inspect.explain import explain_compilation
 from tracegrad.inspect.memory import MemoryPlan, memory_of
 from tracegrad.inspect.profile import measure_launches
 from tracegrad.inspect.text import Text
-from tracegrad.outs import checked_outs, stored
-from tracegrad.pipeline import Compilation, Run, compile_graph
-from tracegrad.runtime.executable import Executable
+from tracegrad.pipeline import Compilation, compile_graph
 from tracegrad.symbolic import Recorder
 from tracegrad.taped import TapedProgram
-from tracegrad.trace.draws import Draw, drawn
+from tracegrad.trace.draws import drawn
 from tracegrad.trace.inline import inline
 from tracegrad.trace.prints import Print, Prints, note_again
-from tracegrad.trace.reads import Capture, Guard, held
+from tracegrad.trace.reads import Guard, held
 from tracegrad.trace.tracer import Traced
+from tracegrad.wants import BOTH, GRADIENT, VALUE, differentiated, results_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_LEAF = flatten(0.0)[1]
-_NO_TENSORS: Mapping[int, Any] = types.MappingProxyType({})
 MOST_CALLERS = 8
 """How many signatures are tried one after the other, 0.1 µs each, before a call's key is looked up."""
 MOST_DIRECT = 4
 """How many of them are tried by native code before, 0.03 µs each."""
-VALUE, GRADIENT, BOTH = "value", "gradient", "value and gradient"
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Bound:
-    """A program for one key: how to call it and the structure of its result."""
-
-    guard: Guard
-    inputs: tuple[int, ...]
-    captured: tuple[Capture, ...]
-    draws: tuple[Draw, ...]
-    prints: Prints | None
-    static_ints: tuple[int, ...]
-    result: TreeDef
-    executable: Executable | None
-    """None for the interpreter."""
-    run: Run
-    plain: bool
-    """Whether the program takes the leaves as they are."""
-    whole: _Whole | None
-    """None for a program whose trace was kept by an earlier process."""
-
-    def fresh(self) -> bool:
-        """Whether everything the trace read from outside is still there."""
-        return self.guard.fresh()
-
-    def __call__(self, leaves: Sequence[Any], tensors: Mapping[int, Any] = _NO_TENSORS) -> Any:
-        whole = self.whole
-        if whole is not None and (tensors or whole.surrounded):
-            leaves = drawn(self.draws, leaves)
-            arguments = [tensors.get(k, leaves[k]) for k in self.inputs]
-            return self._result(whole.taped(arguments + [capture.read() for capture in self.captured]))
-        if watching.get() and whole is not None and whole.compilation.joint is not None:
-            return self._result(interpret(whole.compilation.joint, self.arguments(leaves)))
-        return self._result(self.run(self.arguments(leaves)))
-
-    def _result(self, found: Sequence[Any]) -> Any:
-        """The result of a call, given those of the program, after what there is to print."""
-        return self.result.unflatten(found if self.prints is None else self.prints.take(found))
-
-    def _without_prints(self, found: Sequence[Any]) -> Sequence[Any]:
-        return found if self.prints is None else self.prints.without(found)
-
-    def _into(self, outs: Sequence[Any]) -> Sequence[Any]:
-        """Arrays for the results of the program, given those for the results of the function."""
-        if self.prints is None:
-            return outs
-        start = self.prints.start
-        return [*outs[:start], *[None] * self.prints.count, *outs[start:]]
-
-    @property
-    def surrounded(self) -> bool:
-        """Whether the program reads tensors from outside the function."""
-        return self.whole is not None and self.whole.surrounded
-
-    def arguments(self, leaves: Sequence[Any]) -> Sequence[Any]:
-        """What the program takes."""
-        if self.plain:
-            return leaves
-        leaves = drawn(self.draws, leaves)
-        return [leaves[k] for k in self.inputs] + [capture.read() for capture in self.captured]
-
-    def into(self, leaves: Sequence[Any], out: Any) -> Any:
-        """The result of a call, written to arrays of the caller's."""
-        if self.surrounded:
-            raise TracegradError(
-                "out= takes arrays, and this function reads tensors from outside, so that its results are tensors",
-                fix="leave out= out, or hand the tensors' arrays to the function",
-                where=user_frame(),
-            )
-        arguments = self.arguments(leaves)
-        if self.executable is not None:
-            outs = checked_outs(out, self.result, self._without_prints(self.executable.made), arguments)
-            made = self._result(self.run(arguments, self._into(outs)))
-            whole = all(array is not None for array in outs)
-            return out if whole else made
-        assert self.whole is not None
-        graph = self.whole.compilation.graph
-        assert graph is not None
-        outs = checked_outs(out, self.result, self._without_prints([graph[i].aval for i in graph.outputs]), arguments)
-        made = self._result(stored(self.run(arguments), self._into(outs)))
-        return out if all(array is not None for array in outs) else made
-
-
-@dataclass(frozen=True, slots=True)
-class _Whole:
-    """What is there of a program that was traced in this process."""
-
-    traced: Traced
-    compilation: Compilation
-    taped: TapedProgram
-    """The same program for tensors."""
-    surrounded: bool
-    """Whether it reads tensors from outside the function."""
-    pending: Pending | None = None
-    """Its kernels, where they are being compiled and the interpreter runs meanwhile."""
-
-    def finished(self) -> Compilation:
-        """What the compiler has made, kernels included; waits for those under way, and raises what went wrong."""
-        return self.compilation if self.pending is None else self.pending.wait()
 
 
 class Compiled(Called[P, R]):
@@ -186,10 +82,10 @@ class Compiled(Called[P, R]):
         self._part_of = part_of
         self._family = family
         self._want = want
-        self._programs: dict[Any, _Bound] = {}
+        self._programs: dict[Any, Bound] = {}
         self._callers: tuple[Caller, ...] = ()
         self._direct: dict[Any, Direct] = {}
-        self._prepared: dict[Any, tuple[tuple[_Bound, Settings, bool], Caller | None]] = {}
+        self._prepared: dict[Any, tuple[tuple[Bound, Settings, bool], Caller | None]] = {}
         self._static: dict[Any, tuple[int, ...]] = {}
         self.derived: dict[Any, Any] = {}
         """What transforms have made of this function, so that they trace it once."""
@@ -250,7 +146,7 @@ class Compiled(Called[P, R]):
         self._prepare_caller(bound, call, bound, out)
         return result
 
-    def _found(self, call: Call) -> _Bound:
+    def _found(self, call: Call) -> Bound:
         """The program for a call, compiled where it is of a new kind."""
         key = call.key
         static = self._static.get(key)
@@ -265,7 +161,7 @@ class Compiled(Called[P, R]):
             bound.whole.pending.report()
         return bound
 
-    def _prepare_caller(self, key: Any, call: Call, bound: _Bound, out: Any = None) -> None:
+    def _prepare_caller(self, key: Any, call: Call, bound: Bound, out: Any = None) -> None:
         """Put the caller of a signature in front, made anew where its program or the settings have changed."""
         executable = bound.executable
         if executable is None or bound.surrounded or config.scoped.get():
@@ -351,7 +247,7 @@ class Compiled(Called[P, R]):
             self._family.traces.pop(key, None)
         return traced, (key, tuple(call.leaves[k] for k in static)) if static else key
 
-    def _recalled(self, call: Call) -> _Bound | None:
+    def _recalled(self, call: Call) -> Bound | None:
         """The program for a call whose trace an earlier process has kept; None where there is none that holds."""
         record = records.find(self._family, self._want, call)
         if record is None:
@@ -367,17 +263,17 @@ class Compiled(Called[P, R]):
         key = (call.key, tuple(call.leaves[k] for k in record.static_ints)) if record.static_ints else call.key
         guard, captured = Guard(record.recalled.reads), record.recalled.captured
         plain = record.inputs == tuple(range(len(call.leaves))) and not captured
-        result = record.output_tree if self._want == VALUE else self._differentiated(call)
+        result = record.output_tree if self._want == VALUE else differentiated(self._family, self._want, call)
         executable = record.executable
         run = executable.bind()
         prints = self._prints(record.output_tree, record.prints)
-        bound = _Bound(
+        bound = Bound(
             guard, record.inputs, captured, record.draws, prints, record.static_ints, result, executable, run, plain, None
         )
         self._programs[key] = bound
         return bound
 
-    def _bind(self, call: Call, whole: bool = False) -> _Bound:
+    def _bind(self, call: Call, whole: bool = False) -> Bound:
         """The program for a call, compiled by one thread while others wait; ``whole`` with its trace."""
         with self._family.lock:
             if not whole:
@@ -391,13 +287,13 @@ class Compiled(Called[P, R]):
             known = self._programs.get(key)
             if known is not None and known.whole is not None and known.whole.traced is traced:
                 return known
-            wrt, result = self._results(call, traced)
+            wrt, result = results_of(self._family, self._want, call, traced)
             options = self._family.options
             compilation = compile_graph(
                 traced.graph,
                 wrt,
                 keep_value=self._want != GRADIENT,
-                hidden=_hidden(traced),
+                hidden=traced.hidden,
                 native=options.native and not options.background,
                 memory_budget=options.memory_budget,
                 threads=options.threads,
@@ -417,8 +313,8 @@ class Compiled(Called[P, R]):
                 memory_budget=options.memory_budget,
                 background=options.background,
             )
-            made = _Whole(traced, compilation, taped, surrounded)
-            bound = _Bound(
+            made = Whole(traced, compilation, taped, surrounded)
+            bound = Bound(
                 traced.guard,
                 traced.inputs,
                 traced.captured,
@@ -444,7 +340,7 @@ class Compiled(Called[P, R]):
         """What calls print, and where in the results of the program it stands."""
         return Prints({VALUE: tree.size, BOTH: 1, GRADIENT: 0}[self._want], prints) if prints else None
 
-    def _swap(self, key: Any, call: Call, interim: _Bound, done: Compilation) -> None:
+    def _swap(self, key: Any, call: Call, interim: Bound, done: Compilation) -> None:
         """Put kernels in the place of the interpreter, unless what they were made for has been replaced meanwhile."""
         assert done.run is not None
         assert interim.whole is not None
@@ -458,86 +354,11 @@ class Compiled(Called[P, R]):
         if not made.surrounded:
             records.keep(self._family, self._want, call, made.traced, done)
 
-    def _results(self, call: Call, traced: Traced) -> tuple[tuple[int, ...] | None, TreeDef]:
-        """The input nodes to differentiate, and the structure of the result that a run's outputs are the leaves of."""
-        if self._want == VALUE:
-            return None, traced.output_tree
-        self._check_loss(traced)
-        wrt: list[int] = []
-        nodes = {leaf: node.id for leaf, node in zip(traced.inputs, traced.graph.inputs, strict=False)}
-        for start, leaves, structure, root in self._wanted(call):
-            for k, path in enumerate(structure.paths(root)):
-                wrt.append(self._differentiable(traced, nodes, start + k, path, leaves[k]))
-        return tuple(wrt), self._differentiated(call)
-
-    def _wanted(self, call: Call) -> list[tuple[int, list[Any], TreeDef, str]]:
-        """Of each argument that ``argnums`` names: its first leaf's number, its leaves, its structure, its name."""
-        spans, family = self._spans(call), self._family
-        made = []
-        for argument in arguments_of(family.options.argnums):
-            place = place_of(argument, family.function, len(call.args), spans, family.parameters)
-            made.append((*spans[place], family.root(place)))
-        return made
-
-    def _differentiated(self, call: Call) -> TreeDef:
-        """The structure of the gradient, or of the value and the gradient."""
-        structures = [structure for _, _, structure, _ in self._wanted(call)]
-        gradient = gathered_structure(self._family.options.argnums, structures)
-        return gradient if self._want == GRADIENT else tuple_of([_LEAF, gradient])
-
-    def _spans(self, call: Call) -> dict[int | str, tuple[int, list[Any], TreeDef]]:
-        spans: dict[int | str, tuple[int, list[Any], TreeDef]] = {}
-        start = 0
-        for position, leaves, structure in self._family.arguments(call):
-            spans[position] = (start, leaves, structure)
-            start += len(leaves)
-        return spans
-
-    def _check_loss(self, traced: Traced) -> None:
-        outputs = [traced.graph[i].aval for i in traced.graph.outputs[: traced.output_tree.size]]
-        name = self._family.name
-        if not outputs:
-            raise DifferentiationError(
-                f"{name} returns None; the gradient needs one scalar loss", fix="return the loss", where=user_frame()
-            )
-        if len(outputs) != 1:
-            raise DifferentiationError(
-                f"{name} returns {len(outputs)} values; the gradient needs one scalar loss",
-                fix="return the loss alone",
-                where=user_frame(),
-            )
-        if outputs[0].shape != ():
-            where = traced.graph[traced.graph.outputs[0]].where
-            raise DifferentiationError(
-                f"{name} returns an array of shape {outputs[0].shape}; the gradient needs a scalar loss",
-                fix="reduce it, for example with np.sum(...) or np.mean(...)",
-                where=where or user_frame(),
-            )
-        if not outputs[0].differentiable:
-            raise DifferentiationError(
-                f"{name} returns a value of dtype {outputs[0].dtype}, which has no gradient",
-                fix="compute the loss in floating point",
-                where=user_frame(),
-            )
-        check_real(traced.graph[traced.graph.outputs[0]].where, name, outputs[0])
-
-    def _differentiable(self, traced: Traced, nodes: dict[int, int], position: int, path: str, leaf: Any) -> int:
-        node = nodes.get(position)
-        if node is not None and traced.graph[node].aval.differentiable:
-            return node
-        if isinstance(leaf, Marked):
-            raise DifferentiationError(
-                f"{path} is in static_argnames, and there is no gradient with respect to static arguments",
-                fix="take it out of static_argnames, or choose other argnums",
-                where=user_frame(),
-            )
-        raise no_derivative(path, getattr(leaf, "dtype", type(leaf).__name__))
-
     def _inlined(self, call: Call, recorder: Recorder) -> Any:
         """The call as part of an outer trace: its graph is emitted into the outer one."""
         traced, _ = self._traced_key(call)
-        wrt, result = self._results(call, traced)
-        compilation = compile_graph(traced.graph, wrt, keep_value=self._want != GRADIENT, hidden=_hidden(traced), native=False)
+        wrt, result = results_of(self._family, self._want, call, traced)
+        compilation = compile_graph(traced.graph, wrt, keep_value=self._want != GRADIENT, hidden=traced.hidden, native=False)
         self._family.stats.count(compilation)
         graph = compilation.joint
         assert graph is not None
@@ -638,11 +459,6 @@ class Compiled(Called[P, R]):
         return memory_of(self._looked_up(args, kwargs), self._family.name)
 
 
-def _hidden(traced: Traced) -> int:
-    """How many outputs of a trace are printed, and no results of the function."""
-    return len(traced.graph.outputs) - traced.output_tree.size
-
-
 class GradCompiled(Compiled[P, R]):
     """A compiled function with its derivatives; made by ``grad_compile``.
 
@@ -703,151 +519,3 @@ class GradCompiled(Compiled[P, R]):
     def memory_plan(self, *args: P.args, **kwargs: P.kwargs) -> MemoryPlan:
         """What memory a call of ``value_and_grad`` takes, as by ``Compiled.memory_plan``."""
         return Compiled.memory_plan(self.value_and_grad, *args, **kwargs)
-
-
-def _options(
-    argnums: Any,
-    static_argnames: str | Sequence[str],
-    mode: str,
-    memory_budget: Any = None,
-    threads: Any = None,
-    argnames: Any = None,
-) -> Options:
-    if mode not in ("now", "background", "never"):
-        raise TracegradError(
-            f"compile={mode!r} is not a mode", fix='use compile="now", "background" or "never"', where=user_frame()
-        )
-    numbers = checked_argnums(argnums, argnames)
-    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
-        raise TracegradError(
-            f"threads={threads!r} is no number of threads", fix="give an int of at least 1, or None for all", where=user_frame()
-        )
-    return Options(numbers, names, mode, checked_budget(memory_budget), threads)
-
-
-def _family(function: Callable[..., Any], options: Options) -> Family:
-    """What a decorator makes of a function; TracegradError where it is none, or lacks an argument that is named."""
-    if not callable(function):
-        raise TracegradError(
-            f"an object of type {type(function).__name__} is no function", fix="pass a function", where=user_frame()
-        )
-    check_plain(function)
-    if hasattr(function, "named_modules") and hasattr(function, "named_parameters"):
-        raise TracegradError(
-            f"{type(function).__name__} is a module, whose code is written for tensors",
-            fix="compile it with tg.compile(module)",
-            where=user_frame(),
-        )
-    family = Family(function, options)
-    if isinstance(options.argnums, Selected):
-        checked_argnums(None, options.argnums.names, function)
-    unknown = [name for name in options.static_argnames if not family.takes(name)]
-    if unknown:
-        raise TracegradError(
-            f"static_argnames names {unknown[0]!r}, which is no argument of {family.name}",
-            fix=f"name one of {', '.join(family.parameters)}",
-            where=user_frame(),
-        )
-    return family
-
-
-@overload
-def grad_compile(function: Callable[P, R], /) -> GradCompiled[P, R]: ...
-@overload
-def grad_compile(
-    *,
-    argnums: int | Sequence[int] | None = None,
-    argnames: str | Sequence[str] | None = None,
-    static_argnames: str | Sequence[str] = (),
-    compile: str = "now",
-    memory_budget: int | float | None = None,
-    threads: int | None = None,
-) -> Callable[[Callable[P, R]], GradCompiled[P, R]]: ...
-
-
-def grad_compile(
-    function: Callable[P, R] | None = None,
-    /,
-    *,
-    argnums: int | Sequence[int] | None = None,
-    argnames: str | Sequence[str] | None = None,
-    static_argnames: str | Sequence[str] = (),
-    compile: str = "now",  # noqa: A002 - the word users know; the builtin is not used here
-    memory_budget: int | float | None = None,
-    threads: int | None = None,
-) -> GradCompiled[P, R] | Callable[[Callable[P, R]], GradCompiled[P, R]]:
-    """Compile a function of NumPy arrays together with its gradient.
-
-    Parameters
-    ----------
-    function: a function that returns a scalar loss; its arguments may be pytrees of arrays and numbers.
-    argnums, argnames: position or name of the argument to differentiate with respect to, or several; the first where neither
-        is given. Gradients are structured as by ``tg.grad``.
-    static_argnames: arguments that are part of the key rather than traced.
-    compile: ``"now"``; ``"background"`` to answer from the interpreter until a thread has compiled the kernels, whose results
-        may differ by a few units in the last place; or ``"never"`` to run the graph on the interpreter.
-    memory_budget: for the values that are kept between kernels, in bytes as an int, or as a float the fraction of what
-        keeping everything takes. What does not fit is computed again where it is needed. A fraction is met as nearly as
-        that can; 0.0 takes as little memory as possible. A budget in bytes that cannot be met raises CompileError.
-    threads: how many threads its kernels may use at most; None for as many as ``tg.set_num_threads`` allows. Inside of
-        another compiled function that one's bound holds.
-
-    Returns the compiled function, with ``.grad``, ``.value_and_grad``, ``.graph``, ``.source``, ``.explain``, ``.memory_plan``,
-    ``.stats`` and ``.py_func``. Calls raise TraceError where the code cannot become a static graph, and DifferentiationError
-    where there is no gradient.
-
-    >>> import numpy as np
-    >>> import tracegrad as tg
-    >>> @tg.grad_compile
-    ... def loss(w, x):
-    ...     return np.sum(np.tanh(x @ w) ** 2)
-    >>> value, gradient = loss.value_and_grad(np.zeros(3), np.ones((2, 3)))
-    >>> gradient
-    array([0., 0., 0.])
-    """
-    options = _options(argnums, static_argnames, compile, memory_budget, threads, argnames)
-    if function is None:
-        return lambda f: GradCompiled(_family(f, options), VALUE)
-    return GradCompiled(_family(function, options), VALUE)
-
-
-@overload
-def jit(function: Callable[P, R], /) -> Compiled[P, R]: ...
-@overload
-def jit(
-    *, static_argnames: str | Sequence[str] = (), compile: str = "now", threads: int | None = None
-) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
-
-
-def jit(
-    function: Callable[P, R] | None = None,
-    /,
-    *,
-    static_argnames: str | Sequence[str] = (),
-    compile: str = "now",  # noqa: A002 - the word users know; the builtin is not used here
-    threads: int | None = None,
-) -> Compiled[P, R] | Callable[[Callable[P, R]], Compiled[P, R]]:
-    """Compile a function of NumPy arrays, without derivatives.
-
-    Parameters
-    ----------
-    function: a function of pytrees of arrays and numbers; its result may be any pytree of arrays.
-    static_argnames: arguments that are part of the key rather than traced.
-    compile: ``"now"``; ``"background"`` to answer from the interpreter until a thread has compiled the kernels, whose results
-        may differ by a few units in the last place; or ``"never"`` to run the graph on the interpreter.
-    threads: how many threads its kernels may use at most; None for as many as ``tg.set_num_threads`` allows. Inside of
-        another compiled function that one's bound holds.
-
-    Returns the compiled function, which gives fresh arrays, and NumPy scalars for 0-d results. Calls raise TraceError where
-    the code cannot become a static graph.
-
-    >>> import numpy as np
-    >>> import tracegrad as tg
-    >>> tg.jit(lambda x: {"twice": 2 * x, "sum": np.sum(x)})(np.arange(3.0))
-    {'twice': array([0., 2., 4.]), 'sum': np.float64(3.0)}
-    """
-    options = _options(0, static_argnames, compile, threads=threads)
-    if function is None:
-        return lambda f: Compiled(_family(f, options), VALUE)
-    return Compiled(_family(function, options), VALUE)

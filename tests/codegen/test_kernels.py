@@ -9,10 +9,10 @@ import pytest
 
 from tests.support import all_ops
 from tracegrad.autodiff.reverse import differentiate
-from tracegrad.compiled import jit
 from tracegrad.core.aval import aval_of
 from tracegrad.core.graph import Graph
 from tracegrad.core.interpret import interpret
+from tracegrad.decorators import jit
 from tracegrad.errors import CompileError
 from tracegrad.ops.maps import multiply
 from tracegrad.ops.planes import FORMULAS

@@ -331,7 +331,7 @@ qr_complete = opaque(
 
 
 def _blocks(corner: Any, diagonal: Any) -> Any:
-    """The matrix [[diagonal, corner], [0, diagonal]]: exp of it has the derivative of exp along the corner in its corner."""
+    """The matrix [[diagonal, corner], [0, diagonal]]: a function of it has its derivative along the corner in its corner."""
     return concatenate([concatenate([diagonal, corner], -1), concatenate([diagonal * 0.0, diagonal], -1)], -2)
 
 
@@ -340,18 +340,19 @@ def _upper_right(x: Any) -> Any:
     return columns(rows(x, 0, n), n, None)
 
 
-def _exp_turn_eager(g: Array, x: Array) -> Array:
+def turn_along(function: Callable[[Array], Array], g: Array, x: Array) -> Array:
+    """The derivative of a function of matrices at x along g: the corner of the function of blocks of both."""
     # linear in g, which is brought to the size of x: its own would make exp of both scale too much, or too little
     size, along = (np.max(np.abs(m), axis=(-2, -1), keepdims=True, initial=0.0) for m in (x, g))
     factor = np.where(size > 0, size, 1.0) / np.where(along > 0, along, 1.0)
-    turned: Array = _upper_right(_exp_eager(_blocks((g * factor).astype(x.dtype), x))) / factor
+    turned: Array = _upper_right(function(_blocks((g * factor).astype(x.dtype), x))) / factor
     return turned.astype(x.dtype)
 
 
-def _exp_turn_rule(c: Any, out: Any, g: Any, x: Any) -> Any:
-    # the corner of exp of the blocks, whose derivative is one of exp again
+def turn_rule(turn: Callable[[Any, Any], Any], c: Any, g: Any, x: Any) -> Any:
+    """The cotangent of x in ``turn(g, x)``, a function's derivative along g: the derivative at blocks is one again."""
     n = shape_of(x)[-1]
-    whole = matrix_exp_turn(_blocks(c, c * 0.0), transposed(_blocks(g, x)))
+    whole = turn(_blocks(c, c * 0.0), transposed(_blocks(g, x)))
     return columns(rows(whole, 0, n), 0, n) + columns(rows(whole, n, None), n, None)
 
 
@@ -363,8 +364,11 @@ def _exp_eager(x: Array) -> Array:
 matrix_exp_turn: Op = opaque(
     "matrix_exp_turn",
     lambda g, x: x,
-    _exp_turn_eager,
-    (Linear(lambda c, out, g, x: matrix_exp_turn(c, transposed(x))), Rule(_exp_turn_rule)),
+    lambda g, x: turn_along(_exp_eager, g, x),
+    (
+        Linear(lambda c, out, g, x: matrix_exp_turn(c, transposed(x))),
+        Rule(lambda c, out, g, x: turn_rule(matrix_exp_turn, c, g, x)),
+    ),
     ("", ""),
     "The derivative of the exponential series of x along g.",
     (Sample((Values((3, 3)), Values((3, 3), -0.7, 0.7))), Sample((Values((2, 2, 2)), Values((2, 2, 2), -0.7, 0.7)))),

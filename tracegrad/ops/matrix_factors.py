@@ -25,6 +25,7 @@ from tracegrad.core.op import FLAT, Linear, Op, Rule, Sample, Values
 from tracegrad.errors import ShapeError
 from tracegrad.ops.assembly import tril, triu
 from tracegrad.ops.contractions import matmul
+from tracegrad.ops.decompositions import turn_along, turn_rule
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import select
 from tracegrad.ops.matrices import (
@@ -255,34 +256,14 @@ matrix_root: Op = opaque(
 )
 
 
-def _blocks(corner: Any, diagonal: Any) -> Any:
-    """The matrix [[diagonal, corner], [0, diagonal]]: log of it has the derivative of log along the corner in its corner."""
-    return concatenate([concatenate([diagonal, corner], -1), concatenate([diagonal * 0.0, diagonal], -1)], -2)
-
-
-def _upper_right(x: Any) -> Any:
-    n = shape_of(x)[-1] // 2
-    return columns(rows(x, 0, n), n, None)
-
-
-def _turn_eager(g: Array, x: Array) -> Array:
-    size, along = (np.max(np.abs(m), axis=(-2, -1), keepdims=True, initial=0.0) for m in (x, g))
-    factor = np.where(size > 0, size, 1.0) / np.where(along > 0, along, 1.0)
-    turned: Array = _upper_right(_real_function("logm", no_logarithm)(_blocks((g * factor).astype(x.dtype), x))) / factor
-    return turned.astype(x.dtype)
-
-
-def _turn_rule(c: Any, out: Any, g: Any, x: Any) -> Any:
-    n = shape_of(x)[-1]
-    whole = matrix_log_turn(_blocks(c, c * 0.0), transposed(_blocks(g, x)))
-    return columns(rows(whole, 0, n), 0, n) + columns(rows(whole, n, None), n, None)
-
-
 matrix_log_turn: Op = opaque(
     "matrix_log_turn",
     lambda g, x: x,
-    _turn_eager,
-    (Linear(lambda c, out, g, x: matrix_log_turn(c, transposed(x))), Rule(_turn_rule)),
+    lambda g, x: turn_along(_real_function("logm", no_logarithm), g, x),
+    (
+        Linear(lambda c, out, g, x: matrix_log_turn(c, transposed(x))),
+        Rule(lambda c, out, g, x: turn_rule(matrix_log_turn, c, g, x)),
+    ),
     ("", ""),
     "The derivative of the logarithm of x along g.",
     (

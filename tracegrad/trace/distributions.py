@@ -29,14 +29,18 @@ Record = Callable[[Any], Callable[..., Any]]
 
 def is_distribution(value: Any) -> bool:
     """Whether a value is a distribution of SciPy that knows its parameters."""
-    kind = type(value)
-    return kind.__module__.partition(".")[0] == "scipy" and hasattr(kind, "rvs") and not callable(value)
+    return _draws(value) and not callable(value)
 
 
 def is_family(value: Any) -> bool:
     """Whether a value is a distribution of SciPy that makes others when it is called with parameters."""
+    return _draws(value) and callable(value)
+
+
+def _draws(value: Any) -> bool:
+    """Whether a value is one of SciPy's that draws."""
     kind = type(value)
-    return kind.__module__.partition(".")[0] == "scipy" and hasattr(kind, "rvs") and callable(value)
+    return kind.__module__.partition(".")[0] == "scipy" and hasattr(kind, "rvs")
 
 
 class Distribution:

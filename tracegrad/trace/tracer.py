@@ -95,6 +95,11 @@ class Traced:
     prints: tuple[Print, ...] = ()
     """What is printed at each call; its values are outputs of the graph behind those of the function."""
 
+    @property
+    def hidden(self) -> int:
+        """How many outputs of the graph are printed, and no results of the function."""
+        return len(self.graph.outputs) - self.output_tree.size
+
 
 def trace(
     function: Callable[..., Any],

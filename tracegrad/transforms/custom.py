@@ -18,7 +18,7 @@ from tracegrad.autodiff.argnums import name_of, parameter_name
 from tracegrad.autodiff.inside import Leaves, Transform, as_variables, fitting, leaves_of
 from tracegrad.autodiff.linear import cut_out
 from tracegrad.calls import Family, Options, on_tape
-from tracegrad.compiled import VALUE, Compiled
+from tracegrad.compiled import Compiled
 from tracegrad.core.graph import Graph
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import flatten
@@ -28,6 +28,7 @@ from tracegrad.ops.sources import input as input_op
 from tracegrad.ops.sources import zeros_shape
 from tracegrad.symbolic import Recorder, Sym, current_recorder
 from tracegrad.transforms.derivatives import checked_function
+from tracegrad.wants import VALUE
 
 Function = Callable[..., Any]
 FAR = 1 << 40

@@ -22,7 +22,7 @@ from tracegrad.autodiff.inside import (
     without_aux,
 )
 from tracegrad.calls import Family
-from tracegrad.compiled import VALUE, Compiled
+from tracegrad.compiled import Compiled
 from tracegrad.core.source import check_plain, user_frame
 from tracegrad.core.tree import flatten
 from tracegrad.errors import DifferentiationError, TracegradError
@@ -30,6 +30,7 @@ from tracegrad.ops.maps import stop_gradient as stop
 from tracegrad.symbolic import Recorder, current_recorder
 from tracegrad.trace.draws import is_generator
 from tracegrad.transforms.maps import LinearMap, as_one_node, is_taped, linearised, map_inside, options_of
+from tracegrad.wants import VALUE
 
 Function = Callable[..., Any]
 

@@ -12,7 +12,7 @@ from tracegrad.autodiff.batch import batch
 from tracegrad.autodiff.inside import Leaves, Transform
 from tracegrad.autodiff.linear import linear_map
 from tracegrad.calls import Call, Family, Options, on_tape
-from tracegrad.compiled import VALUE, Compiled
+from tracegrad.compiled import Compiled
 from tracegrad.core.aval import Aval
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
@@ -26,6 +26,7 @@ from tracegrad.trace.inline import emit_again, inline, prune
 from tracegrad.trace.prints import Prints
 from tracegrad.trace.reads import held
 from tracegrad.trace.tracer import Traced
+from tracegrad.wants import VALUE, differentiable, wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +247,9 @@ class Linearised:
     def _variables(self, call: Call, traced: Traced) -> tuple[Leaves, ...]:
         nodes = {leaf: node.id for leaf, node in zip(traced.inputs, traced.graph.inputs, strict=False)}
         made = []
-        for start, leaves, structure, root in self.compiled._wanted(call):
+        for start, leaves, structure, root in wanted(self.compiled._family, call):
             paths = structure.paths(root)
-            ids = tuple(
-                self.compiled._differentiable(traced, nodes, start + k, path, leaves[k]) for k, path in enumerate(paths)
-            )
+            ids = tuple(differentiable(traced, nodes, start + k, path, leaves[k]) for k, path in enumerate(paths))
             made.append(Leaves(structure, ids, tuple(traced.graph[i].aval for i in ids), paths))
         return tuple(made)
 
