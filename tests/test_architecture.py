@@ -20,7 +20,7 @@ import tracegrad
 LEVELS = (
     "errors config",
     "core/ capsules extent counted aval tree expr source layout draw bind op graph regions finite interpret verify",
-    "ops functional symbolic optim namespaces",
+    "ops functional exits symbolic optim namespaces",
     "trace autodiff rewrite eager",
     "schedule",
     "codegen",

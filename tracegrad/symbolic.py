@@ -11,9 +11,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import difflib
-import dis
 import math
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -24,7 +22,8 @@ from tracegrad.core.graph import Graph
 from tracegrad.core.interpret import evaluate
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import called_as, user_frame
-from tracegrad.errors import ConditionError, DtypeError, EscapeError, Frame, MissingAttributeError, ShapeError, TraceError
+from tracegrad.errors import DtypeError, EscapeError, Frame, MissingAttributeError, ShapeError, TraceError
+from tracegrad.exits import EAGER, Exits
 from tracegrad.ops.aliasing import WRITES, Step, Storage, strides_of
 from tracegrad.ops.array_methods import NumpyMethods
 from tracegrad.ops.broadcasting import broadcast, reshape_to
@@ -36,10 +35,6 @@ from tracegrad.ops.methods import ArrayMethods
 from tracegrad.ops.selection import Selection, mask_of_key, select_at, select_by, selected_key
 from tracegrad.ops.sources import TRACED, constant, literal
 from tracegrad.ops.views import broadcast_to, concatenate, reshape
-
-COMPUTED = "np.where(condition, a, b) selects elementwise, np.maximum, np.minimum and np.clip compare, and"
-EAGER = "tg.tensor runs such code eagerly"
-
 
 FIXED = frozenset(("shape", "dtype", "T", "mT", "flat", "strides", "data", "ndim", "size"))
 """Attributes of arrays, which a traced one's cannot be set."""
@@ -190,7 +185,7 @@ current_recorder: contextvars.ContextVar[Recorder | None] = contextvars.ContextV
 
 
 @called_as("x")
-class Sym(NumpyMethods, ArrayMethods):
+class Sym(Exits, NumpyMethods, ArrayMethods):
     """A traced array: every operation on it appends to its recorder's graph.
 
     Parameters
@@ -615,115 +610,11 @@ class Sym(NumpyMethods, ArrayMethods):
     def __delitem__(self, key: Any) -> NoReturn:
         raise TraceError("elements of an array cannot be deleted", fix="y = np.delete(x, i)", where=user_frame())
 
-    def __bytes__(self) -> bytes:
-        return bytes(self._leave("bytes(x)", "return x from the function and convert the result"))
-
-    # -- ways out of the trace -----------------------------------------------------------------------------------------
-
-    def _leave(self, what: str, fix: str) -> Any:
-        """The concrete value, if there is one; else the escape is noted and raised."""
-        if self.recorder.closed:
-            self.recorder.emit(reshape_to, (self._id,), {})  # raises
-        value = self.recorder.concrete(self.id)
-        if value is None:
-            caller = sys._getframe(2)
-            if dis.opname[caller.f_code.co_code[caller.f_lasti]] == "STORE_SUBSCR":
-                what = "storing into an array from outside the trace"
-                fix = f"make the array inside the traced function (np.zeros, torch.zeros) and return it; {EAGER}"
-            message = f"{what} needs the value of {self!r}, which is not known while tracing"
-            self.recorder.escape(EscapeError(message, fix=fix))
-        return value
-
-    def __float__(self) -> float:
-        return float(self._leave("float(x)", f"leave float() out, or write x.astype(np.float64); {EAGER}"))
-
-    def __int__(self) -> int:
-        return int(self._leave("int(x)", f"leave int() out, or write x.astype(np.int64); {EAGER}"))
-
-    def __complex__(self) -> complex:
-        return complex(self._leave("complex(x)", f"leave complex() out, or write x.astype(np.complex128); {EAGER}"))
-
-    def __index__(self) -> int:
-        if self.dtype.kind not in "iu" or self.shape:
-            raise TypeError("only integer scalar arrays can be converted to a scalar index")
-        fix = "a shape, an axis, a slice bound or a range must be a Python int: pass it as one, or take it from x.shape"
-        return int(self._leave("an integer used as structure", fix))
-
-    def __bool__(self) -> bool:
-        if self.recorder.closed:
-            self.recorder.emit(reshape_to, (self._id,), {})  # raises
-        value = self.recorder.concrete(self.id)
-        if value is None:
-            self.recorder.escape(
-                ConditionError(
-                    f"a condition on {self!r}: its truth is not known while tracing",
-                    fix=f"{COMPUTED} {EAGER}",
-                )
-            )
-        return bool(value)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        value = self._leave("code outside the trace", f"use a NumPy function that tracegrad knows in its place; {EAGER}")
-        return np.array(value, dtype=dtype)
-
-    def item(self, *args: Any) -> Any:
-        """``ndarray.item`` of a value that is known while tracing."""
-        return np.asarray(self._leave("x.item()", f"leave .item() out: the traced scalar works in its place; {EAGER}")).item(
-            *args
-        )
-
-    def tolist(self) -> Any:
-        """``ndarray.tolist``: traced scalars in nested lists, numbers where they are known."""
-        known = self.recorder.constant_value(self.id)
-        if known is not None:
-            return np.asarray(known).tolist()
-        return [row.tolist() if row.shape else row for row in self] if self.shape else self
-
-    def __iter__(self) -> Iterator[Any]:
-        if not self.shape:
-            # NumPy raises TypeError here as well, so code that expects it may go on
-            raise EscapeError("iteration over a 0-d array", fix="give it an axis first: x.reshape(1)", where=user_frame())
-        return (self[i] for i in range(self.shape[0]))
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise EscapeError("len() of a 0-d array", fix="use x.size, or x.shape for all sizes", where=user_frame())
-        return self.shape[0]
-
-    def __str__(self) -> str:
-        if self.dtype.kind in "iub" and not self.shape and not self.recorder.closed:
-            known = self.recorder.concrete(self.id)  # an int in a text, the key of a dict say, is structure
-            if known is not None:
-                return str(known.item() if self.weak else known)
-        return f"{repr(self)[:-1]}; tg.debug.print shows its value at every call>"
-
-    def __format__(self, spec: str) -> str:
-        if not spec:
-            return str(self)
-        fix = f'tg.debug.print("{{:{spec}}}", x) prints it when the program runs'
-        return format(self._leave(f"the format {spec!r}", fix), spec)
-
-    def __round__(self, digits: int | None = None) -> Any:
-        fix = "write np.round(x)"
-        return round(self._leave("round(x)", fix), digits)
-
-    def __hash__(self) -> int:
-        if self.shape or self.boxed or self.recorder.closed:
-            return object.__hash__(self)
-        known = self.recorder.concrete(self.id)  # an int as a key of a dict is structure
-        if known is None:
-            fix = f"use Python values as keys, np.any(x == values) to look for one; {EAGER}"
-            self.recorder.escape(EscapeError("a traced value as a key of a dict or an element of a set", fix=fix))
-        return hash(known.item())
-
     def __copy__(self) -> Sym:
         return self.copy()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Sym:
         return self.copy()
-
-    def __reduce__(self) -> NoReturn:
-        self.recorder.escape(EscapeError("pickling a traced value", fix="return it from the function and pickle the result"))
 
 
 def _refuse_complex(op: Op) -> DtypeError:
