@@ -20,7 +20,7 @@ import tracegrad
 LEVELS = (
     "errors config",
     "core/ capsules extent counted aval tree expr source layout draw bind op graph regions finite interpret verify",
-    "ops functional exits symbolic optim namespaces",
+    "ops functional exits symbolic optim namespaces protocols",
     "trace autodiff rewrite eager",
     "schedule",
     "codegen",
@@ -79,6 +79,7 @@ OP_NAMES_ALLOWED = (
     "functional",
     "rewrite.rules",
     "namespaces",
+    "protocols",
     "eager",
     "numpy",
     "compat",

@@ -51,7 +51,7 @@ class Recorder:
     ----------
     graph: the graph that grows.
     locate: gives the user's line that runs now.
-    protocols: what NumPy's protocols do with a Sym (``namespaces.Protocols``); without it they refuse.
+    protocols: what NumPy's protocols do with a Sym (``protocols.Protocols``); without it they refuse.
     adopt: says which traced value stands for an array from outside the trace, None if it is a constant.
     flexible: positions of inputs that may become concrete if code needs them so.
     inherit: takes over what a trace that is inlined has read (its ``reads`` and ``captured``).

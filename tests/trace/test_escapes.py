@@ -286,7 +286,14 @@ def test_errors_of_the_users_code_pass(tool):
 def test_names_in_error_texts_exist():
     texts = "".join(
         inspect.getsource(module)
-        for module in (tracegrad.symbolic, tracegrad.namespaces, tracegrad.trace.creation, tracegrad.trace.tracer)
+        for module in (
+            tracegrad.symbolic,
+            tracegrad.exits,
+            tracegrad.namespaces,
+            tracegrad.protocols,
+            tracegrad.trace.creation,
+            tracegrad.trace.tracer,
+        )
     )
     for name in set(re.findall(r"\bnp\.([a-z_]+(?:\.[a-z_]+)?)\b", texts)):
         value = np

@@ -22,9 +22,7 @@ from tracegrad.namespaces import (
     NUMPY_FUNCTIONS,
     SCIPY_FUNCTIONS,
     call_function,
-    is_traced,
     name_of,
-    owned,
     refuse,
 )
 from tracegrad.ops import maps
@@ -32,6 +30,7 @@ from tracegrad.ops.broadcasting import broadcast
 from tracegrad.ops.random import Draws
 from tracegrad.ops.sources import iota
 from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, reshape, stack
+from tracegrad.protocols import is_traced, owned
 from tracegrad.symbolic import Recorder, Sym
 from tracegrad.trace.distributions import DRAWING, Distribution, is_distribution, is_family, shown
 from tracegrad.trace.outside import LOOKED_INTO, RANDOM, Forbidden, random_class, refusal

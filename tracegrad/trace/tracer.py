@@ -30,10 +30,10 @@ from tracegrad.core.graph import Graph
 from tracegrad.core.source import raised_at, user_frame
 from tracegrad.core.tree import TWIN_OF, TreeDef, flatten
 from tracegrad.errors import Frame, TraceError, TracegradError
-from tracegrad.namespaces import Protocols
 from tracegrad.ops.selection import Selection
 from tracegrad.ops.sources import DRAWS, LANES
 from tracegrad.ops.sources import input as input_op
+from tracegrad.protocols import Protocols
 from tracegrad.symbolic import Recorder, Restart, Sym, current_recorder
 from tracegrad.trace.creation import Creation
 from tracegrad.trace.draws import Draw, TracedGenerator
