@@ -6,6 +6,7 @@ A value that depends on no argument answers; others are noted as escapes and rai
 from __future__ import annotations
 
 import dis
+import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
 
 COMPUTED = "np.where(condition, a, b) selects elementwise, np.maximum, np.minimum and np.clip compare, and"
 EAGER = "tg.tensor runs such code eagerly"
+
+CONDITIONS = (
+    (r"^assert\b", "assert what the values must be before the call, or leave it to tg.debug.nans and tg.debug.print;"),
+    (
+        r"^while\b",
+        "run a fixed number of steps (for _ in range(n)), in which np.where(going, new, x) keeps what has come to its end;",
+    ),
+    (r"(?<![\w.])sorted\(", "np.sort sorts arrays;"),
+    (r"(?<![\w.])(max|min)\(", "np.maximum(a, b) and np.minimum(a, b) compare, np.max(x) and np.min(x) are of all elements;"),
+    (r"\b(and|or|not)\b", "& stands for and, | for or, ~ for not between conditions: (x > 0) & (y > 0);"),
+    (r"[<>]=?[^<>=,()]+[<>]=?", "write a < x < b as (a < x) & (x < b);"),
+)
+"""What to write instead, by what stands in the user's line (a pattern): the first that fits comes before the rest."""
 
 
 class Exits:
@@ -69,10 +83,13 @@ class Exits:
             self.recorder.emit(reshape_to, (self._id,), {})  # raises
         value = self.recorder.concrete(self.id)
         if value is None:
+            where = self.recorder.locate()
+            text = "" if where is None else where.text
+            hint = next((advice + " " for pattern, advice in CONDITIONS if re.search(pattern, text)), "")
             self.recorder.escape(
                 ConditionError(
                     f"a condition on {self!r}: its truth is not known while tracing",
-                    fix=f"{COMPUTED} {EAGER}",
+                    fix=f"{hint}{COMPUTED} {EAGER}",
                 )
             )
         return bool(value)

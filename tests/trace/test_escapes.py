@@ -86,12 +86,25 @@ def replaced(x):
     return x * scale
 
 
+def by_chain(x):
+    return np.where(0.0 < x[0] < 1.0, x, -x)  # here
+
+
+def by_words(x):
+    return np.where(x[0] > 0.0 and x[1] > 0.0, x, -x)  # here
+
+
+def by_assert(x):
+    assert np.all(x > 0.0), "positive"  # here
+    return np.log(x)
+
+
 def bad_shape(x):
     return np.zeros((2, x[0]))  # here
 
 
 ESCAPES = (to_float, to_int, to_item, to_array, to_format, to_outside, to_own_view, swallowed, replaced)
-CONDITIONS = (to_bool, to_while, by_and, by_max)
+CONDITIONS = (to_bool, to_while, by_and, by_max, by_chain, by_words, by_assert)
 
 
 @pytest.mark.parametrize("function", [*ESCAPES, *CONDITIONS])
@@ -103,6 +116,23 @@ def test_escapes_name_the_line(tool, function):
     assert caught.value.where.line == line_of(function, "# here")
     assert caught.value.where.text.endswith("# here")
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("function", "advice"),
+    [
+        (to_while, r"^run a fixed number of steps"),
+        (by_words, r"^& stands for and"),
+        (by_max, r"^np\.maximum\(a, b\)"),
+        (by_chain, r"^write a < x < b as \(a < x\) & \(x < b\)"),
+        (by_assert, r"^assert what the values must be before the call"),
+        (to_bool, r"^np\.where"),
+    ],
+)
+def test_the_advice_is_for_the_condition_that_stands_there(tool, function, advice):
+    with pytest.raises(ConditionError) as caught:
+        tool.trace(function, X)
+    assert re.search(advice, caught.value.fix)
 
 
 def test_what_happened_is_said(tool):
