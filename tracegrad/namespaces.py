@@ -50,6 +50,7 @@ from tracegrad.ops import (
     scipy_stats,
     sequences,
     sorting,
+    special_complex,
     special_families,
     views,
 )
@@ -196,7 +197,7 @@ def _make_table() -> dict[Any, Function]:
         table[np.vecdot] = linalg.vecdot
     table |= {np.linalg.matmul: contractions.matmul, np.linalg.outer: contractions.outer, np.vander: linalg.vander}
     table |= {np.linalg.tensordot: contractions.tensordot, np.cross: _cross}
-    table |= special_families.FUNCTIONS
+    table |= {**special_families.FUNCTIONS, **special_complex.FUNCTIONS}
     table |= {special.logsumexp: _logsumexp, special.softmax: _softmax, special.log_softmax: _log_softmax}
     table |= {special.polygamma: _polygamma, special.multigammaln: _multigammaln}
     table |= {special.expm1: maps.expm1, special.log1p: maps.log1p, special.exp2: maps.exp2, special.sinc: special_ops.sinc}

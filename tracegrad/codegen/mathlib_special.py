@@ -29,7 +29,7 @@ class External(NamedTuple):
 
     def emit(self, writer: Writer, arguments: list[Any]) -> Typed:
         """Write the call; it gives the type of the operands."""
-        operands = self.function.operands
+        operands = self.function.letters
         if len(arguments) != len(operands) or not all(isinstance(value.kind, Scalar) for value in arguments):
             raise TranslationError(f"the function takes {len(operands)} numbers")
         kind = reduce(common, [v.kind for v, letter in zip(arguments, operands, strict=True) if letter == "d"])
@@ -69,22 +69,30 @@ def _pointed(writer: Writer, word: External, values: list[Any]) -> Any:
 
 def _looped(writer: Writer, word: External, values: list[Any]) -> Any:
     """A ufunc's loop over one element: ``(addresses, counts, strides, data)``."""
-    builder, count = writer.builder, len(values) + word.function.results
-    places = [writer.reserve(value.type) for value in values] + [writer.reserve(DOUBLE) for _ in range(word.function.results)]
+    builder, function, rest = writer.builder, word.function, iter(values)
+    places = []
+    for letter in function.operands:
+        given = [next(rest) for _ in range(2 if letter == "D" else 1)]
+        places.append(writer.reserve(given[0].type, len(given)))
+        for k, value in enumerate(given):
+            builder.store(value, builder.gep(places[-1], [ir.Constant(WORD, k)]))
+    made = [writer.reserve(DOUBLE, 2)] if function.is_complex else [writer.reserve(DOUBLE) for _ in range(function.results)]
+    places += made
+    count = len(places)
     addresses, sizes, strides = writer.reserve(WORD, count), writer.reserve(WORD), writer.reserve(WORD, count)
-    for value, place in zip(values, places, strict=False):
-        builder.store(value, place)
     for k, place in enumerate(places):
         at = [ir.Constant(WORD, k)]
         builder.store(builder.ptrtoint(place, WORD), builder.gep(addresses, at))
-        builder.store(ir.Constant(WORD, 8), builder.gep(strides, at))
+        builder.store(ir.Constant(WORD, 8), builder.gep(strides, at))  # of one element, so that none is taken
     builder.store(ir.Constant(WORD, 1), sizes)
     symbol, byte = word.function.symbol, ir.IntType(8)
     data = writer.module.globals.get(f"{symbol}.data") or ir.GlobalVariable(writer.module, byte, f"{symbol}.data")
     pointers = [WORD.as_pointer(), WORD.as_pointer(), WORD.as_pointer(), byte.as_pointer()]
     loop = _declared(writer, symbol, ir.FunctionType(ir.VoidType(), pointers))
     builder.call(loop, [addresses, sizes, strides, data])
-    return builder.load(places[len(values) + word.result])
+    if function.is_complex:
+        return builder.load(builder.gep(made[0], [ir.Constant(WORD, word.result)]))
+    return builder.load(made[word.result])
 
 
 def _twin(word: str, function: CFunction, result: int) -> Callable[..., Any]:
@@ -92,12 +100,16 @@ def _twin(word: str, function: CFunction, result: int) -> Callable[..., Any]:
     ufunc = ufunc_of(function.name)
 
     def twin(*operands: Any) -> Any:
-        floats = [np.asarray(o).dtype for o, letter in zip(operands, function.operands, strict=True) if letter == "d"]
+        floats = [np.asarray(o).dtype for o, letter in zip(operands, function.letters, strict=True) if letter == "d"]
         kind = np.result_type(*floats) if all(d.kind == "f" for d in floats) else np.dtype(np.float64)
         with np.errstate(all="ignore"):
             real = kind.type if function.single else np.float64
-            given = (int(o) if letter == "l" else real(o) for o, letter in zip(operands, function.operands, strict=True))
+            each = [int(o) if letter == "l" else real(o) for o, letter in zip(operands, function.letters, strict=True)]
+            rest = iter(each)
+            given = [complex(next(rest), next(rest)) if letter == "D" else next(rest) for letter in function.operands]
             value = ufunc(*given)
+        if function.is_complex:
+            return kind.type((value.real, value.imag)[result])
         return kind.type(value[result] if function.results > 1 else value)
 
     twin.__name__ = twin.__qualname__ = word

@@ -6,7 +6,7 @@ Two ways, both looked up when a program is linked, so that no address is stored 
   Cython's and carry a number where a function exists for several types; so a function is found by its own name and the
   signature, which a capsule carries as its name. Functions of several results write through pointers.
 - Where there is none, the loop of the ufunc itself, which NumPy's ABI describes (``PyUFuncObject``): it is called for one
-  element. ``zeta`` and the spherical Bessel functions have only that.
+  element. ``zeta`` and the spherical Bessel functions have only that, and functions of complex numbers are called so.
 
 A function that this SciPy has in neither way is None here, and the op that wants it has no native code.
 """
@@ -14,6 +14,7 @@ A function that this SciPy has in neither way is None here, and the op that want
 from __future__ import annotations
 
 import ctypes
+import inspect
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -52,8 +53,11 @@ SIGNATURES: Final = {
     "d:2": "sici shichi fresnel",
     "d:4": "airy",
     "dd:4": "ellipj",
+    "D:2": "wofz",
+    "Dld:2": "_lambertw",
 }
-"""The functions that ops use, by their operands (``d`` double, ``l`` a long integer) and, if several, their results."""
+"""The functions that ops use, by their operands (``d`` double, ``l`` a long integer, ``D`` a complex number, which is two
+numbers to a word) and, if several, their results. Those with complex operands have one complex result: two numbers."""
 
 REINSTALL: Final = "install a release of SciPy that tracegrad names in its requirements"
 _CAPSULE_NAME: Any = ctypes.pythonapi.PyCapsule_GetName
@@ -69,8 +73,9 @@ class CFunction:
     Attributes
     ----------
     name: SciPy's.
-    operands: a letter each, ``d`` or ``l``.
-    results: how many it has; with several it returns nothing and writes through pointers behind its operands.
+    operands: a letter each, ``d``, ``l`` or ``D``.
+    results: how many it has; with several it returns nothing and writes through pointers behind its operands. With complex
+        operands the two are the parts of one number.
     symbol: the name of its address; :func:`address` gives it.
     is_loop: whether it is the loop of a ufunc, with data at the symbol ``symbol + ".data"``.
     single: the symbol of the same function in single precision, "" where SciPy's float32 loop widens.
@@ -82,6 +87,16 @@ class CFunction:
     symbol: str
     is_loop: bool
     single: str = ""
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether it is a function of complex numbers."""
+        return "D" in self.operands
+
+    @property
+    def letters(self) -> str:
+        """What a word for it takes: two numbers for a complex one."""
+        return self.operands.replace("D", "dd")
 
 
 class _UFunc(ctypes.Structure):
@@ -128,12 +143,13 @@ def found(word: str) -> CFunction | None:
     if name not in _declared():
         return None
     operands, results = _declared()[name]
+    is_complex = "D" in operands
     keys = {_signature(key): f"{PREFIX}cython_special.{key}" for key in _capsules().get(name, ())}
-    for written in _written(operands, results):
+    for written in _written(operands, results) if not is_complex else ():
         if written in keys:
             return CFunction(name, operands, results, keys[written], False, keys.get(written.replace("double", "float"), ""))
-    ufunc = ufunc_of(name)
-    if isinstance(ufunc, np.ufunc) and f"{operands}->{'d' * results}" in ufunc.types and _is_ufunc_as_known(ufunc):
+    ufunc, made = ufunc_of(name), "D" if is_complex else "d" * results
+    if isinstance(ufunc, np.ufunc) and f"{operands}->{made}" in ufunc.types and _is_ufunc_as_known(ufunc):
         return CFunction(name, operands, results, f"{PREFIX}{name}.{operands}", True)
     return None
 
@@ -154,7 +170,8 @@ def _written(operands: str, results: int) -> list[str]:
 
 def ufunc_of(name: str) -> Any:
     """The ufunc of a name, also of one that is private."""
-    return getattr(scipy.special, name, None) or getattr(scipy.special._ufuncs, name, None)
+    public = getattr(scipy.special, name, None)
+    return getattr(scipy.special._ufuncs, name, None) if public is None or inspect.ismodule(public) else public
 
 
 def _head(ufunc: np.ufunc) -> _UFunc:

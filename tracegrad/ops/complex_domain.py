@@ -15,6 +15,7 @@ from tracegrad.ops import (
     pooling,
     reductions,
     scans,
+    special_complex,
 )
 
 _ELEMENTWISE = frozenset(
@@ -83,6 +84,8 @@ _OPAQUE = frozenset(
         scans.running_sum,
         scans.running_product,
         scans.recurrence,
+        special_complex.wofz_raw,
+        special_complex.lambertw_raw,
         matrices.inv,
         matrices.solve,
         matrices.solve_triangular,

@@ -31,6 +31,7 @@ from tracegrad.ops.fourier_planes import dft_pairs, dft_reals, dft_to_reals
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import select
 from tracegrad.ops.sources import zeros_shape
+from tracegrad.ops.special_complex import lambertw_planes, lambertw_raw, wofz_planes, wofz_raw
 from tracegrad.ops.views import concatenate, stack
 
 # -- pairs ------------------------------------------------------------------------------------------------------------
@@ -481,6 +482,11 @@ def _of_each(op: Op, join: Callable[[Any, Any], Any]) -> Formula:
     return lambda x: join(op(x.both[0]), op(x.both[1]))
 
 
+def _of_planes(ops: tuple[Op, Op]) -> Formula:
+    """An op whose planes are ops of both planes, behind its real operands."""
+    return lambda x, *rest, **params: tuple(op(*rest, *x.both, **params) for op in ops)
+
+
 def _plane_wise(op: Op) -> Formula:
     """An op of one operand that is linear with real factors, and its params."""
     return lambda x, **params: tuple(None if plane is None else op(plane, **params) for plane in (x.re, x.im))
@@ -535,6 +541,8 @@ FORMULAS: Mapping[Op, Formula] = MappingProxyType(
         maps.rsqrt: lambda x: _quotient((np.ones((), x.part), None), _sqrt(x.both, x.part)),
         maps.sigmoid: _sigmoid,
         scans.running_product: _running_product,
+        wofz_raw: _of_planes(wofz_planes),
+        lambertw_raw: _of_planes(lambertw_planes),
         maps.sin: _of_both(_sin),
         maps.cos: _of_both(_cos),
         maps.tan: _of_both(_tan),
