@@ -152,6 +152,8 @@ def _logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, 
     if return_sign:
         raise TraceError("logsumexp with return_sign is not traced", fix="write np.log(np.sum(b * np.exp(a)))")
     weighted = a if b is None else maps.add(a, maps.log(b))
+    if keepdims and not np.ndim(weighted):  # SciPy makes a vector of a scalar
+        weighted = views.reshape(weighted, (1,))
     return functional.logsumexp(weighted, axis, keepdims)
 
 
@@ -271,10 +273,18 @@ VIEWS = frozenset(
         "rollaxis",
         "matrix_transpose",
         "broadcast_arrays",
+        "real",
+        "imag",
     ]
     if hasattr(np, name)
 )
 """Functions whose results share memory with their operand, or are no arrays; all others give arrays of their own."""
+
+BOXED = frozenset(
+    (np.where, np.select, np.copy, np.piecewise, np.tensordot, np.linalg.tensordot, np.i0, np.real_if_close, np.cross)
+    + (np.roll, np.resize, np.tile, np.apply_along_axis)
+)
+"""Functions that give an array of no axes, which may be written to, where others give a scalar."""
 
 SEQUENCES = frozenset(
     (np.concatenate, np.stack, np.hstack, np.vstack, np.column_stack, np.meshgrid, np.linalg.multi_dot)

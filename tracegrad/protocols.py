@@ -14,6 +14,7 @@ from tracegrad.core.tree import flatten
 from tracegrad.errors import EscapeError, TracegradError
 from tracegrad.functional import folds
 from tracegrad.namespaces import (
+    BOXED,
     JOINING,
     NUMPY_FUNCTIONS,
     VIEWS,
@@ -97,7 +98,7 @@ class Protocols:
         result = call_function(ours, function, args, kwargs)
         if out is not None:
             return self._store(out, result)
-        if function in (np.where, np.select, np.copy) and isinstance(result, Sym):
+        if function in BOXED and isinstance(result, Sym):
             return Sym(result.recorder, result.id, boxed=True)  # an array, where others give a scalar
         return result if function in VIEWS else owned(result)
 
@@ -187,7 +188,8 @@ class Protocols:
         spread = None
         if ufunc.nin > 1:
             amounts = self.recorder.operand(value)
-            amounts = amounts.astype(x.dtype) if amounts.weak or ufunc in folds.AT else amounts
+            if (amounts.weak or ufunc in folds.AT) and not folds.rounds(x.dtype, amounts.dtype):
+                amounts = amounts.astype(x.dtype)
             spread = views.reshape(views.broadcast_to(amounts, index.shape), -1)
         positions = views.reshape(index, -1) if known is None else np.asarray(known).reshape(-1)
         flat = folds.at(ufunc, ours, views.reshape(x.strong(), -1), positions, spread)

@@ -163,7 +163,8 @@ def reduce(
         )
     closed = REDUCTIONS.get(ufunc)
     empty = math.prod(shape_of(x)[k] for k in axes) == 0
-    if closed is not None and axes and not (ufunc is np.subtract and (initial is not None or empty or where is not True)):
+    whole = bool(axes) or ufunc in _TRUTHS or ufunc in _OWN_DTYPE  # a scalar has another dtype than its truth or its sum
+    if closed is not None and whole and not (ufunc is np.subtract and (initial is not None or empty or where is not True)):
         if where is not True:
             x = select(where, x, np.array(neutral, x.dtype))
         if empty and ufunc in _LOGARITHMS:
@@ -303,6 +304,11 @@ def reduceat(ufunc: np.ufunc, ours: Function, array: Any, indices: Any, axis: in
     return way(taken, numbers, axis=place, size=len(starts))
 
 
+def rounds(target: np.dtype[Any], values: np.dtype[Any]) -> bool:
+    """Whether ``ufunc.at`` computes in floats and rounds each result to the integers that it stores into."""
+    return target.kind in "iub" and values.kind in "fc"
+
+
 def at(ufunc: np.ufunc, ours: Function, flat: Any, positions: Any, values: Any = None) -> Any:
     """What ``ufunc.at`` makes of a vector: equal positions count as often as they occur.
 
@@ -316,7 +322,7 @@ def at(ufunc: np.ufunc, ours: Function, flat: Any, positions: Any, values: Any =
     >>> at(np.divide, np.divide, np.array([8.0, 1.0]), np.array([0, 0]), np.array([2.0, 2.0]))
     array([2., 1.])
     """
-    if ufunc in AT and values is not None:
+    if ufunc in AT and values is not None and not rounds(flat.dtype, values.dtype):
         return combine_at(flat, positions, -values if ufunc is np.subtract else values, 0, AT[ufunc])
     if getattr(positions, "bind_rank", 0):
         raise TraceError(

@@ -135,6 +135,15 @@ def strides_of(path: Sequence[Step]) -> Shape | None:
     return strides
 
 
+def in_order(shape: Shape, path: Sequence[Step], columns: bool = False) -> bool:
+    """Whether the elements of a view of a row-major array lie row by row in memory, or column by column."""
+    strides = strides_of(path) if path else _row_major(shape)
+    if strides is None or math.prod(shape) == 0:
+        return True
+    wanted = _row_major(shape[::-1])[::-1] if columns else _row_major(shape)
+    return all(n == 1 or s == w for n, s, w in zip(shape, strides, wanted, strict=True))
+
+
 def _reshaped(shape: Shape, strides: Shape, target: Shape) -> Shape | None:
     """Strides of the array reshaped in place, None where its elements would have to move."""
     if math.prod(shape) == 0:

@@ -243,6 +243,8 @@ def _extreme(op: Op, x: Any, axis: Axes, out: None, keepdims: bool, initial: Any
         x = select(where, x, initial)
     if initial is None:
         return _reduce(op, x, axis, keepdims)
+    if x.dtype.kind in "iub":
+        initial = _to(as_operand(initial), x.dtype)
     pick = maximum if op is reduce_max else minimum
     if _count(x, axis) == 0:
         # no element: only the start value is left, in the shape of the reduction of zeros

@@ -26,10 +26,11 @@ from tracegrad.namespaces import (
     refuse,
 )
 from tracegrad.ops import maps
+from tracegrad.ops.aliasing import in_order
 from tracegrad.ops.broadcasting import broadcast
 from tracegrad.ops.random import Draws
 from tracegrad.ops.sources import iota
-from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, reshape, stack
+from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, reshape, stack, transpose
 from tracegrad.protocols import is_traced, owned
 from tracegrad.symbolic import Recorder, Sym
 from tracegrad.trace.distributions import DRAWING, Distribution, is_distribution, is_family, shown
@@ -100,10 +101,22 @@ class Creation:
     asanyarray = asarray
 
     def ascontiguousarray(self, a: Any, dtype: Any = None, *, like: Any = None) -> Any:
-        """``np.ascontiguousarray``; a view becomes an array of its own."""
-        return self._array(a, dtype, isinstance(a, Sym) and bool(a.path))
+        """``np.ascontiguousarray``: the array itself where its elements are in order, and never without axes."""
+        return self._in_order(a, dtype, False)
 
-    asfortranarray = ascontiguousarray
+    def asfortranarray(self, a: Any, dtype: Any = None, *, like: Any = None) -> Any:
+        """``np.asfortranarray``: what it copies lies in the other order, which views of it show."""
+        return self._in_order(a, dtype, True)
+
+    def _in_order(self, a: Any, dtype: Any, columns: bool) -> Any:
+        found = self._array(a, dtype, False)
+        if not isinstance(found, Sym):
+            return found
+        if not found.shape:
+            return reshape(found, (1,))
+        if in_order(found.shape, found.path, columns):
+            return found
+        return transpose(transpose(found).copy()) if columns else found.copy()
 
     def full(self, shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **where: Any) -> Any:
         """``np.full``, with a traced value too."""

@@ -24,6 +24,8 @@ LARGEST = 1024
 
 
 def _foldable(node: Application) -> bool:
+    if "whole" in node.params:  # a node of the boundary says of which dtype its value is outside, which a constant cannot
+        return False
     # a stretched scalar stays one
     return node.op is not broadcast and max(node.aval.size, *(x.aval.size for x in node.operands)) <= LARGEST
 
