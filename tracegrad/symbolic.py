@@ -267,25 +267,33 @@ class Sym(Exits, NumpyMethods, ArrayMethods):
 
     def bind_op(self, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         """Append ``op``: promote by NumPy's rules, spell out broadcasting; a view op shares its operand's storage."""
+        # once for each op of each step of a loop, and again for its derivative: most operands have one dtype and one shape
         recorder = self.recorder
-        syms = [recorder.operand(x) for x in operands]
-        if any(s.recorder is not recorder for s in syms):
-            raise TraceError(
-                "values of two traces meet in one operation",
-                fix="pass the outer value into the inner function as an argument",
-            )
-        wanted = op.promote(*(_weak_type(s) if s.weak else s.dtype for s in syms))
-        ids = [self._as_dtype(s, supported(np.dtype(d), recorder.dtypes)) for s, d in zip(syms, wanted, strict=True)]
-        if any(recorder.graph[i].aval.dtype.kind == "c" for i in ids) and not takes_complex(op):
+        syms = [x if type(x) is Sym else recorder.operand(x) for x in operands]
+        for s in syms:
+            if s.recorder is not recorder:
+                raise TraceError(
+                    "values of two traces meet in one operation",
+                    fix="pass the outer value into the inner function as an argument",
+                )
+        avals = [s.aval for s in syms]
+        wanted = op.promote(*[_weak_type(s) if s.weak else aval.dtype for s, aval in zip(syms, avals, strict=True)])
+        known = recorder.dtypes is VALUES
+        ids = [
+            s.id if known and d is aval.dtype else self._as_dtype(s, supported(np.dtype(d), recorder.dtypes))
+            for s, aval, d in zip(syms, avals, wanted, strict=True)
+        ]
+        graph = recorder.graph
+        if "c" in {graph[i].aval.dtype.kind for i in ids} and not takes_complex(op):
             raise _refuse_complex(op)
-        if op.kind is Kind.MAP and len(syms) > 1:
-            graph = recorder.graph
-            shape = broadcast_shapes(*(s.shape for s in syms))
+        is_map = op.kind is Kind.MAP
+        if is_map and avals.count(avals[0]) < len(avals):
+            shape = broadcast_shapes(*[aval.shape for aval in avals])
             ids = [i if graph[i].aval.shape == shape else recorder.emit(broadcast, (i,), {"shape": shape}) for i in ids]
         node = recorder.emit(op, tuple(ids), params)
         if op in WRITES and ids[0] == syms[0].id:
             return syms[0]._view(Step(op, params, syms[0].shape), node)
-        return Sym(recorder, node, weak=op.kind is Kind.MAP and all(s.weak for s in syms))
+        return Sym(recorder, node, weak=is_map and False not in [s.weak for s in syms])
 
     def _as_dtype(self, value: Sym, dtype: np.dtype[Any]) -> int:
         if value.dtype == dtype:

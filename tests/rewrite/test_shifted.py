@@ -63,3 +63,33 @@ def test_an_infinite_factor_leaves_the_zeros_around_a_copy_alone():
     x = np.ones(5)
     got = tg.jit(lambda x: np.pad(x * np.inf, 1) + np.pad(x * np.inf, 1))(x)
     np.testing.assert_array_equal(got, np.pad(x * np.inf, 1) * 1.0)
+
+
+def heat(u, target):
+    for _ in range(6):
+        w = np.pad(u, 1)
+        u = u + 0.2 * (w[2:, 1:-1] + w[:-2, 1:-1] + w[1:-1, 2:] + w[1:-1, :-2] - 4.0 * u)
+    return np.mean((u - target) ** 2)
+
+
+def test_all_steps_back_through_a_stencil_are_one_kernel():
+    u, target = np.random.default_rng(0).normal(size=(2, 9, 8))
+    f = tg.grad_compile(heat).value_and_grad
+    value, gradient = f(u, target)
+    assert f.source(u, target).count("@kernel") == 4  # steps on, steps back, the last one with the loss, and its total
+    np.testing.assert_allclose(value, heat(u, target), rtol=1e-13)
+    along = np.random.default_rng(1).normal(size=u.shape)
+    slope = (heat(u + 1e-6 * along, target) - heat(u - 1e-6 * along, target)) / 2e-6
+    np.testing.assert_allclose(np.sum(gradient * along), slope, rtol=1e-7)
+
+
+def factors(f, x):
+    graph = tg.jit(f, compile="never").graph(x)
+    return [graph[i].params["value"].number for node in graph for i in node.inputs if graph[i].op.name == "constant"]
+
+
+def test_a_product_that_a_sum_reads_is_what_further_factors_are_applied_to():
+    x = np.linspace(0.5, 1.5, 5)
+    assert sorted(factors(lambda x: (x * 2.0 + np.exp(x), x * 2.0 * 3.0), x)) == [2.0, 3.0]
+    assert sorted(factors(lambda x: (np.cos(x), x * 2.0 * 3.0), x)) == [6.0]
+    assert factors(lambda x: x * 2.0 + np.exp(x * 2.0 * 0.5), x) == [2.0]

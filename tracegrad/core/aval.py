@@ -96,6 +96,8 @@ def supported(dtype: np.dtype[Any], among: frozenset[np.dtype[Any]] = SUPPORTED)
 
     ``among`` is SUPPORTED for programs of tensors, VALUES for all others.
     """
+    if dtype in among:
+        return dtype
     native = dtype.newbyteorder("=")
     if native not in among:
         if native in VALUES:
@@ -112,6 +114,8 @@ def supported(dtype: np.dtype[Any], among: frozenset[np.dtype[Any]] = SUPPORTED)
 
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """The NumPy broadcast of shapes; ShapeError names them when there is none."""
+    if shapes and all(shape == shapes[0] for shape in shapes):
+        return shapes[0]
     try:
         result = np.broadcast_shapes(*shapes)
     except ValueError:

@@ -264,6 +264,7 @@ def common(*dtypes: Any) -> tuple[np.dtype[Any], ...]:
 def by_ufunc(ufunc: np.ufunc) -> Callable[..., tuple[np.dtype[Any], ...]]:
     """Promotion as a ufunc's own loops do it, weak Python numbers included."""
 
+    @lru_cache(maxsize=256, typed=True)  # np.dtype(float) equals float, which is a weak number here
     def promote(*dtypes: Any) -> tuple[np.dtype[Any], ...]:
         # resolve_dtypes wants at least one strong dtype; Python numbers alone are float64, int64 or bool
         if not any(isinstance(d, np.dtype) for d in dtypes):
@@ -316,7 +317,9 @@ def elementwise(
     def infer(*avals: Aval, **params: Any) -> Aval:
         if result is not None:
             return Aval(avals[-1].shape, result(*(a.dtype for a in avals), **params))
-        return Aval(avals[0].shape, resolved(*[a.dtype for a in avals]))
+        dtype = resolved(*[a.dtype for a in avals])
+        # mostly the operand's own: a graph of equal steps then has one aval, and who compares two looks at one object
+        return avals[0] if dtype is avals[0].dtype else Aval(avals[0].shape, dtype)
 
     return Op(
         name=name,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval
-from tracegrad.core.graph import Graph
+from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind, Op
 from tracegrad.errors import Frame
 from tracegrad.ops.broadcasting import broadcast
@@ -27,6 +27,7 @@ from tracegrad.rewrite.rules.adjoint import meet_products
 from tracegrad.rewrite.rules.apart import take_apart
 from tracegrad.rewrite.rules.chosen import compare_columns
 from tracegrad.rewrite.rules.embedded import embed_sums
+from tracegrad.rewrite.rules.factors import PRODUCTS
 from tracegrad.rewrite.rules.numbers import into_numbers
 from tracegrad.rewrite.rules.shifted import apply_last
 from tracegrad.rewrite.rules.turned import turn
@@ -162,6 +163,7 @@ class Walk(Recorder):
         self._settled = settled
         self._where: Frame | None = None
         self._uses: dict[int, int] = {}
+        self._whole: set[int] = set()
         self._uniform: dict[int, Any] = {}
 
     def run(self) -> Graph:
@@ -169,8 +171,12 @@ class Walk(Recorder):
         source = self._source
         needed = source.ancestors(source.outputs)
         uses = dict.fromkeys(needed, 0)
+        whole: set[int] = set()
         for i in needed:
-            for k in source[i].inputs:
+            node = source[i]
+            if node.op.kind is Kind.MAP and node.op not in PRODUCTS:
+                whole.update(node.inputs)
+            for k in node.inputs:
                 uses[k] += 1
         for i in source.outputs:
             uses[i] += 1
@@ -181,17 +187,28 @@ class Walk(Recorder):
             ids = tuple([new[i] for i in node.inputs])
             same = self._settled and moved.isdisjoint(ids)
             fired = len(self.log)
-            result = self.emit(node.op, ids, node.params, node.aval, counting=same)
+            result = self.emit(node.op, ids, node.params, node.aval, node, counting=same)
             if not same or len(self.log) > fired:
                 moved.add(result)
             new[node.id] = result
             self._uses[result] = self._uses.get(result, 0) + uses.get(node.id, 0)
+            if node.id in whole:
+                self._whole.add(result)
         return self.graph.freeze([new[i] for i in source.outputs], source.primal_outputs)
 
     def emit(
-        self, op: Op, ids: tuple[int, ...], params: Mapping[str, Any], aval: Aval | None = None, counting: bool = False
+        self,
+        op: Op,
+        ids: tuple[int, ...],
+        params: Mapping[str, Any],
+        aval: Aval | None = None,
+        like: Node | None = None,
+        counting: bool = False,
     ) -> int:
-        """The id of a node that means the same as this application, whose aval is inferred where it is not known."""
+        """The id of a node that means the same as this application, whose aval is inferred where it is not known.
+
+        ``like`` is the node of the graph that is rewritten. Where it is ``counting``, only rules that count users may fit.
+        """
         seen = self.graph
         for stage, rule in self._index.of(op, [seen[i].op for i in ids], counting):
             found = rule.match(self, op, ids, params)
@@ -199,13 +216,18 @@ class Walk(Recorder):
                 if self._depth == DEEPEST:
                     self.postponed = True
                     break
-                return self._fire(stage, rule, found, op, ids, params)
-        return seen.emit(op, ids, params, self._where, aval)
+                expected = op.infer(*[seen[i].aval for i in ids], **params) if aval is None else aval
+                return self._fire(stage, rule, found, expected, (op, ids, params))
+        return seen.emit(op, ids, params, self._where, aval, like)
 
     def _fire(
-        self, stage: str, rule: Rule, found: dict[str, Any], op: Op, ids: tuple[int, ...], params: Mapping[str, Any]
+        self,
+        stage: str,
+        rule: Rule,
+        found: dict[str, Any],
+        expected: Aval,
+        fitting: tuple[Op, tuple[int, ...], Mapping[str, Any]],
     ) -> int:
-        expected = op.infer(*(self.graph[i].aval for i in ids), **params)
         place = len(self.log)
         self._depth += 1
         answer = rule.replace(self, found)
@@ -213,7 +235,7 @@ class Walk(Recorder):
         result = answer.id if isinstance(answer, Sym) else self._filled(answer, expected)
         if self.graph[result].aval != expected:
             raise AssertionError(f"rule {rule.name} made {self.graph[result]!r} of a {expected}")
-        before = self._text(op, ids, params, 1)
+        before = self._text(*fitting, 1)
         self.log.insert(place, Fired(stage, rule.name, self._where, before, self._describe(result, 1)))
         return result
 
@@ -250,6 +272,10 @@ class Walk(Recorder):
         Nodes that rules made in this walk have no count yet; the next walk knows them.
         """
         return self._counted and self._uses.get(node, 0) == 1
+
+    def used_whole(self, node: int) -> bool:
+        """Whether a map of the graph that is rewritten reads this value that is no product, so that it is computed anyway."""
+        return node in self._whole
 
     # -- the log ------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -39,6 +39,9 @@ class Scope(Protocol):
 
     def used_once(self, node: int) -> bool:
         """Whether exactly one node of the graph that is rewritten reads this value."""
+
+    def used_whole(self, node: int) -> bool:
+        """Whether a map of the graph that is rewritten reads this value that is no product, so that it is computed anyway."""
 
 
 Test = Callable[[Scope, tuple[int, ...]], bool]
@@ -123,16 +126,22 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Applied(Pattern):
-    """An op applied to patterns; parameters are equal to given values or captured."""
+    """An op applied to patterns; parameters are equal to given values or captured.
+
+    ``passing`` asks that products and views alone read it: nobody needs it if they do without it.
+    """
 
     op: Op
     operands: tuple[Pattern, ...]
     params: Mapping[str, Any]
+    passing: bool = False
 
     def matches(self, scope: Scope, node: int, found: Found) -> bool:
         """Whether the node applies this op to operands that fit."""
         seen = scope.graph[node]
-        return seen.op is self.op and self.fits(scope, seen.inputs, seen.params, found)
+        if seen.op is not self.op or not self.fits(scope, seen.inputs, seen.params, found):
+            return False
+        return not (self.passing and scope.used_whole(node))
 
     def covers(self, op: Op) -> bool:
         """Whether it is this op."""
@@ -230,6 +239,11 @@ def number(name: str, sample: Any, test: Callable[[Any], bool] = lambda value: T
     return Number(name, sample, test)
 
 
+def passing(pattern: Applied) -> Any:
+    """What fits a pattern and is read by products and views alone."""
+    return replace(pattern, passing=True)
+
+
 def parameter(name: str) -> Any:
     """Any value of a parameter, captured."""
     return Parameter(name)
@@ -320,7 +334,10 @@ class Rule:
     @property
     def counts(self) -> bool:
         """Whether it asks for numbers of users."""
-        return any(isinstance(part, Family) and part.once for part in self.pattern.parts())
+        return any(
+            (isinstance(part, Family) and part.once) or (isinstance(part, Applied) and part.passing)
+            for part in self.pattern.parts()
+        )
 
     def holds(self, recorder: Recorder, found: Found) -> bool:
         """Whether the condition holds for the captures of a match."""

@@ -53,7 +53,7 @@ def emit_again(graph: Graph, target: Graph, known: dict[int, int], outputs: Iter
             # the derivatives with respect to it have been taken
             ids[node.id] = ids[node.inputs[0]]
         else:
-            ids[node.id] = target.emit(node.op, tuple(ids[i] for i in node.inputs), node.params, node.where)
+            ids[node.id] = target.again(graph, node, tuple([ids[i] for i in node.inputs]))
     return ids
 
 
@@ -67,7 +67,7 @@ def without_derivatives(graph: Graph) -> Graph:
         if node.op.kind is Kind.CUSTOM:
             ids[node.id] = ids[node.inputs[0]]
         else:
-            ids[node.id] = result.emit(node.op, tuple(ids[i] for i in node.inputs), node.params, node.where)
+            ids[node.id] = result.again(graph, node, tuple([ids[i] for i in node.inputs]))
     return result.freeze([ids[i] for i in graph.outputs], graph.primal_outputs)
 
 

@@ -34,14 +34,17 @@ def take_apart(graph: Graph) -> Graph | None:
 
 def _short(node: Node) -> bool:
     shape = node.aval.shape
-    long = sum(n != 1 for n in shape[:-1]) >= 2
-    return long and 2 <= shape[-1] <= LONGEST and node.aval.dtype.kind == "f"
+    if len(shape) < 3 or not 2 <= shape[-1] <= LONGEST or node.aval.dtype.kind != "f":
+        return False
+    return sum(n != 1 for n in shape[:-1]) >= 2
 
 
 def _members(graph: Graph) -> frozenset[int]:
     """The maps that are taken apart."""
+    maps = {node.id for node in graph.live() if node.op.kind is Kind.MAP and _short(node)}
+    if not maps:
+        return frozenset()
     readers = graph.readers()
-    maps = {i for i in readers if graph[i].op.kind is Kind.MAP and _short(graph[i])}
     found: set[int] = set()
     seen: set[int] = set()
     for start in sorted(maps):

@@ -42,13 +42,14 @@ def _homes(graph: Graph) -> dict[int, Node]:
     readers = graph.readers()
     found: dict[int, Node] = {}
     seen: set[int] = set()
+    # from the few sums on, as the gradient of a stencil places values at each step
     for node in graph.live():
-        if _is_margin(graph, node) and node.inputs[0] not in seen:
+        if _is_total(graph, node) and node.inputs[0] not in seen:
             inner = connected_maps(graph, node.inputs[0], readers)
             seen |= inner
             outside = {r.id: r for i in inner for r in readers[i] if r.id not in inner}.values()
             margins = [r for r in outside if _is_margin(graph, r)]
-            sums = [r for r in outside if r.op is reduce_sum and len(r.params["axes"]) == graph[r.inputs[0]].aval.ndim]
+            sums = [r for r in outside if _is_total(graph, r)]
             whole = {r.aval.shape for r in margins}
             only = len(margins) + len(sums) == len(outside) and len(whole) == 1 and inner.isdisjoint(graph.outputs)
             if only and _work_again(graph, inner, margins) <= MOST_AGAIN:
@@ -60,6 +61,14 @@ def _nearest(graph: Graph, node: Node, inner: set[int], margins: list[Node]) -> 
     """The place at which most of what a sum reads is computed anyway."""
     mine = computed_within(graph, node.inputs[0], inner)
     return max(margins, key=lambda m: sum(_work(graph[n]) for n in mine & computed_within(graph, m.inputs[0], inner)))
+
+
+def _is_total(graph: Graph, node: Node) -> bool:
+    """Whether a node sums over all axes of a map."""
+    if node.op is not reduce_sum:
+        return False
+    source = graph[node.inputs[0]]
+    return source.op.kind is Kind.MAP and len(node.params["axes"]) == source.aval.ndim
 
 
 def _is_margin(graph: Graph, node: Node) -> bool:

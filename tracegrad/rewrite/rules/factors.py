@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.counted import both
-from tracegrad.ops.maps import multiply, scale
-from tracegrad.rewrite.pattern import Application, Rule, Scope, example, family, number, rule
+from tracegrad.ops.maps import divide, multiply, negative, scale, scale_both
+from tracegrad.rewrite.pattern import Application, Rule, Scope, example, family, number, passing, rule
 from tracegrad.symbolic import Sym
+
+PRODUCTS = frozenset({multiply, scale, scale_both, negative, divide})
+"""Maps that a constant factor of an operand may join."""
 
 
 def _is_factor(c: Any) -> bool:
@@ -34,9 +37,17 @@ def _together(first: Application, second: Application) -> Sym:
 
 RULES: tuple[Rule, ...] = (
     rule(
+        "times-constant-and-inverse",
+        "rearrange",
+        lambda x: x * number("c", 2.0, _is_factor) * number("d", 0.5, _is_factor),
+        lambda x: x,
+        when=lambda c, d: bool(c * d == 1),
+    ),
+    rule(
         "times-two-constants",
         "rearrange",
-        lambda x: x * number("c", 2.0, _is_factor) * number("d", -100.0, _is_factor),
+        # a product that a sum reads as well is there anyway: its operand then need not be kept beside it
+        lambda x: passing(x * number("c", 2.0, _is_factor)) * number("d", -100.0, _is_factor),
         lambda x, c, d: x * (c * d),
         when=_is_product,
     ),

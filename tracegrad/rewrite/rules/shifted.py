@@ -82,7 +82,7 @@ class _Applied:
 
     def emitted(self, node: Node, operands: dict[int, int]) -> int:
         """The same op on these operands."""
-        return self.graph.emit(node.op, tuple([operands[i] for i in node.inputs]), node.params, node.where)
+        return self.graph.again(self.source, node, tuple([operands[i] for i in node.inputs]))
 
     def multiple(self, node: Node) -> int:
         """A copy, or a sum of copies, times its factor."""

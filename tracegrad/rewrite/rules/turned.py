@@ -32,6 +32,8 @@ def turn(graph: Graph) -> Graph | None:
 
 def _orders(graph: Graph) -> dict[int, tuple[int, ...]]:
     """The values to turn, and their axes in the order in which their first reader wants them."""
+    if all(node.op is not permute for node in graph):
+        return {}
     return {
         i: readers[0].params["axes"]
         for i, readers in graph.readers().items()
