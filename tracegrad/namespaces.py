@@ -49,9 +49,11 @@ from tracegrad.ops import (
     scipy_special,
     scipy_stats,
     sequences,
+    series,
     sorting,
     special_complex,
     special_families,
+    strided,
     views,
 )
 from tracegrad.ops import special as special_ops
@@ -78,6 +80,7 @@ _BY_NAME: tuple[tuple[ModuleType, str], ...] = (
     (fits, "poly polyfit apply_along_axis apply_over_axes"),
     (sequences, "linspace logspace geomspace"),
     (choosing, "select piecewise choose partition argpartition digitize"),
+    (strided, "diag_indices_from triu_indices_from tril_indices_from"),
     (positions, "nonzero flatnonzero argwhere extract compress unique isin intersect1d setdiff1d union1d"),
     (padding, "pad"),
     (choosing, "median quantile percentile nanmedian nanquantile nanpercentile"),
@@ -199,7 +202,7 @@ def _make_table() -> dict[Any, Function]:
         table[np.vecdot] = linalg.vecdot
     table |= {np.linalg.matmul: contractions.matmul, np.linalg.outer: contractions.outer, np.vander: linalg.vander}
     table |= {np.linalg.tensordot: contractions.tensordot, np.cross: _cross}
-    table |= {**special_families.FUNCTIONS, **special_complex.FUNCTIONS}
+    table |= {**special_families.FUNCTIONS, **special_complex.FUNCTIONS, **series.FUNCTIONS}
     table |= {special.logsumexp: _logsumexp, special.softmax: _softmax, special.log_softmax: _log_softmax}
     table |= {special.polygamma: _polygamma, special.multigammaln: _multigammaln}
     table |= {special.expm1: maps.expm1, special.log1p: maps.log1p, special.exp2: maps.exp2, special.sinc: special_ops.sinc}
@@ -218,6 +221,7 @@ def _make_table() -> dict[Any, Function]:
     table[np.imag] = lambda val: complexes.imag(val) if complexes.is_complex(val) else maps.scale(np.zeros((), val.dtype), val)
     table[np.require] = _require
     table[np.lib.stride_tricks.sliding_window_view] = arranging.sliding_window_view
+    table[np.lib.stride_tricks.as_strided] = strided.as_strided
     table[np.result_type] = lambda *xs: np.result_type(*(getattr(x, "dtype", x) for x in xs))
     if hasattr(np, "astype"):
         table[np.astype] = _astype
@@ -293,6 +297,12 @@ SEQUENCES = frozenset(
 """Functions whose first argument is a sequence of arrays."""
 
 
+WINDOWS = frozenset((np.lib.stride_tricks.sliding_window_view, np.lib.stride_tricks.as_strided))
+"""Functions whose results would share each element's memory several times."""
+
+OF_ARRAYS = frozenset((np.dot, np.vdot, np.inner, np.outer, np.tensordot, np.meshgrid))
+"""Functions whose first two arguments are arrays, or all of them, so that a list among them is one."""
+
 JOINING = frozenset((np.concatenate, np.stack, np.hstack, np.vstack, np.column_stack, np.dstack))
 """Those that make arrays of what is in it."""
 
@@ -344,7 +354,8 @@ MATH_FUNCTIONS: Mapping[Any, Function] = {
 """What the functions of ``math`` mean for traced scalars; their results are Python numbers, so they stay weak."""
 
 SPELLINGS = {
-    "vectorize": "the function itself: its operations work on whole arrays",
+    "lib.scimath.sqrt": "np.sqrt(x), of x.astype(np.complex128) where x may be negative",
+    "trim_zeros": "of coefficients that are traced np.polyval(c, x), in the place of np.poly1d(c)(x)",
 }
 """What to write in place of a function that is not traced."""
 

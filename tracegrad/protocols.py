@@ -17,7 +17,9 @@ from tracegrad.namespaces import (
     BOXED,
     JOINING,
     NUMPY_FUNCTIONS,
+    OF_ARRAYS,
     VIEWS,
+    WINDOWS,
     Function,
     call_function,
     meaning_of,
@@ -90,6 +92,9 @@ class Protocols:
         out = kwargs.pop("out", None)
         if args and not takes_sequence(function) and isinstance(args[0], (list, tuple)) and is_traced(args[0]):
             args = (self.array(args[0]), *args[1:])
+        if function in OF_ARRAYS:
+            count = len(args) if function is np.meshgrid else 2
+            args = (*(self.array(a) if isinstance(a, (list, tuple)) else a for a in args[:count]), *args[count:])
         if args and function in JOINING and isinstance(args[0], (list, tuple)):
             args = ([self._part(part) for part in args[0]], *args[1:])
         elif function is np.append:
@@ -100,6 +105,10 @@ class Protocols:
             return self._store(out, result)
         if function in BOXED and isinstance(result, Sym):
             return Sym(result.recorder, result.id, boxed=True)  # an array, where others give a scalar
+        if function in WINDOWS and isinstance(result, Sym):
+            result = result.strong()
+            result.storage.guard = f"what {name_of(function)} gives is a copy in a trace, and is not written to"
+            return result
         return result if function in VIEWS else owned(result)
 
     def _of_known(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

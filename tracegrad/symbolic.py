@@ -122,7 +122,7 @@ class Recorder:
         if isinstance(value, Selection):
             value.refuse("the array that is made of them here")
         if isinstance(value, (list, tuple)):
-            raise TraceError(f"a {type(value).__name__} as an operand", fix="make it an array with np.array(...)")
+            return self._array_of(value)
         if means_otherwise(type(value)):
             self.escape(
                 EscapeError(
@@ -142,6 +142,13 @@ class Recorder:
             scalar = self.constant(array.flat[0], array.dtype)
             return Sym(self, self.emit(broadcast, (scalar,), {"shape": array.shape}))
         return Sym(self, self.constant(array if array.ndim else value), weak=weak)
+
+    def _array_of(self, value: Any) -> Sym:
+        """The array that NumPy makes of a list or tuple among its operands."""
+        if self.protocols is None:
+            raise TraceError(f"a {type(value).__name__} as an operand", fix="make it an array with np.array(...)")
+        found = self.protocols.array(value)
+        return found if isinstance(found, Sym) else self.operand(found)
 
     def constant_value(self, node: int) -> Any:
         """The value of a node that depends on no input, None for others."""
@@ -366,15 +373,29 @@ class Sym(Exits, NumpyMethods, ArrayMethods):
             return reshape(self, (-1,), order=order).copy()  # type: ignore[no-any-return]
         return Sym(self.recorder, self.recorder.emit(reshape_to, (self.id,), {"shape": (math.prod(self.shape),)}))
 
+    def __mul__(self, other: Any) -> Any:
+        return other * self.__index__() if self._repeats(other) else super().__mul__(other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return other * self.__index__() if self._repeats(other) else super().__rmul__(other)
+
+    def _repeats(self, other: Any) -> bool:
+        """Whether ``other`` is a sequence that Python repeats as often as this whole number says."""
+        return isinstance(other, (list, tuple, str, bytes)) and self.shape == () and not self.boxed and self.dtype.kind in "iu"
+
     def __matmul__(self, other: Any) -> Any:
-        return _own(super().__matmul__(other))
+        return _own(super().__matmul__(self._listed(other)))
 
     def __rmatmul__(self, other: Any) -> Any:
-        return _own(super().__rmatmul__(other))
+        return _own(super().__rmatmul__(self._listed(other)))
+
+    def _listed(self, other: Any) -> Any:
+        """Another operand, that of a list or tuple the array that NumPy makes of it."""
+        return self.recorder.operand(other) if isinstance(other, (list, tuple)) else other
 
     def dot(self, other: Any) -> Any:
         """``ndarray.dot``: what a view of the product shows is memory of its own."""
-        return _own(super().dot(other))
+        return _own(super().dot(self._listed(other)))
 
     def take(self, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Any:
         """``ndarray.take``: always a copy."""

@@ -45,7 +45,7 @@ def by_and(x):
 
 
 def by_max(x):
-    return max(x[0], x[1])  # here
+    return max(x[0], x[1], key=abs)  # here
 
 
 def to_item(x):

@@ -5,7 +5,7 @@ import pytest
 
 import tracegrad as tg
 from tests.support import central_difference
-from tracegrad.errors import TraceError
+from tracegrad.errors import ShapeError, TraceError
 
 RNG = np.random.default_rng(0)
 X, P, V = RNG.standard_normal((3, 4)), RNG.uniform(0.2, 2, (3, 4)), RNG.standard_normal(6)
@@ -94,6 +94,21 @@ PROGRAMS = {
     "einsum path": (lambda m: np.einsum("ij,jk", m, m, optimize=np.einsum_path("ij,jk", m, m)[0]), M),
     "fit": (lambda v: np.polyfit(np.arange(6.0), v, 2, cov="unscaled"), V),
     "digits of rows": (lambda x: np.apply_along_axis(lambda row: row[::-1] / row.sum(), 1, x), P),
+    "lists as operands": (lambda v: np.dot([1.0, 2, 3], v[:3]) + v[:3] @ [1.0, 0, 2] + np.sum(v * [1, 2, 3, 4, 5, 6]), V),
+    "lists in products": (lambda m: np.tensordot([[1.0, 2, 0, 1]], m, 1) @ [1, 2, 3, 4] + np.outer([1, 2], m[0])[1], M),
+    "lists of choices": (lambda v: np.where([True, False] * 3, v, [0.0] * 6) + np.clip(v, [-1] * 6, [1] * 6), V),
+    "a grid of a list": (lambda v: np.meshgrid(v, [1.0, 2.0])[0] * np.meshgrid([3.0, 4.0, 5.0], v[:2])[1].sum(), V),
+    "largest and smallest": (lambda v: v * max(v[0], v[1], 0.0) - min(v) + max([0.0, *v]) + max(a * a for a in v), V),
+    "a ufunc folds a list": (lambda v: np.multiply.reduce([v[0], v[1], 2.0]) + np.add.outer([1.0, 2.0], v), V),
+    "from an iterator": (lambda v: np.fromiter((a * a for a in v), float) + np.fromiter(iter(v), float, 6), V),
+    "one element at a time": (lambda v: np.vectorize(lambda a, k: a**k if k else 1.0)(v, [0, 1, 2, 3, 2, 1]), V),
+    "with another kept whole": (lambda v: np.vectorize(lambda a, w: w @ w * a, excluded=[1])(v[:2], v), V),
+    "enumerated": (lambda m: sum(a * (i + 2 * j) for (i, j), a in np.ndenumerate(m)), M),
+    "corners": (lambda m: m[np.triu_indices_from(m, 1)] * m[np.tril_indices_from(m, -1)] + m[np.diag_indices_from(m)].sum(), M),
+    "windows by strides": (lambda m: np.lib.stride_tricks.as_strided(m, (3, 2, 2), (m.strides[0], *m.strides)) ** 2, M),
+    "series": (lambda v: np.polynomial.chebyshev.chebval(0.3, v) + np.polynomial.legendre.legval(v, [1.0, 2, 3]), V),
+    "terms of series": (lambda v: np.polynomial.hermite_e.hermevander(v, 3) @ v[:4], V),
+    "a series with a domain": (lambda v: np.polynomial.Laguerre([1.0, 2, 3], domain=[0, 2])(v), V),
     "ix_ written": (after(lambda y: y.__setitem__(np.ix_([0, 2], [1, 3]), 0.0)), M),
 }
 
@@ -131,8 +146,45 @@ def test_native_code(name):
         np.testing.assert_allclose(result, want, rtol=1e-12, atol=1e-14)
 
 
-def test_vectorize_names_what_to_write():
+def test_vectorize_of_many_elements_names_what_to_write():
     made = np.vectorize(lambda a: a + 1)
-    for program in (lambda x: made(x), lambda x: np.vectorize(lambda a: a + 1)(x)):
+    for program in (lambda x: made(np.tile(x, 30)), lambda x: np.vectorize(lambda a: a + 1, signature="()->()")(x)):
         with pytest.raises(TraceError, match=r"(?s)np.vectorize.*test_numpy_programs.py.*tg.vmap"):
             tg.jit(program, compile="never")(X)
+
+
+def test_what_a_vectorised_function_and_a_series_hold_is_read_again():
+    factor = {"of": 2.0}
+    scaled = np.vectorize(lambda a: a * factor["of"])
+    line = np.polynomial.Polynomial([0.0, 1.0])
+    program = tg.jit(lambda v: scaled(v) + line(v), compile="never")
+    np.testing.assert_array_equal(program(V), scaled(V) + line(V))
+    factor["of"] = 3.0
+    np.testing.assert_array_equal(program(V), 3 * V + V)
+    line.coef[1] = 5.0
+    np.testing.assert_array_equal(program(V), 3 * V + 5 * V)
+
+
+def test_whole_numbers_repeat_lists():
+    def program(v, n):
+        found = [0.0] * n
+        for k in range(n):
+            found[k] = v[k] * 2
+        return np.sum(found) + len(n * [1] + [2])
+
+    for n in (3, np.int64(4)):
+        assert tg.jit(program, compile="never")(V, n) == program(V, n)
+
+
+def test_views_by_strides_are_checked_and_not_written_to():
+    strided = np.lib.stride_tricks.as_strided
+    with pytest.raises(ShapeError, match=r"leads out of an array of shape \(6,\)"):
+        tg.jit(lambda v: strided(v, (5, 3), (8, 8)), compile="never")(V)
+
+    def written(v):
+        windows = strided(v, (5, 2), (8, 8))
+        windows[0] = 0.0
+        return windows
+
+    with pytest.raises(TraceError, match="is a copy in a trace, and is not written to"):
+        tg.jit(written, compile="never")(V)

@@ -10,6 +10,7 @@ import numpy as np
 
 from tracegrad.core.aval import shape_of
 from tracegrad.ops import arranging, assembly, choosing, indexing, positions, scans, sorting
+from tracegrad.ops.strided import row_major
 from tracegrad.ops.views import reshape
 
 
@@ -59,6 +60,11 @@ class NumpyMethods:
     def nbytes(self) -> int:
         """Bytes of all elements."""
         return self.itemsize * math.prod(shape_of(self))
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Bytes from an element to the next along each axis: those of an array in row-major order, for ``as_strided``."""
+        return row_major(shape_of(self), self.itemsize)
 
     # -- order --------------------------------------------------------------------------------------------------------
 

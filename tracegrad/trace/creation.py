@@ -6,6 +6,8 @@ with traced values. A twin therefore sees these stand-ins in place of numpy, mat
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from types import MethodType, ModuleType
@@ -29,21 +31,26 @@ from tracegrad.ops import maps
 from tracegrad.ops.aliasing import in_order
 from tracegrad.ops.broadcasting import broadcast
 from tracegrad.ops.random import Draws
+from tracegrad.ops.series import CLASSES
 from tracegrad.ops.sources import iota
 from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, reshape, stack, transpose
 from tracegrad.protocols import is_traced, owned
 from tracegrad.symbolic import Recorder, Sym
 from tracegrad.trace.distributions import DRAWING, Distribution, is_distribution, is_family, shown
+from tracegrad.trace.elementwise import Series, Vectorised, enumerated
 from tracegrad.trace.outside import LOOKED_INTO, RANDOM, Forbidden, random_class, refusal
 
 Function = Callable[..., Any]
+
+UFUNC_METHODS = frozenset(("reduce", "accumulate", "reduceat", "outer"))
+"""Methods of ufuncs whose results are arrays."""
 
 CREATION: Mapping[Any, str] = {
     getattr(np, name): name
     for name in (
         *("array", "asarray", "ascontiguousarray", "asfortranarray", "asanyarray", "zeros", "ones", "full", "empty"),
         *("zeros_like", "ones_like", "full_like", "empty_like", "arange", "linspace", "copyto"),
-        *("logspace", "geomspace", "indices", "fromfunction"),
+        *("logspace", "geomspace", "indices", "fromfunction", "fromiter"),
     )
 }
 """The functions that make arrays, and the methods of ``Creation`` that they mean."""
@@ -228,6 +235,18 @@ class Creation:
         places = self.indices((shape,) if np.ndim(shape) == 0 else shape, dtype, sparse=False)
         return function(*(places[k].strong() for k in range(len(places))), **kwargs)
 
+    def fromiter(self, iter: Any, dtype: Any, count: int = -1, *, like: Any = None) -> Any:  # noqa: A002 - NumPy's name
+        """``np.fromiter``, of traced values too."""
+        found = list(iter) if count < 0 else list(itertools.islice(iter, count))
+        if not is_traced(found):
+            return self.made(np.fromiter(found, dtype, count))
+        if len(found) < count:
+            raise ShapeError(f"np.fromiter of {len(found)} elements with count={count}", fix="give as many", where=user_frame())
+        if any(isinstance(each, Sym) and each.shape for each in found):
+            fix = "give numbers, or np.array(list(rows))"
+            raise ShapeError("np.fromiter of arrays", fix=fix, where=user_frame())
+        return self.array(found, dtype)
+
     def copyto(self, dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
         """``np.copyto``."""
         if not isinstance(dst, Sym):
@@ -337,9 +356,21 @@ class Recording:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__wrapped__, name)
+        if isinstance(self.__wrapped__, np.ufunc) and name in UFUNC_METHODS:
+            return functools.partial(self._method, name)
         # of a distribution, say, every method: those that are not traced are refused by their names
         foreign = name_of(value) in SCIPY_FUNCTIONS or (isinstance(value, MethodType) and not name.startswith("_"))
         return Recording(value, self._creation) if foreign else value
+
+    def _method(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """A method of a ufunc; lists of traced values are arrays to it."""
+        if not is_traced(args) and not is_traced(kwargs):
+            found = getattr(self.__wrapped__, name)(*args, **kwargs)
+            return self._creation.made(found)
+        args = tuple(self._creation.asarray(a) if isinstance(a, (list, tuple)) and is_traced(a) else a for a in args)
+        if isinstance(kwargs.get("out"), Sym):
+            kwargs["out"] = (kwargs["out"],)
+        return getattr(self.__wrapped__, name)(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<{name_of(self.__wrapped__)} in a trace>"
@@ -379,26 +410,6 @@ class Scalar:
             ours, function, tuple(Sym(a.recorder, a.id, weak=True) if isinstance(a, Sym) else a for a in plain), kwargs
         )
         return Sym(self._recorder, self._recorder.operand(result).id, weak=True)
-
-
-class Vectorised:
-    """``np.vectorize`` inside a trace, or what it made: of traced values it is refused."""
-
-    def __init__(self, creation: Creation, function: Any) -> None:
-        self.creation = creation
-        self.function = function
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Make a vectorised function, or call it with values that are known."""
-        if self.function is np.vectorize:
-            return Vectorised(self.creation, np.vectorize(*args, **kwargs))
-        if not is_traced(args) and not is_traced(kwargs):
-            return self.creation.made(self.function(*args, **kwargs))
-        raise TraceError(
-            "np.vectorize calls a function with one number after the other, which is not traced",
-            fix="call the function with the arrays themselves, or map it: tg.vmap(f)(x)",
-            where=user_frame(),
-        )
 
 
 MODULES: Mapping[ModuleType, str] = {
@@ -442,15 +453,21 @@ class StandIns:
         if isinstance(value, ModuleType):
             name = value.__name__
             known = value in MODULES or value in LOOKED_INTO or name.split(".")[0] == "scipy"
-            known = known or name.startswith("tracegrad.numpy")
+            known = known or name.startswith(("tracegrad.numpy", "numpy.lib", "numpy.polynomial"))
             return Namespace(value, self.of) if known else value
         if value is np.ndarray:
             return ArrayStandIn
         drawing = random_class(value)
         if drawing is not None:
             return drawing
-        if value is np.vectorize or isinstance(value, np.vectorize):
-            return Vectorised(self.creation, value)
+        if value is np.vectorize:
+            return functools.partial(Vectorised, self.creation)
+        if value is np.ndenumerate:
+            return enumerated
+        if isinstance(value, type) and value in CLASSES:
+            return Series(self.creation, value)
+        if type(value) in CLASSES:
+            return Series(self.creation, type(value), value)
         if value is np.r_ or value is np.c_:
             return Stacked(self.creation, value is np.c_)
         if is_distribution(value):

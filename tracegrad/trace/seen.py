@@ -1,9 +1,11 @@
-"""``isinstance`` and ``type`` as a traced function sees them: a traced value is what it stands for."""
+"""``isinstance``, ``type``, ``max`` and ``min`` as a traced function sees them: a traced value is what it stands for."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, ValuesView
 from typing import Any
 
+from tracegrad.ops.maps import select
 from tracegrad.symbolic import Sym
 from tracegrad.trace.creation import ArrayStandIn
 
@@ -38,3 +40,55 @@ class _TypeOfTypes(type):
 
 class TypeStandIn(type, metaclass=_TypeOfTypes):
     """``type`` as a traced function sees it: that of a traced value is NumPy's."""
+
+
+def largest(*args: Any, **kwargs: Any) -> Any:
+    """``max``, of traced numbers too: Python's, which keeps the first of equal ones and what a NaN is not above.
+
+    >>> largest(1.0, 3.0), largest([2, 1])
+    (3.0, 2)
+    """
+    args = _listed(args)
+    values = _compared(args, kwargs)
+    if values is None:
+        return max(*args, **kwargs)
+    found = values[0]
+    for value in values[1:]:
+        found = select(value > found, value, found)
+    return found
+
+
+def smallest(*args: Any, **kwargs: Any) -> Any:
+    """``min``, likewise.
+
+    >>> smallest(1.0, 3.0), smallest([2, 1])
+    (1.0, 1)
+    """
+    args = _listed(args)
+    values = _compared(args, kwargs)
+    if values is None:
+        return min(*args, **kwargs)
+    found = values[0]
+    for value in values[1:]:
+        found = select(value < found, value, found)
+    return found
+
+
+def _listed(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments, of which a single one can be gone through twice."""
+    return ([*args[0]],) if len(args) == 1 and isinstance(args[0], Iterator) else args
+
+
+def _compared(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
+    """The numbers that ``max`` compares, where a traced one is among them that is not structure; None for Python's own."""
+    if kwargs.keys() - {"default"}:
+        return None
+    given = args[0] if len(args) == 1 else args
+    if not isinstance(given, (list, tuple, Sym, ValuesView)) or (isinstance(given, Sym) and not given.shape):
+        return None
+    values = list(given)
+    traced = [value for value in values if isinstance(value, Sym)]
+    if len(values) < 2 or any(value.shape for value in traced):
+        return None
+    # whole numbers may be sizes, which are known by their values
+    return values if any(value.dtype.kind == "f" for value in traced) else None

@@ -29,6 +29,7 @@ from tracegrad.errors import EscapeError, Frame
 from tracegrad.ops.stored import is_sparse
 from tracegrad.symbolic import Recorder, Sym
 from tracegrad.trace.creation import ArrayStandIn, Creation, Namespace, Recording, StandIns
+from tracegrad.trace.elementwise import Series
 from tracegrad.trace.outside import RANDOM, Environment, present
 from tracegrad.trace.places import Place
 from tracegrad.trace.reads import (
@@ -43,7 +44,7 @@ from tracegrad.trace.reads import (
     same_value,
     settled_read,
 )
-from tracegrad.trace.seen import TypeStandIn, instance_of, seen_type
+from tracegrad.trace.seen import TypeStandIn, instance_of, largest, seen_type, smallest
 from tracegrad.trace.states import has_methods, is_plain_class, is_plain_object, is_users_module, same_state
 from tracegrad.trace.stored import show_stored
 
@@ -62,6 +63,7 @@ class Globals(dict[str, Any]):
         names = dict(module if isinstance(module, dict) else vars(module))
         # the user's functions ask ours whether a traced value is a number, as the value itself would answer
         names["isinstance"], names["type"] = instance_of, TypeStandIn
+        names[max.__name__], names[min.__name__] = largest, smallest
         names["__import__"] = twins.imported
         names["print"] = twins.echo.print
         super().__init__({"__builtins__": names, "__name__": original.get("__name__", "__main__")})
@@ -179,7 +181,7 @@ class Twins:
             if shown is not value:
                 self._shown[id(value)] = shown
                 self._originals[id(shown)] = value
-                return shown, same_state(value) if isinstance(shown, Recording) else same_object(value)
+                return shown, same_state(value) if isinstance(shown, (Recording, Series)) else same_object(value)
         if isinstance(value, type) and is_users_module(value.__module__):
             return value, same_state(value)
         if is_plain_object(value):
@@ -320,6 +322,10 @@ class Twins:
             return MethodType(self._show_callable(value.__func__, name, place.attribute("__func__")), owner)
         if isinstance(value, functools.partial):
             return self._partial(value, name, place)
+        if isinstance(value, np.vectorize):
+            function = self.read(value.pyfunc, name, place.attribute("pyfunc"), (id(value), "pyfunc"))
+            made = self.stand_ins.of(np.vectorize)
+            return made(function, value.otypes, excluded=value.excluded, signature=value.signature)
         if isinstance(value, METHODS_OF_OBJECTS) and not isinstance(value.__self__, (type, ModuleType, type(None), *RANDOM)):
             owner = self.read(value.__self__, name, place.attribute("__self__"), (id(value.__self__), "self"))
             return value if owner is value.__self__ else getattr(owner, value.__name__, value)
