@@ -354,6 +354,7 @@ MATH_FUNCTIONS: Mapping[Any, Function] = {
 """What the functions of ``math`` mean for traced scalars; their results are Python numbers, so they stay weak."""
 
 SPELLINGS = {
+    "vectorize": "the function itself: its operations work on whole arrays",
     "lib.scimath.sqrt": "np.sqrt(x), of x.astype(np.complex128) where x may be negative",
     "trim_zeros": "of coefficients that are traced np.polyval(c, x), in the place of np.poly1d(c)(x)",
 }
