@@ -31,6 +31,7 @@ from tracegrad.rewrite.planes import has_planes, into_planes
 from tracegrad.runtime.executable import Executable
 from tracegrad.runtime.load import LoadedProgram, load_program
 from tracegrad.schedule.chain import chain_kernels
+from tracegrad.schedule.inplace import assembling_kernels, place_parts
 from tracegrad.schedule.plan import schedule, verify_program
 from tracegrad.schedule.program import Program
 from tracegrad.schedule.recompute import Choice, Cut, choices, computed_again, cut_program, marked_choice, without_marks
@@ -166,7 +167,8 @@ def _schedule(c: Compilation) -> Compilation:
     require_native(c.graph)
     program = schedule(c.general, c.phases)
     if not c.phases:
-        program = chain_kernels(program)
+        program = chain_kernels(program, assembling_kernels(program))
+    program = place_parts(program)
     return replace(c, program=verify_program(program) if config.verify else program)
 
 

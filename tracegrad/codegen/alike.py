@@ -82,7 +82,7 @@ def _seen(program: Program, kernel: Kernel, part: Part) -> list[int]:
                 if i not in seen:
                     seen.add(i)
                     stack.append(i)
-    return sorted(seen)
+    return sorted(seen.union(place.host for node in part.levels for place in program.placed.get(node, ())))
 
 
 def _likeness(program: Program, kernel: Kernel, part: Part, nodes: list[int]) -> tuple[Any, ...]:
@@ -95,8 +95,12 @@ def _likeness(program: Program, kernel: Kernel, part: Part, nodes: list[int]) ->
     described: list[Any] = []
     for node in nodes:
         n = program.graph[node]
-        held = (part.levels.get(node), node in program.stored, node in program.floating, node in kernel.reads)
-        if _followed(program, part, node) or not n.aval.ndim:
+        held: tuple[Any, ...] = (part.levels.get(node), node in program.stored, node in program.floating, node in kernel.reads)
+        if node in part.levels and node in program.placed:
+            held = (*held, tuple([(rank[place.host], place.index) for place in program.placed[node]]))
+        if not rank.keys() >= set(n.inputs):  # a buffer that the part stores into
+            described.append((n.op.kind, n.aval, held))
+        elif _followed(program, part, node) or not n.aval.ndim:
             params = tuple(sorted(n.params.items())) if n.params and n.op.kind is not Kind.INPUT else ()
             described.append((n.op, n.aval, held, params, ranks(n.inputs) if _followed(program, part, node) else ()))
         else:

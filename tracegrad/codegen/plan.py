@@ -57,7 +57,7 @@ def plan_program(program: Program, generated: Generated) -> Plan:
         for launch in step.launches:
             kernel = program.kernels[launch.kernel]
             touched = {*kernel.nodes, *kernel.reads, *(s.value for s in launch.text.slots if s.kind == "buffer")}
-            for node in touched & program.stored - outside:
+            for node in touched & program.stored - outside - program.placed.keys():
                 first.setdefault(node, number)
                 last[node] = number
             for k, slot in enumerate(launch.text.slots):

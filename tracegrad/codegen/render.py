@@ -90,7 +90,8 @@ def side_by_side(program: Program, texts: list[KernelText]) -> list[tuple[int, .
     for k, text in enumerate(texts):
         kernel = program.kernels[k]
         turns = alike.setdefault(text.source, [])
-        needed = {home[n] for n in kernel.reads if n in home}
+        reads = program.needs(kernel)
+        needed = {home[n] for n in reads if n in home}
         for turn in () if text.finish else turns[: -1 - NEAREST : -1]:
             if turn not in needed and last_read.get(turn, -1) <= turn:
                 members = [*launches.pop(turn), k]
@@ -103,7 +104,7 @@ def side_by_side(program: Program, texts: list[KernelText]) -> list[tuple[int, .
         turns.append(k)
         for m in members:
             home |= dict.fromkeys(program.kernels[m].nodes, k)
-        last_read |= {home[n]: k for m in members for n in program.kernels[m].reads if n in home}
+        last_read |= {home[n]: k for m in members for n in program.needs(program.kernels[m]) if n in home}
     return [tuple(launches[turn]) for turn in sorted(launches)]
 
 

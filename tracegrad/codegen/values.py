@@ -84,12 +84,23 @@ class ValueWriter:
         dropped = self.part.axes if level is Level.ROW else self.part.kept if level is Level.COLUMN else ()
         return own_index(self.graph[node].aval.shape, self.part.shape, dropped)
 
-    def own_offset(self, node: int) -> Index:
-        """The offset of a node's own element in its buffer; what is spilled has one row."""
+    def own_offset(self, node: int, place: int = 0) -> Index:
+        """The offset of a node's own element in its buffer, or at one of its places; what is spilled has one row."""
+        if node in self.program.placed:
+            return self.program.placed[node][place].seen_by(self._own_index(node)).offset(self.graph)
         if node not in self.part.spilled:
             return flatten_index(self._own_index(node), self.graph[node].aval.shape)
         row = tuple(self.part.shape[k] for k in self.part.axes)
         return flatten_index(own_index(row, self.part.shape, self.part.kept), row)
+
+    def _stores_of(self, node: int) -> int:
+        return len(self.program.placed.get(node, (node,)))
+
+    def _offset(self, place: Place) -> Index:
+        """The offset at which a node is loaded."""
+        if place.node in self.loaded_back and place.node in self.program.placed:
+            return self.program.placed[place.node][0].seen_by(place.index).offset(self.graph)
+        return offset_in(self.graph, place)
 
     def _operand_index(self, node: int) -> Vector:
         """The index at which a node of the part reads its operands."""
@@ -130,13 +141,13 @@ class ValueWriter:
             if part.levels[node] is Level.FINISH:
                 continue
             if node in self.program.stored | part.spilled and part.levels[node] is not Level.TOTAL:
-                offsets.add(self.own_offset(node))
+                offsets |= {self.own_offset(node, k) for k in range(self._stores_of(node))}
             for place in self._reads(node):
                 for guard in place.guards:
                     fixed |= guard.index.axes()
                 if self.graph[place.node].op.kind is Kind.IOTA:
                     fixed |= place.index[0].axes()
-                offset = offset_in(self.graph, place)
+                offset = self._offset(place)
                 if offset.is_affine:
                     offsets.add(offset)
                 else:
@@ -165,25 +176,29 @@ class ValueWriter:
         self.head.append(f"{name} = " + text.format(k=position))
         return name
 
-    def buffer(self, node: int) -> str:
-        """The name of a node's buffer."""
-        key = ("buffer", node)
+    def buffer(self, node: int, place: int = 0) -> str:
+        """The name of a node's buffer, or of that in which it has one of its places."""
+        key = ("buffer", node, place) if place else ("buffer", node)
         if key not in self.declared:
             mine = node in self.part.levels and self.graph[node].op.kind not in GIVEN
             access = ("update" if node in self.loaded_back else "write") if mine else "read"
             role = {"update": "kept", "write": "out", "read": "x"}[access]
             dtype = self.dtype_word(self.graph[node].aval.dtype)
             self.imports.add((ABI, access))
-            self.declared[key] = self._slot(Slot("buffer", node), role, f"{access}(table, {{k}}, {dtype})")
+            where = self.program.placed.get(node) if mine else None
+            slot = Slot("buffer", where[place].host if where else node)
+            self.declared[key] = self._slot(slot, role, f"{access}(table, {{k}}, {dtype})")
         return self.declared[key]
 
-    def output_copy(self, node: int) -> str:
-        """The buffer that an input or constant array is copied into when it is itself an output."""
-        key = ("copy", node)
+    def output_copy(self, node: int, place: int = 0) -> str:
+        """The buffer that an input or constant array is copied into, when it is itself an output or a part of an array."""
+        key = ("copy", node, place)
         if key not in self.declared:
             dtype = self.dtype_word(self.graph[node].aval.dtype)
             self.imports.add((ABI, "write"))
-            self.declared[key] = self._slot(Slot("output", node), "out", f"write(table, {{k}}, {dtype})")
+            where = self.program.placed.get(node)
+            slot = Slot("buffer", where[place].host) if where else Slot("output", node)
+            self.declared[key] = self._slot(slot, "out", f"write(table, {{k}}, {dtype})")
         return self.declared[key]
 
     def dtype_word(self, dtype: np.dtype[Any]) -> str:
@@ -389,7 +404,7 @@ class ValueWriter:
         return node in self.program.stored and node not in self.part.levels and node in self.kernel.reads
 
     def _load(self, n: Node, index: Vector, guards: tuple[Guard, ...], key: Any) -> str:
-        at = self.axes.convert(self.own_offset(n.id) if n.id in self.part.spilled else flatten_index(index, n.aval.shape))
+        at = self.axes.convert(self.own_offset(n.id) if n.id in self.part.spilled else self._offset(Place(n.id, index, guards)))
         condition = self.condition(guards)
         axes = at.axes().union(*self._guard_axes(guards))
         scope = self.scope_for(axes)
@@ -476,7 +491,8 @@ class ValueWriter:
     def store(self, node: int, name: str) -> None:
         """Write a value to its buffer in the innermost open block."""
         n = self.graph[node]
-        at = self.axes.convert(self.own_offset(node))
-        buffer = self.output_copy(node) if n.op.kind in GIVEN else self.buffer(node)
         self.watch(name, n.aval.dtype, node)
-        self.scopes[-1].lines.append((f"{buffer}[{self.index_text(at)}] = {name}", node))
+        for k in range(self._stores_of(node)):
+            at = self.axes.convert(self.own_offset(node, k))
+            buffer = self.output_copy(node, k) if n.op.kind in GIVEN else self.buffer(node, k)
+            self.scopes[-1].lines.append((f"{buffer}[{self.index_text(at)}] = {name}", node))

@@ -40,8 +40,11 @@ GFLOPS = 5.0
 """A cautious speed of one core."""
 
 
-def chain_kernels(program: Program) -> Program:
-    """The program with kernels put into chains where that spares traffic with the memory."""
+def chain_kernels(program: Program, assembling: frozenset[int] = frozenset()) -> Program:
+    """The program with kernels put into chains where that spares traffic with the memory.
+
+    ``assembling`` are the numbers of kernels that put arrays together and could do so in place, where no other is in the chain.
+    """
     if len(program.kernels) < 2:
         return program
     graph = program.graph
@@ -52,7 +55,7 @@ def chain_kernels(program: Program) -> Program:
     # most kernels have, as a network has an axis for each of its layers.
     having = [(len({home[n] for n in along if n in home}), along) for along in classes if not given.isdisjoint(along.items())]
     likely = sorted(having, key=lambda each: -each[0])[:CANDIDATES]
-    best = max((_Chaining(program, along, home) for _, along in likely), key=lambda each: each.most, default=None)
+    best = max((_Chaining(program, along, home, assembling) for _, along in likely), key=lambda each: each.most, default=None)
     return (best.run() if best is not None else None) or program
 
 
@@ -112,9 +115,9 @@ class _Role:
 class _Chaining:
     """One attempt: chains along one axis."""
 
-    def __init__(self, program: Program, along: dict[int, int], home: Mapping[int, int]) -> None:
+    def __init__(self, program: Program, along: dict[int, int], home: Mapping[int, int], assembling: frozenset[int]) -> None:
         self.program, self.graph, self.along = program, program.graph, along
-        self.home = home
+        self.home, self.assembling = home, assembling
         self.readers: dict[int, set[int]] = {}
         for k, kernel in enumerate(program.kernels):
             for n in kernel.reads:
@@ -243,7 +246,7 @@ class _Chaining:
 
     def _chain(self, members: list[int]) -> Kernel | None:
         """The chain of some kernels; None where it would spare nothing."""
-        if len(members) < 2:
+        if len(members) < 2 or self.assembling.issuperset(members):
             return None
         graph, along, own = self.graph, self.along, set(members)
         roles = list(self._roles(members))

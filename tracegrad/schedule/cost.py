@@ -15,7 +15,7 @@ from tracegrad.core.aval import Shape
 from tracegrad.core.expr import Operand, operations
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind, Op
-from tracegrad.schedule.program import Kernel, Program
+from tracegrad.schedule.program import Kernel, Part, Program
 
 CHUNK = 4096
 """Elements of one chunk: between 1k and 16k the speed does not change; sums are blocked by it."""
@@ -92,3 +92,13 @@ def chunking(rows: int, row_elements: int) -> tuple[int, int]:
     """``(rows per chunk, number of chunks)``; they depend on the sizes alone, so results do not depend on threads."""
     chunk = max(1, CHUNK // max(row_elements, 1))
     return chunk, -(-rows // chunk)
+
+
+def work_ns(graph: Graph, part: Part, buffers: int) -> float:
+    """Estimated nanoseconds of a part on one core, which reads and writes so many buffers.
+
+    Cheap operations overlap with each other and with loads: a step of a stencil, eleven maps over 65,536 elements, takes
+    26 µs.
+    """
+    inner = sum(node_ns(graph[n]) for loop in part.loops for n in loop.nodes)
+    return part.size * (inner + LOAD_NS * max(buffers, len(part.loops))) / 2

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from tracegrad.core.expr import axes_of, flatten_index
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
-from tracegrad.schedule.cost import LOAD_NS, PARALLEL_NS, node_ns
+from tracegrad.schedule.cost import PARALLEL_NS, work_ns
 from tracegrad.schedule.fuse import COMPUTED, TEMPLATES, Fusion, Group
 from tracegrad.schedule.loops import stage_loops
-from tracegrad.schedule.program import Kernel, Level, Part, Program
+from tracegrad.schedule.program import Kernel, Level, Program
 
 
 def schedule(graph: Graph, phases: tuple[int, ...] = ()) -> Program:
@@ -44,7 +46,7 @@ def schedule(graph: Graph, phases: tuple[int, ...] = ()) -> Program:
             else:
                 part = replace(part, spilled=staged.spilled)
             buffers = len(read) + sum(level is Level.FULL and n in stored for n, level in part.levels.items())
-            kernels.append(Kernel(part, None, _work_ns(graph, part, buffers) > PARALLEL_NS, read))
+            kernels.append(Kernel(part, None, work_ns(graph, part, buffers) > PARALLEL_NS, read))
     return Program(graph, tuple(kernels), stored | frozenset(spilled), fusion.floating, results, tuple(fusion.unfused))
 
 
@@ -96,21 +98,20 @@ def verify_program(program: Program) -> Program:
     for number, kernel in enumerate(program.kernels):
         for node in kernel.reads:
             given = program.graph[node].op.kind in (Kind.INPUT, Kind.CONSTANT)
-            if not given and (node not in made or node not in program.stored):
+            if not given and (node not in made | _assembled(program, made) or node not in program.stored):
                 raise AssertionError(f"after schedule: kernel {number} reads {program.graph[node]!r} before it is stored")
         if made & set(kernel.nodes):
             raise AssertionError(f"after schedule: kernel {number} computes what an earlier one has computed")
         made |= set(kernel.nodes)
-    if not set(program.results) <= made:
+    if not set(program.results) <= made | _assembled(program, made):
         raise AssertionError("after schedule: a result is not computed")
     return program
 
 
-def _work_ns(graph: Graph, part: Part, buffers: int) -> float:
-    """Estimated nanoseconds of a part on one core, which reads and writes so many buffers.
-
-    Cheap operations overlap with each other and with loads: a step of a stencil, eleven maps over 65,536 elements, takes
-    26 µs.
-    """
-    inner = sum(node_ns(graph[n]) for loop in part.loops for n in loop.nodes)
-    return part.size * (inner + LOAD_NS * max(buffers, len(part.loops))) / 2
+def _assembled(program: Program, made: AbstractSet[int]) -> set[int]:
+    """The arrays whose parts are all stored inside of them."""
+    parts: dict[int, set[int]] = defaultdict(set)
+    for node, where in program.placed.items():
+        for place in where:
+            parts[place.host].add(node)
+    return {host for host, nodes in parts.items() if nodes <= made}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tracegrad.core.aval import Shape
+from tracegrad.core.expr import Index, flatten_index
 from tracegrad.core.graph import Graph
 
 
@@ -154,6 +155,22 @@ class Unfused:
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a value lies inside another node's buffer: the host's index at the running index of the value's own axes."""
+
+    host: int
+    index: tuple[Index, ...]
+
+    def offset(self, graph: Graph) -> Index:
+        """The flat offset in the host's buffer."""
+        return flatten_index(self.index, graph[self.host].aval.shape)
+
+    def seen_by(self, index: tuple[Index, ...]) -> Placed:
+        """Where another value lies whose elements are found at an index of this one."""
+        return Placed(self.host, tuple(i.substitute(index) for i in self.index))
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """Kernels in launch order over a rewritten graph.
 
@@ -165,6 +182,7 @@ class Program:
     floating: 0-d maps that each kernel computes for itself.
     results: for each output of the graph the node whose buffer holds it: itself, or what it is a plain reshape of.
     unfused: the fusions that were not made.
+    placed: values that have no buffer of their own, with the places where they are stored; a copy of an input, too.
     """
 
     graph: Graph
@@ -173,3 +191,11 @@ class Program:
     floating: frozenset[int]
     results: tuple[int, ...]
     unfused: tuple[Unfused, ...]
+    placed: Mapping[int, tuple[Placed, ...]] = field(default_factory=dict)
+
+    def needs(self, kernel: Kernel) -> frozenset[int]:
+        """What a kernel reads, and the values that lie inside of what it reads."""
+        if not self.placed:
+            return kernel.reads
+        inside = (n for n, where in self.placed.items() if any(place.host in kernel.reads for place in where))
+        return kernel.reads.union(inside)
