@@ -535,3 +535,22 @@ def test_prints_are_kept(capsys):
                 assert capsys.readouterr().out == lines
             recalled.append((function.stats.traces, function.stats.recalls))
         assert recalled == [(1, 0), (0, 1)]
+
+
+RULE = """
+from functools import partial
+from tracegrad.autodiff.inside import Transform
+def scaled(recorder, parts, args, kwargs, *, k):
+    return parts["function"](*args) * k
+def rule_of(k):
+    return lambda recorder, parts, args, kwargs: parts["function"](*args) * k
+"""
+RULES = {"a closure": "rule_of(2.0)", "a partial": "partial(scaled, k=2.0)"}
+
+
+@pytest.mark.usefixtures("uncompiled")
+@pytest.mark.parametrize("name", RULES)
+def test_two_rules_of_one_name_are_told_apart(name):
+    text = RULE + f"f = tg.jit(Transform({{'function': lambda x: np.sum(x)}}, {RULES[name]}, 'scaled'))"
+    found = [ran(each)(X) for each in (text, text.replace("2.0", "3.0"), text)]
+    assert found[0] == found[2] != found[1]

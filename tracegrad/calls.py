@@ -230,7 +230,7 @@ class Family:
         traced = trace(self.function, call.tree, entries, name=self.name)
         if self.options.native and call.recorder is None and not call.tensors:
             general = counted_graph(self.function, call.tree, entries, traced)
-            if traced.guard.fresh():
+            if traced.once or traced.guard.fresh():
                 traced = replace(traced, general=general)
             else:  # the function changes what it reads: what it read last counts
                 traced = trace(self.function, call.tree, entries, name=self.name)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tracegrad.autodiff.inside import Transform
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import flatten
 from tracegrad.errors import GradcheckError, TracegradError
 from tracegrad.transforms import jvp, vjp
+from tracegrad.transforms.derivatives import callable_of
 
 Function = Callable[..., Any]
 Tree = tuple[list[Any], Any]
@@ -89,10 +92,26 @@ def _check(
     if order > 1:
         along = tuple(structure.unflatten([_random(x, rng) for x in leaves]))
         if "fwd" in modes:
-            _check(lambda *a: jvp(f, a, along)[1], args, order - 1, modes, given, f"the jvp of {name}", rng)
+            pushed = _twinned(f, functools.partial(_push_rule, along=along), "jvp")
+            _check(pushed, args, order - 1, modes, given, f"the jvp of {name}", rng)
         if "rev" in modes:
             turned = result.unflatten(cotangents)
-            _check(lambda *a: vjp(f, *a)[1](turned), args, order - 1, modes, given, f"the vjp of {name}", rng)
+            pulled_back = _twinned(f, functools.partial(_pull_rule, cotangent=turned), "vjp")
+            _check(pulled_back, args, order - 1, modes, given, f"the vjp of {name}", rng)
+
+
+def _twinned(f: Function, rule: functools.partial[Any], name: str) -> Function:
+    """A derivative of a function as a function; a transform, so that tracing it traces ``f`` as the user's own code."""
+    made: Function = callable_of(Transform({"function": f}, rule, name), f)
+    return made
+
+
+def _push_rule(recorder: Any, parts: Mapping[str, Function], args: tuple[Any, ...], kwargs: Any, *, along: Any) -> Any:
+    return jvp(parts["function"], args, along)[1]
+
+
+def _pull_rule(recorder: Any, parts: Mapping[str, Function], args: tuple[Any, ...], kwargs: Any, *, cotangent: Any) -> Any:
+    return vjp(parts["function"], *args)[1](cotangent)
 
 
 def _random(value: Any, rng: np.random.Generator) -> Any:

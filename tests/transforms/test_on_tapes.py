@@ -1,5 +1,7 @@
 """Compiled functions and transforms called on tensors, and on boxes of compat: one node each, and differentiated through."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ import tracegrad as tg
 import tracegrad.compat as autograd
 import tracegrad.compat.numpy as anp
 from tracegrad.errors import TraceError
+from tracegrad.transforms.maps import as_one_node
 
 X = np.array([0.5, 1.5, -2.0])
 cube = lambda w: w**3
@@ -95,3 +98,16 @@ def test_a_rule_of_its_own_on_boxes():
 def test_what_gives_objects_of_scipy_takes_arrays():
     with pytest.raises(TraceError, match="takes arrays"):
         tg.sparse_jacobian(cube)(tg.tensor(X))
+
+
+def test_rules_of_one_name_get_programs_of_their_own():
+    def scaled(recorder, parts, args, kwargs, *, by):
+        return parts["function"](*args) * by
+
+    kept = tg.jit(cube, compile="never")
+    nodes = [as_one_node(kept, "scaled", functools.partial(scaled, by=by)) for by in (2.0, 3.0, 2.0)]
+    assert nodes[0] is nodes[2]
+    for node, by in zip(nodes, (2.0, 3.0, 2.0), strict=True):
+        np.testing.assert_allclose(node(tg.tensor(X)).numpy(), by * X**3)
+    with pytest.raises(ValueError, match="closure"):
+        as_one_node(kept, "scaled", functools.partial(lambda *given: by, 1))

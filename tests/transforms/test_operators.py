@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.sparse.linalg
 
 import tracegrad as tg
@@ -97,3 +98,18 @@ def test_misuse(more):
         check_grads(np.sin, (X,), **more)
     with pytest.raises(TracegradError, match="in a tuple"):
         check_grads(np.sin, X)
+
+
+def test_checks_of_functions_of_scipy_to_the_second_order():
+    matrix = np.array([[4.0, 1.0], [1.0, 3.0]])
+
+    def solved(a, b):
+        return scipy.linalg.cho_solve(scipy.linalg.cho_factor(a @ a.T + np.eye(2)), b)
+
+    def assembled(x):
+        out = np.zeros(2)
+        out[0], out[1] = x[0] * x[1], np.sin(x[0])
+        return out
+
+    check_grads(solved, (matrix, np.array([1.0, 2.0])), order=2)
+    check_grads(assembled, (np.array([0.5, 1.5]),), order=3)

@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from types import MethodType, ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import scipy.special
@@ -35,10 +35,11 @@ from tracegrad.ops.series import CLASSES
 from tracegrad.ops.sources import iota
 from tracegrad.ops.views import broadcast_to, concatenate, expand_dims, reshape, stack, transpose
 from tracegrad.protocols import is_traced, owned
-from tracegrad.symbolic import Recorder, Sym
+from tracegrad.symbolic import Recorder, Sym, current_recorder
 from tracegrad.trace.distributions import DRAWING, Distribution, is_distribution, is_family, shown
 from tracegrad.trace.elementwise import Series, Vectorised, enumerated
-from tracegrad.trace.outside import LOOKED_INTO, RANDOM, Forbidden, random_class, refusal
+from tracegrad.trace.outside import RANDOM, Forbidden, random_class, refusal
+from tracegrad.trace.watched import Note, Reader, is_setting, stand_in
 
 Function = Callable[..., Any]
 
@@ -424,25 +425,50 @@ MODULES: Mapping[ModuleType, str] = {
 class Namespace:
     """A module inside a trace."""
 
-    def __init__(self, module: ModuleType, stand_in: Callable[[Any], Any]) -> None:
-        self._module = module
-        self._stand_in = stand_in
+    def __init__(
+        self, module: ModuleType, stand_in: Callable[[Any], Any], read: Callable[[ModuleType, str, Any], Any] | None = None
+    ) -> None:
+        self.__dict__["_module"] = module
+        self.__dict__["_stand_in"] = stand_in
+        self.__dict__["_read"] = read
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._module, name)
-        result = self._stand_in(value)
+        setting = self._read is not None and is_setting(self._module, name, value)
+        result = self._read(self._module, name, value) if setting else self._stand_in(value)
         self.__dict__[name] = result
         return result
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        module = self._module.__name__
+        error = TraceError(
+            f"setting {module}.{name} while tracing would happen once, not at each call",
+            fix="set it outside of the traced function, or keep the value in a variable",
+            where=user_frame(),
+        )
+        recorder = current_recorder.get()
+        if recorder is not None:
+            recorder.escape(error)
+        raise error
 
     def __repr__(self) -> str:
         return f"<{self._module.__name__} in a trace>"
 
 
 class StandIns:
-    """What a traced function sees in place of foreign modules and functions."""
+    """What a traced function sees in place of foreign modules and functions.
 
-    def __init__(self, creation: Creation) -> None:
+    Parameters
+    ----------
+    creation: makes arrays in the trace.
+    note: notes what is asked for again at each call.
+    read: notes a value that was read from a module, and gives what the trace sees of it.
+    """
+
+    def __init__(self, creation: Creation, note: Note, read: Callable[[ModuleType, str, Any], Any]) -> None:
         self.creation = creation
+        self._note = note
+        self._read = read
         self._math = {f for f in vars(math).values() if callable(f)}
 
     def of(self, value: Any) -> Any:
@@ -451,10 +477,14 @@ class StandIns:
         if refused is not None:
             return refused
         if isinstance(value, ModuleType):
-            name = value.__name__
-            known = value in MODULES or value in LOOKED_INTO or name.split(".")[0] == "scipy"
-            known = known or name.startswith(("tracegrad.numpy", "numpy.lib", "numpy.polynomial"))
-            return Namespace(value, self.of) if known else value
+            package = value.__name__.partition(".")[0]
+            known = package != "tracegrad" or value.__name__.startswith("tracegrad.numpy")
+            return Namespace(value, self.of, self._read) if known else value
+        watched = stand_in(value, self._note)
+        if watched is not None:
+            if isinstance(watched, Reader):
+                watched.__wrapped__ = self._callable(value)
+            return watched
         if value is np.ndarray:
             return ArrayStandIn
         drawing = random_class(value)

@@ -8,6 +8,7 @@ the environment.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import hashlib
@@ -191,6 +192,8 @@ class Describer:
     def __init__(self, by_shape: Iterable[int]) -> None:
         self.by_shape = frozenset(by_shape)
         self._met: dict[int, int] = {}
+        self._held = 0
+        """How many objects and closures of ours hold what is being described: functions in them do not run as twins."""
         self._kept: list[Any] = []
 
     def __call__(self, value: Any) -> Description:
@@ -236,7 +239,10 @@ class Describer:
             return ["compiled", *value._described(), self(value.py_func)]
         if hasattr(value, "__tracegrad_transform__"):
             parts = value.__tracegrad_transform__()
-            return ["transform", *map(self, value.told()), [[name, self(part)] for name, part in parts.items()]]
+            with self._inside(1):
+                told = [self(part) for part in value.told()]
+            with self._inside(-self._held):
+                return ["transform", *told, [[name, self(part)] for name, part in parts.items()]]
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return ["named", describe_class(kind, self, twinned=False), [self(part) for part in value]]
         if kind is SimpleNamespace:
@@ -263,6 +269,8 @@ class Describer:
 
     def _function(self, function: FunctionType) -> Description:
         if is_user_file(function.__code__.co_filename):
+            if self._held:
+                raise Indescribable(f"{function.__qualname__}, held by ours")  # its own reads are not seen
             if set(vars(function)) - {"__wrapped__"}:
                 raise Indescribable(f"{function.__qualname__} has attributes")
             return ["function", describe_code(function.__code__)]
@@ -270,8 +278,20 @@ class Describer:
             return self._ours(function)
         return ["name", path_of(function)]
 
+    @contextlib.contextmanager
+    def _inside(self, more: int) -> Iterator[None]:
+        self._held += more
+        try:
+            yield
+        finally:
+            self._held -= more
+
     def _ours(self, value: Any) -> Description:
         """An object or a closure of this package, an optimiser's rule say: what it holds."""
+        with self._inside(1):
+            return self._contents_of_ours(value)
+
+    def _contents_of_ours(self, value: Any) -> Description:
         if isinstance(value, FunctionType):
             cells = [self(cell.cell_contents) for cell in value.__closure__ or ()]
             code = describe_code(value.__code__)
@@ -279,12 +299,7 @@ class Describer:
         fields = getattr(type(value), "__dataclass_fields__", None)
         if fields is None:
             raise Indescribable(f"an object of class {type(value).__qualname__}")
-        held = []
-        for name in fields:
-            part = getattr(value, name)
-            if isinstance(part, FunctionType) and is_user_file(part.__code__.co_filename):
-                raise Indescribable(f"{part.__qualname__} inside {type(value).__qualname__}")  # its own reads are not seen
-            held.append([name, self(part)])
+        held = [[name, self(getattr(value, name))] for name in fields]
         return ["ours", type(value).__module__, type(value).__qualname__, held]
 
 

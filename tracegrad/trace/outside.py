@@ -36,8 +36,6 @@ CHANCE = frozenset(
     + tuple(f for n, f in vars(random).items() if n in random.__all__ and callable(f) and not isinstance(f, type))
 ) - {secrets.compare_digest}
 """Functions that draw."""
-LOOKED_INTO: frozenset[ModuleType] = frozenset((time, os, uuid, secrets))
-"""Modules of which some functions refuse."""
 
 
 class Forbidden:

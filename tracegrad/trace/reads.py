@@ -96,6 +96,8 @@ def settled_read(name: str, place: Place, same: Same, value: Any) -> Read:
     elif kind == "attribute" and place.above.step[0] in ("cell", "named") and isinstance(same, SameObject):
         # of an object that is read itself, as every variable is: a compiled function's Python function
         read.owner, read.key, read.value = owner, key, value
+    elif kind == "attribute" and isinstance(owner, ModuleType) and _settles(value, same):
+        read.owner, read.key, read.value = owner, key, value
     elif kind == "cell" and _settles(value, same):
         read.owner, read.key, read.value = owner.__closure__[key], "cell_contents", value
     elif kind == "named" and _settles(value, same):

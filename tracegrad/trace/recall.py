@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import aval_of
+from tracegrad.trace.changes import dict_of
 from tracegrad.trace.describe import Describer, Description, Indescribable, describe_number
 from tracegrad.trace.places import Place, Step, walk
 from tracegrad.trace.reads import (
@@ -26,7 +27,7 @@ from tracegrad.trace.reads import (
 )
 from tracegrad.trace.states import is_plain_object, same_state
 from tracegrad.trace.tracer import Traced
-from tracegrad.trace.twins import CONTAINERS, dict_of
+from tracegrad.trace.twins import CONTAINERS
 
 _UNTOLD = (LookupError, AttributeError, NameError, ValueError, TypeError, Indescribable)
 

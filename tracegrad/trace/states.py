@@ -35,6 +35,8 @@ _KEYED = (dict, UserDict, ChainMap, MappingProxyType)
 _RAW = (bytearray, memoryview, array.array, ctypes.Array, ctypes.Structure, ctypes._SimpleCData)
 _FIXED = (BuiltinFunctionType, ModuleType, np.ufunc, BaseException, CodeType)
 _WRAPPERS = (staticmethod, classmethod, functools.cached_property, functools.partialmethod, functools.singledispatchmethod)
+SHORT = 100
+"""Up to how many numbers in a collection that an object of a package holds are compared."""
 _OF_EVERY_CLASS = frozenset(("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "_abc_impl"))
 
 
@@ -112,7 +114,7 @@ def _entries_of(value: Any, users: bool) -> tuple[Entries | None, bool]:
         return variables_of, True
     if type(value).__module__.partition(".")[0] in {"tracegrad", "builtins"}:
         return None, False
-    # of an object of a package, a spline or a sparse matrix say, the arrays
+    # of an object of a package, a spline or a logger say, the arrays and numbers
     return (_arrays_of, False) if _arrays_of(value) else (None, False)
 
 
@@ -120,7 +122,14 @@ def _arrays_of(value: Any) -> dict[str, Any]:
     if callable(getattr(type(value), "__array__", None)):  # a tensor of another package
         with contextlib.suppress(Exception):
             return {"": np.asarray(value)}
-    return {name: part for name, part in variables_of(value).items() if isinstance(part, np.ndarray)}
+    return {name: part for name, part in variables_of(value).items() if _is_data(part)}
+
+
+def _is_data(part: Any) -> bool:
+    """Whether an attribute of a package's object is an array, a number or a short collection of numbers."""
+    if isinstance(part, (list, deque)) and len(part) <= SHORT:
+        return all(isinstance(each, NUMBERS) for each in part)
+    return isinstance(part, (np.ndarray, *NUMBERS))
 
 
 def _present(value: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import inspect
 import linecache
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from tracegrad.ops.sources import DRAWS, LANES
 from tracegrad.ops.sources import input as input_op
 from tracegrad.protocols import Protocols
 from tracegrad.symbolic import Recorder, Restart, Sym, current_recorder
+from tracegrad.trace.again import first_difference, refuse_counter
 from tracegrad.trace.creation import Creation
 from tracegrad.trace.draws import Draw, TracedGenerator
 from tracegrad.trace.inline import prune
@@ -92,6 +93,8 @@ class Traced:
     """All arrays from outside of which only shape and dtype count; the graph has only those it needs as ``captured``."""
     draws: tuple[Draw, ...] = ()
     """What is drawn at each call from generators among the leaves, and stands behind them."""
+    once: bool = False
+    """Whether it holds for the first call only, which has changed what the function sees: a cache that it filled, say."""
     prints: tuple[Print, ...] = ()
     """What is printed at each call; its values are outputs of the graph behind those of the function."""
 
@@ -134,13 +137,43 @@ def trace(
         try:
             result = attempt.run(function, arguments_tree)
             if not attempt.recorder.wanted:
-                return attempt.finish(result, name, function)
+                found = attempt.finish(result, name, function)
+                if silent or not attempt.twins.changed:
+                    return found
+                break
         finally:
             if silent or attempt.recorder.wanted:
                 attempt.twins.undo()
         wanted = attempt.recorder.wanted
         static |= {attempt.inputs[p] for p in wanted if p < len(attempt.inputs)}
         frozen |= {attempt.reads.captured[p - len(attempt.inputs)].name for p in wanted if p >= len(attempt.inputs)}
+    second = _Attempt(leaves, static, frozen, Echo(silent=True), most)
+    return _looked_at_again(found, attempt, second, function, arguments_tree, name)
+
+
+def _looked_at_again(
+    found: Traced, first: _Attempt, second: _Attempt, function: Callable[..., Any], tree: TreeDef, name: str
+) -> Traced:
+    """A trace that has changed what is outside, where the next call would be traced the same; else one for this call only.
+
+    Raises TraceError where each call would be traced in another way.
+    """
+    try:
+        result = second.run(function, tree)
+        again = None if second.recorder.wanted else second.finish(result, name, function)
+    except Exception:  # noqa: BLE001 - the next call traces the function again, and then it is raised
+        again = None
+    finally:
+        second.twins.undo()
+    where = None if again is None else first_difference(found.graph, again.graph)
+    if again is not None and where is None and (again.output_tree, again.prints) == (found.output_tree, found.prints):
+        return found
+    if again is not None and second.twins.changed:
+        first.twins.revert()
+        raise refuse_counter(name, second.twins.changed, where or first.twins.defined)
+    once = Read("what was there before the first call", Place.root("changed", lambda: None), lambda _: False)
+    reads = (*found.reads, once)
+    return replace(found, reads=reads, guard=Guard(reads), once=True)
 
 
 Leaf = Argument | Static | Source

@@ -14,9 +14,8 @@ import copy
 import enum
 import functools
 import os
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
 from types import BuiltinMethodType, CellType, FunctionType, MethodType, MethodWrapperType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -28,9 +27,10 @@ from tracegrad.core.tree import TWIN_OF
 from tracegrad.errors import EscapeError, Frame
 from tracegrad.ops.stored import is_sparse
 from tracegrad.symbolic import Recorder, Sym
+from tracegrad.trace.changes import Change, attribute_back, dict_of, entry_back, traced_in
 from tracegrad.trace.creation import ArrayStandIn, Creation, Namespace, Recording, StandIns
 from tracegrad.trace.elementwise import Series
-from tracegrad.trace.outside import RANDOM, Environment, present
+from tracegrad.trace.outside import RANDOM, Environment, Forbidden, present
 from tracegrad.trace.places import Place
 from tracegrad.trace.reads import (
     NUMBERS,
@@ -66,6 +66,8 @@ class Globals(dict[str, Any]):
         names[max.__name__], names[min.__name__] = largest, smallest
         names["__import__"] = twins.imported
         names["print"] = twins.echo.print
+        names["open"] = twins.stand_ins.of(builtins.open)
+        names["input"] = Forbidden("input()", "asks", "answer")
         super().__init__({"__builtins__": names, "__name__": original.get("__name__", "__main__")})
         self.original = original
         self.twins = twins
@@ -109,16 +111,21 @@ class Twins:
         self.echo = echo
         self.recorder = recorder
         self.reads = reads
-        self.stand_ins = StandIns(creation)
+        self.stand_ins = StandIns(creation, self._note, self._setting)
         self._shown: dict[int, Any] = {}
         self._kept: list[Any] = []
         self._globals: dict[int, Globals] = {}
         self._homes: dict[int, Place] = {}
         self._places: dict[int, Place] = {}
         self._cells: dict[int, tuple[CellType, CellType, Any]] = {}
-        self._objects: list[tuple[Any, Any, dict[str, Any], SameContents]] = []
+        self._names: dict[int, str] = {}
+        self._objects: list[tuple[Any, Any, dict[str, Any], SameContents | None]] = []
+        """Objects and functions, their copies, and the attributes these had; and the check of an object's."""
         self._containers: list[tuple[Any, Any, str, Any, SameContents]] = []
         self._originals: dict[int, Any] = {}
+        self.changed: tuple[str, ...] = ()
+        """What the function has changed outside, in words; known once the trace has finished."""
+        self._reverts: list[Callable[[], None]] = []
         self.defined: Frame | None = None
         """Where the traced function begins, to blame for what has no line of its own."""
 
@@ -160,7 +167,8 @@ class Twins:
 
     def imported(self, *args: Any, **kwargs: Any) -> Any:
         """What an import within a function gives: a module as those that are imported above it."""
-        return self.stand_ins.of(builtins.__import__(*args, **kwargs))
+        module = builtins.__import__(*args, **kwargs)
+        return self._show_callable(module, module.__name__, Place.root("module", lambda: module))
 
     # -- what a value looks like inside --------------------------------------------------------------------------------
 
@@ -306,7 +314,7 @@ class Twins:
         if isinstance(value, ModuleType):
             if is_users_module(value.__name__) and getattr(value, "__file__", None):
                 return UserModule(value, self, place)
-            return Namespace(value, self._of_os) if value is os else self.stand_ins.of(value)
+            return Namespace(value, self._of_os, self._setting) if value is os else self.stand_ins.of(value)
         if hasattr(value, "__tracegrad_compiled__"):
             twin = self._show(value.py_func, name, place.attribute("py_func"))[0]
             return CompiledTwin(value, value.seen_inside(twin))
@@ -364,6 +372,23 @@ class Twins:
             return seen if value is os.environ else seen.get
         return self.stand_ins.of(value)
 
+    def _setting(self, module: ModuleType, name: str, value: Any) -> Any:
+        """Note that data was read from a package's module, and give what the twin sees of it."""
+        place = Place.root("module", lambda: module, module.__name__).attribute(name)
+        return self.read(value, f"{module.__name__}.{name}", place, (id(module), name))
+
+    def _note(self, name: str, ask: Callable[[], Any]) -> None:
+        """Note what something answers that is asked again at each call."""
+
+        def answer() -> Any:
+            try:
+                return ask()
+            except OSError as error:
+                return type(error)
+
+        first = answer()
+        self.reads.add(("asked", name), Read(name, Place.root("asked", answer), lambda now: bool(now == first)))
+
     def _watch(self, key: str | None) -> None:
         """Note that an environment variable was read, or all of them."""
         place = Place.root("environment", lambda: present(key))
@@ -386,6 +411,7 @@ class Twins:
         twin = FunctionType(original.__code__, self._globals[id(space)], original.__name__, None, cells)
         self._shown[id(original)] = twin
         for number, (name, cell) in enumerate(zip(names, original.__closure__ or (), strict=True)):
+            self._names[id(cell)] = name
             self._fill(cell, f"{original.__qualname__}.{name}", place, number)
         twin.__qualname__, twin.__module__, twin.__doc__ = original.__qualname__, original.__module__, original.__doc__
         for key, part in vars(original).items():
@@ -393,6 +419,7 @@ class Twins:
                 twin.__dict__[key] = part
             else:
                 twin.__dict__[key] = self.read(part, f"{original.__qualname__}.{key}", place.variable(key), (id(original), key))
+        self._objects.append((original, twin, dict(vars(twin)), None))
         where = f"{original.__qualname__}.__defaults__"
         if original.__defaults__:
             found = place.attribute("__defaults__")
@@ -443,7 +470,8 @@ class Twins:
         """
         changes = [*self._changed_globals(), *self._changed_cells(), *self._changed_attributes()]
         contents = self._changed_contents()
-        if changes or contents:
+        self.changed = (*(change.place for change in changes), *(name for name, _, _ in contents))
+        if self.changed:
             # another process that did not trace would not see what the trace has changed, so it is told to trace too
             self.reads.add("changed", Read("what is changed", Place.root("changed", lambda: None), lambda _: True))
         for change in changes:
@@ -454,6 +482,7 @@ class Twins:
             return tuple(self.reads.seen.values())
         for change in changes:
             value = self._originals.get(id(change.value), change.value)
+            self._reverts.append(change.revert)
             change.write(value)
             # a counter, say: the trace would not see its first value again, and must not be stale for that
             if isinstance(change.origin, SameContents):
@@ -461,9 +490,15 @@ class Twins:
             elif (change.origin, change.key) in self.reads.seen:
                 read = self.reads.seen[change.origin, change.key]
                 read.same, read.space, read.owner = same_value(value), None, None
-        for act in contents:
+        for _, act, revert in contents:
+            self._reverts.append(revert)
             act()
         return tuple(self.reads.seen.values())
+
+    def revert(self) -> None:
+        """Take back what was written, where the trace turns out to be refused."""
+        for act in self._reverts:
+            act()
 
     def undo(self) -> None:
         """Bring the user's own dicts and lists back to what they were, where the function has changed them themselves."""
@@ -477,7 +512,8 @@ class Twins:
             for name, value in space.items():
                 if name not in {"__builtins__", "__name__"} and space.shown.get(name, space) is not value:
                     write = functools.partial(space.original.__setitem__, name)
-                    yield Change(f"the global {name}", write, value, id(space.original), name)
+                    back = entry_back(space.original, name)
+                    yield Change(f"the global {name}", write, value, id(space.original), name, back)
 
     def _changed_cells(self) -> Iterator[Change]:
         for original, twin, shown in self._cells.values():
@@ -487,18 +523,21 @@ class Twins:
                 continue  # never assigned
             if value is not shown:
                 write = functools.partial(setattr, original, "cell_contents")
-                yield Change("a closure's variable", write, value, id(original), "cell")
+                place = f"the variable {self._names.get(id(original), 'of a closure')}"
+                yield Change(place, write, value, id(original), "cell", attribute_back(original, "cell_contents"))
 
     def _changed_attributes(self) -> Iterator[Change]:
         for source, inside, before, same in self._objects:
+            owner, origin = (source.__qualname__, id(source)) if same is None else (type(source).__name__, same)
             for name, value in vars(inside).items():
                 if before.get(name, before) is not value:
-                    place = f"the attribute {type(source).__name__}.{name}"
-                    yield Change(place, functools.partial(object.__setattr__, source, name), value, same, name)
+                    place = f"the attribute {owner}.{name}"
+                    write = functools.partial(object.__setattr__, source, name)
+                    yield Change(place, write, value, origin, name, attribute_back(source, name))
 
-    def _changed_contents(self) -> list[Callable[[], None]]:
-        """The writes that bring the user's dicts and lists to what the function made of their copies."""
-        acts: list[Callable[[], None]] = []
+    def _changed_contents(self) -> list[tuple[str, Callable[[], None], Callable[[], None]]]:
+        """By name, the writes that bring the user's dicts and lists to what the function made of their copies, and back."""
+        acts: list[tuple[str, Callable[[], None], Callable[[], None]]] = []
         for original, inside, name, before, same in self._containers:
             now, old = dict_of(inside), dict_of(before)
             if len(now) == len(old) and all(old.get(k, old) is v for k, v in now.items()):
@@ -509,7 +548,8 @@ class Twins:
                     if inside is original:  # the user's own list keeps no traced value
                         self._restore(original, old, same, old)
                     self._refuse(traced, name)
-            acts.append(functools.partial(self._restore, original, now, same, old))
+            write = functools.partial(self._restore, original, now, same, old)
+            acts.append((name, write, functools.partial(self._restore, original, old, same, old)))
         return acts
 
     def _restore(self, original: Any, entries: dict[Any, Any], same: SameContents, before: dict[Any, Any]) -> None:
@@ -521,7 +561,8 @@ class Twins:
         else:
             original.extend(found.values())
         kept = {key for key, value in entries.items() if before.get(key, before) is value}
-        same.checks = {k: same.checks[k] if k in kept else same_value(value) for k, value in found.items()}
+        known = same.checks
+        same.checks = {k: known[k] if k in kept and k in known else same_value(value) for k, value in found.items()}
 
     def _refuse(self, value: Sym, place: str) -> None:
         self.recorder.escape(
@@ -531,30 +572,6 @@ class Twins:
                 where=self.recorder.graph[value.id].where or self.defined,
             )
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Something outside that the function has rebound: how to write the new value there, and as what it was read."""
-
-    place: str
-    write: Callable[[Any], None]
-    value: Any
-    origin: Hashable
-    key: str
-
-
-def traced_in(value: Any) -> Sym | None:
-    """A traced value, or the first one in nested containers."""
-    if isinstance(value, Sym):
-        return value
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set, deque)) else ()
-    return next((found for found in map(traced_in, parts) if found is not None), None)
-
-
-def dict_of(container: Any) -> dict[Any, Any]:
-    """The entries of a dict, list or tuple by key."""
-    return dict(container) if isinstance(container, dict) else dict(enumerate(container))
 
 
 class UserModule(Namespace):
@@ -572,9 +589,13 @@ class UserModule(Namespace):
 
         self.__dict__["_module"] = module
         self.__dict__["_look_up"] = look_up
+        self.__dict__["_names"] = names
 
     def __getattr__(self, name: str) -> Any:
         return self.__dict__["_look_up"](name)
+
+    def __setattr__(self, name: str, value: Any) -> None:  # type: ignore[override]
+        self.__dict__["_names"][name] = value  # a global of that module, which is written back as others are
 
 
 class CompiledTwin:

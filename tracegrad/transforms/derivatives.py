@@ -194,8 +194,8 @@ def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     (array([3., 8.]), (array([3., 4.]), array([1., 2.])))
     """
     if _taped(checked_function(fun, "vjp"), primals):
-        found = as_one_node(fun, ("vjp", has_aux), functools.partial(_value_rule, has_aux=has_aux))(*primals)
-        pull = as_one_node(fun, ("pullback", has_aux), functools.partial(_pullback_rule, has_aux=has_aux))
+        found = as_one_node(fun, "vjp", functools.partial(_value_rule, has_aux=has_aux))(*primals)
+        pull = as_one_node(fun, "pullback", functools.partial(_pullback_rule, has_aux=has_aux))
         return _with_derivative(found, has_aux, lambda *cotangents: pull(primals, _one_cotangent(fun, cotangents)))
     result, variables, outputs, aux, derivative = _at(fun, primals, has_aux, forward=False)
     of = f"the result of {name_of(fun)}"
@@ -223,8 +223,8 @@ def linearize(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     (np.float64(0.0), np.float64(2.0))
     """
     if _taped(checked_function(fun, "linearize"), primals):
-        found = as_one_node(fun, ("vjp", has_aux), functools.partial(_value_rule, has_aux=has_aux))(*primals)
-        pushed = as_one_node(fun, ("jvp", has_aux), functools.partial(_push_rule, has_aux=has_aux))
+        found = as_one_node(fun, "vjp", functools.partial(_value_rule, has_aux=has_aux))(*primals)
+        pushed = as_one_node(fun, "jvp", functools.partial(_push_rule, has_aux=has_aux))
         return _with_derivative(found, has_aux, lambda *tangents: pushed(primals, tangents)[1])
     result, variables, outputs, aux, derivative = _at(fun, primals, has_aux, forward=True)
 
@@ -262,7 +262,7 @@ def jvp(fun: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux:
             )
     recorder = current_recorder.get()
     if recorder is None and is_taped((primals, tangents)):
-        return as_one_node(fun, ("jvp", has_aux), functools.partial(_push_rule, has_aux=has_aux))(primals, tangents)
+        return as_one_node(fun, "jvp", functools.partial(_push_rule, has_aux=has_aux))(primals, tangents)
     if recorder is None:
         result, variables, outputs, aux, derivative = _at(fun, primals, has_aux, forward=True)
         tangent = outputs.structure.unflatten(derivative(_fitting_all(fun, primals, tangents, variables)))

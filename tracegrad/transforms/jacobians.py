@@ -6,6 +6,7 @@ their number.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,13 @@ LARGEST = 1 << 24
 """How many elements a value of a derivative may have in one pass over basis vectors: 128 MiB of float64."""
 
 
+def _jacobian_rule(
+    recorder: Recorder, parts: Mapping[str, Function], args: tuple[Any, ...], kwargs: dict[str, Any], *, told: tuple[Any, ...]
+) -> Any:
+    """What a Jacobian of tensors does, in the trace of a function of its own."""
+    return Jacobian(parts["function"], *told)(*args, **kwargs)
+
+
 class Jacobian(Transform):
     """A function's Jacobian, as a function: outside of a trace it runs on arrays, within one it is part of it."""
 
@@ -60,9 +68,7 @@ class Jacobian(Transform):
             return super().__call__(*args, **kwargs)
         if is_taped((args, kwargs)):
             function = self._parts["function"]
-            return as_one_node(function, self.told(), lambda recorder, parts, a, k: self.around(parts)(*a, **k))(
-                *args, **kwargs
-            )
+            return as_one_node(function, self._direction, functools.partial(_jacobian_rule, told=self.told()))(*args, **kwargs)
         if self._linearised is None:
             self._linearised = linearised(self._parts["function"], self._argnums, self._has_aux)
         forward = self._is_forward(*self._linearised.avals(args, kwargs))

@@ -96,15 +96,17 @@ def is_taped(tree: Any) -> bool:
     return any(on_tape(leaf) for leaf in flatten(tree)[0])
 
 
-def as_one_node(function: Callable[..., Any], key: Any, rule: Callable[..., Any]) -> Callable[..., Any]:
+def as_one_node(function: Callable[..., Any], name: str, rule: functools.partial[Any]) -> Callable[..., Any]:
     """What a transform does in a trace, as one node of the tape: ``rule`` is run in the trace of a function of its own.
 
-    Kept with ``function`` where that is compiled, under ``key``.
+    Kept with ``function`` where that is compiled, under all that tells the rule from others: it is a function of a module,
+    and what it depends on are the arguments of the ``partial``.
     """
-    name = key if isinstance(key, str) else str(key[0])
+    if rule.func.__closure__:
+        raise ValueError(f"{rule.func.__qualname__} is a closure, and closures of one name are not told apart")
     made: Callable[..., Any] = made_once(
         function,
-        ("tape", key),
+        ("tape", name, rule.func, rule.args, tuple(sorted(rule.keywords.items()))),
         lambda: Compiled(Family(Transform({"function": function}, rule, name), options_of(function)), VALUE),
     )
     return made
