@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import normalise_axes, shape_of
+from tracegrad.core.aval import VALUES, normalise_axes, shape_of, supported
 from tracegrad.core.op import Op, Reducer, Sample, Values, reduction
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.broadcasting import broadcast_back, reduce_sum
@@ -148,7 +148,7 @@ def _no_out(out: Any) -> None:
 
 
 def _to(x: Any, dtype: Any) -> Any:
-    return x if dtype is None or x.dtype == np.dtype(dtype) else cast(x, dtype=np.dtype(dtype))
+    return x if dtype is None or x.dtype == np.dtype(dtype) else cast(x, dtype=supported(np.dtype(dtype), VALUES))
 
 
 def _summing_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
