@@ -31,6 +31,7 @@ from tracegrad.ops import (
     complexes,
     contractions,
     einsum,
+    filters,
     fits,
     fourier,
     indexing,
@@ -235,7 +236,7 @@ SCIPY_FUNCTIONS: Mapping[str, Function] = {
     **{f"scipy.linalg.{name}": getattr(scipy_linalg, name) for name in _SCIPY_LINALG.split()},
     **{f"scipy.linalg.{name}": getattr(matrix_equations, name) for name in _MATRIX_EQUATIONS.split()},
     **{f"scipy.linalg.{name}": getattr(scipy_factors, name) for name in _FACTORS.split()},
-    **{f"scipy.signal.{name}": getattr(scipy_signal, name) for name in scipy_signal.__all__},
+    **{f"scipy.signal.{name}": getattr(module, name) for module in (scipy_signal, filters) for name in module.__all__},
     **{f"scipy.stats.{name}": function for name, function in scipy_stats.FUNCTIONS.items()},
 }
 """Functions of modules that are loaded only where the user's code loads them, by their names."""

@@ -25,6 +25,8 @@ __all__ = ["lower_lines"]
 FIRST = 2
 TOGETHER = 512
 """Neighbouring lines that one chunk scans side by side."""
+HELD = 8
+"""The most coefficients of a recurrence that stand in its text one by one."""
 MOST_SORTED = 16
 """Chunks of an order: each has memory of its own for a line."""
 
@@ -53,6 +55,26 @@ _SCAN = """        if width == 1:
             for k in range(1, size):
                 for i in range(begin + k * width, begin + k * width + many):
                     out[i] = {step}
+"""
+
+_FEEDBACK = """        for k in range(size):
+            lags = min(k, order)
+            for i in range(begin + k * width, begin + k * width + many):
+                out[i] = x[i]
+            for q in range(lags):
+                lag = lags - q
+                factor = c[at + lag - 1]
+                for i in range(begin + k * width, begin + k * width + many):
+                    out[i] = out[i] - factor * out[i - lag * width]
+"""
+
+_FEEDBACK_ONE = """        for i in range(begin, begin + size):
+            lags = min(i - begin, order)
+            total = x[i]
+            for q in range(lags):
+                lag = lags - q
+                total = total - c[at + lag - 1] * out[i - lag]
+            out[i] = total
 """
 
 _EXTREME = """        for i in range(begin, begin + many):
@@ -177,6 +199,34 @@ def _scan(names: tuple[str, ...], first: str, step: str) -> Callable[[Program, N
     return lower
 
 
+def _feedback(program: Program, node: Node) -> KernelText:
+    """A recurrence with constant coefficients; those of a short one, and what it remembers, are held in registers."""
+    dtype = dtype_name(node.aval.dtype)
+    coefficients, axis = program.graph[node.inputs[0]].aval.shape, node.params["axis"]
+    order = coefficients[-1]
+    slots = [*_inputs(program, node), Slot("buffer", node.id)]
+    sizes, chunks = _units(node.aval, axis, TOGETHER, 64)
+    source = "@kernel\ndef {name}(first, last, table):\n"
+    source += f"    c = read(table, 2, {dtype})\n    x = read(table, 3, {dtype})\n    out = update(table, 4, {dtype})\n"
+    source += f"    group = table[{FIRST + 3 + len(sizes)}]\n    order = table[{FIRST + 4 + len(sizes)}]\n"
+    source += _SIZES.format(at=FIRST + 3) + "        at = line // group * order\n"
+    if axis < node.aval.ndim - 1:
+        source += _FEEDBACK
+    elif order > HELD:
+        source += _FEEDBACK_ONE
+    else:
+        lags = range(1, order + 1)
+        source += "".join(f"        c{k} = c[at + {k - 1}]\n        y{k} = {dtype}(0.0)\n" for k in lags)
+        # the newest comes last, so that the next element waits for one product only
+        total = "x[i]" + "".join(f" - c{k} * y{k}" for k in reversed(lags))
+        source += f"        for i in range(begin, begin + size):\n            y0 = {total}\n            out[i] = y0\n"
+        source += "".join(f"            y{k} = y{k - 1}\n" for k in reversed(lags))
+    group = max(1, math.prod(node.aval.shape[len(coefficients) - 1 : axis]))
+    slots += [Slot("size", n) for n in (*sizes, group, order)]
+    parallel = node.aval.size > 16 * CHUNK
+    return KernelText(source, _imports("read", "update", dtype), tuple(slots), chunks, False, parallel, {2: node.id})
+
+
 def _extreme(program: Program, node: Node) -> KernelText:
     aval = program.graph[node.inputs[0]].aval
     dtype = dtype_name(aval.dtype)
@@ -238,6 +288,7 @@ _TEXTS: Mapping[str, Callable[[Program, Node], KernelText]] = {
     "running_product": _scan(("x",), "{x}", "{known} * {x}"),
     "running_affine": _scan(("a", "b"), "{b}", "{a} * {known} + {b}"),
     "running_extreme": _extreme,
+    "running_feedback": _feedback,
     "order": _order,
     "search": _search,
     "stored_rows": lower_stored_rows,

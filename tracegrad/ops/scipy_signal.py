@@ -11,14 +11,13 @@ import numpy as np
 
 from tracegrad.core.aval import Shape, normalise_axis, shape_of
 from tracegrad.errors import ShapeError, TraceError
-from tracegrad.ops.assembly import moveaxis, pad
-from tracegrad.ops.conv import conv2d, slid
+from tracegrad.ops.assembly import pad
+from tracegrad.ops.conv import slid
 from tracegrad.ops.maps import cast
 from tracegrad.ops.pointwise import as_float
 from tracegrad.ops.reductions import as_operand, mean
 from tracegrad.ops.reductions import sum as sum_of
-from tracegrad.ops.scans import recurrence
-from tracegrad.ops.views import broadcast_to, flip, reshape
+from tracegrad.ops.views import flip
 
 __all__ = [
     "convolve",
@@ -27,7 +26,6 @@ __all__ = [
     "correlate2d",
     "detrend",
     "fftconvolve",
-    "lfilter",
     "oaconvolve",
 ]
 
@@ -177,30 +175,3 @@ def detrend(data: Any, axis: int = -1, type: str = "linear", bp: Any = 0, overwr
     away = away.reshape(tuple(size if k == place else 1 for k in range(len(shape_of(x)))))
     slope = sum_of(level * away, place, keepdims=True) / max(float(np.sum(away * away)), 1e-300)
     return level - slope * away
-
-
-def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
-    """``scipy.signal.lfilter`` of an order up to 1 in its recursive part, from rest.
-
-    >>> lfilter(np.array([1.0]), np.array([1.0, -0.5]), np.array([1.0, 0.0, 0.0]))
-    array([1.  , 0.5 , 0.25])
-    """
-    b, a, x = (as_float(as_operand(part)) for part in (b, a, x))
-    if len(shape_of(b)) != 1 or len(shape_of(a)) != 1:
-        raise ShapeError("lfilter takes vectors of coefficients", fix="give b and a as vectors")
-    if zi is not None or shape_of(a)[0] > 2:
-        raise TraceError(
-            f"lfilter with {shape_of(a)[0]} coefficients in a is not traced" if zi is None else "lfilter with zi is not traced",
-            fix="write the recurrence as a loop over time, or chain filters of order 1",
-        )
-    moved = moveaxis(x, axis, -1)
-    lines = reshape(moved, (-1, shape_of(moved)[-1]))
-    taps, size = shape_of(b)[0], shape_of(lines)[1]
-    if not size or not shape_of(lines)[0]:
-        return x
-    kernel = reshape(flip(b / a[0], 0), (1, 1, 1, taps))
-    shape = (shape_of(lines)[0], 1, 1, size)
-    out = reshape(conv2d(reshape(lines, shape), kernel, padding=((0, 0), (taps - 1, 0))), shape_of(lines))
-    if shape_of(a)[0] == 2:
-        out = recurrence(broadcast_to(-a[1] / a[0], shape_of(out)), out, axis=1)
-    return moveaxis(reshape(out, shape_of(moved)), -1, axis)

@@ -47,7 +47,19 @@ def schedule(graph: Graph, phases: tuple[int, ...] = ()) -> Program:
                 part = replace(part, spilled=staged.spilled)
             buffers = len(read) + sum(level is Level.FULL and n in stored for n, level in part.levels.items())
             kernels.append(Kernel(part, None, work_ns(graph, part, buffers) > PARALLEL_NS, read))
-    return Program(graph, tuple(kernels), stored | frozenset(spilled), fusion.floating, results, tuple(fusion.unfused))
+    needed = _needed(kernels, stored, results)
+    dropped = {n for kernel in kernels for n in kernel.nodes} - {n for kernel in needed for n in kernel.nodes}
+    return Program(graph, tuple(needed), (stored | spilled) - dropped, fusion.floating, results, tuple(fusion.unfused))
+
+
+def _needed(kernels: list[Kernel], stored: frozenset[int], results: tuple[int, ...]) -> list[Kernel]:
+    """The kernels that make what is read: of a slice beside what was placed into zeros nothing is."""
+    read, kept = set(results), []
+    for kernel in reversed(kernels):
+        if any(n in read for n in kernel.nodes if n in stored):
+            kept.append(kernel)
+            read |= kernel.reads
+    return kept[::-1]
 
 
 def _result_nodes(graph: Graph) -> tuple[int, ...]:

@@ -256,6 +256,19 @@ VIEWS: tuple[Rule, ...] = (
         ],
     ),
     rule(
+        "slice-beside-embedded",
+        "exact",
+        lambda x: _slice(embed(x, shape=parameter("shape"), starts=parameter("starts2"), steps=parameter("steps2"))),
+        lambda x, sizes: x.bind_op(broadcast, (np.zeros((), x.dtype),), {"shape": sizes}),
+        when=_apart,
+        examples=[
+            example(
+                lambda x: strided_slice(embed(x, shape=(9,), starts=(1,), steps=(2,)), starts=(6,), sizes=(3,), steps=(1,)),
+                (3,),
+            )
+        ],
+    ),
+    rule(
         "slice-of-written",
         "exact",
         lambda base, x: _slice(update(base, x, starts=parameter("starts2"), steps=parameter("steps2"))),
