@@ -24,7 +24,7 @@ from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import called_as, user_frame
 from tracegrad.errors import DtypeError, EscapeError, Frame, MissingAttributeError, ShapeError, TraceError
 from tracegrad.exits import EAGER, Exits
-from tracegrad.ops.aliasing import WRITES, Step, Storage, strides_of
+from tracegrad.ops.aliasing import WRITES, Step, Storage, merges, strides_of
 from tracegrad.ops.array_methods import NumpyMethods
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.complex_domain import takes_complex
@@ -237,6 +237,7 @@ class Sym(Exits, NumpyMethods, ArrayMethods):
     def id(self) -> int:
         """The node that holds its present value."""
         if self._version != self.storage.version:
+            self._check_layout()
             node = self.storage.id
             for step in self.path:
                 node = self.recorder.emit(step.op, (node,), step.params)
@@ -312,15 +313,28 @@ class Sym(Exits, NumpyMethods, ArrayMethods):
 
     def _view(self, step: Step, node: int) -> Sym:
         path = (*self.path, step)
-        if step.op is reshape_to and strides_of(path) is None:
+        if step.op is reshape_to and strides_of(path) is None and self.storage.by_rows(self.recorder.graph):
             return Sym(self.recorder, node)  # NumPy has to copy here
         if not self.shape and not self.boxed and step.op is not broadcast:
             return Sym(self.recorder, node, boxed=True)  # a scalar has no memory: NumPy makes an array of it first
         return Sym(self.recorder, node, storage=self.storage, path=path, boxed=True)
 
     def copy(self, order: str = "C") -> Sym:
-        """An array of its own with the same elements."""
-        return Sym(self.recorder, self.id, boxed=self.boxed)
+        """An array of its own with the same elements, row by row."""
+        made = Sym(self.recorder, self.id, boxed=self.boxed)
+        made.storage.rows = {"C": True, "F": False}.get(order)
+        return made
+
+    def _check_layout(self) -> None:
+        """Whether it is certain that NumPy's array is a view and no copy, or the other way round, as far as that matters."""
+        if self.path and merges(self.path) and not self.storage.by_rows(self.recorder.graph):
+            self.recorder.escape(
+                TraceError(
+                    "an array is written to after a reshape of it was made, which is a view of it or a copy by how NumPy laid"
+                    " out its elements, and here that is not known while tracing",
+                    fix="copy it before: x = x.copy(), or reshape it after it was written",
+                )
+            )
 
     def strong(self) -> Sym:
         """The same value as what a NumPy function returns: an array or scalar of its own that is no Python number."""
@@ -447,6 +461,7 @@ class Sym(Exits, NumpyMethods, ArrayMethods):
         Raises TraceError where the array must not be written, ShapeError where the value does not fit.
         """
         self._check_writable()
+        self._check_layout()
         recorder = self.recorder
         node = self._fitted(self._stored(value))
         bases = [self.storage.id]

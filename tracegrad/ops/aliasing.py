@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracegrad.core.aval import Shape
-from tracegrad.core.op import Op
+from tracegrad.core.graph import Graph
+from tracegrad.core.op import Kind, Op
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.complexes import as_pairs, from_pairs, imag, join, real
 from tracegrad.ops.views import permute, reverse, strided_slice, update
@@ -25,13 +26,25 @@ Emit = Callable[[Op, tuple[Any, ...], Mapping[str, Any]], Any]
 class Storage:
     """The memory that some Syms share: its present value, how often it was written, and why it must not be written.
 
-    ``outside`` says that it is an array from outside the trace: a write to it is an escape.
+    ``outside`` says that it is an array from outside the trace: a write to it is an escape. ``rows`` says whether its elements
+    lie row by row; None where that is to be seen from the node ``first`` that it began with.
     """
 
     id: int
     version: int = 0
     guard: str = ""
     outside: bool = False
+    rows: bool | None = None
+    first: int = -1
+
+    def __post_init__(self) -> None:
+        self.first = self.id
+
+    def by_rows(self, graph: Graph) -> bool:
+        """Whether the elements surely lie row by row."""
+        if self.rows is None:
+            self.rows = by_rows(graph, self.first)
+        return self.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +155,32 @@ def in_order(shape: Shape, path: Sequence[Step], columns: bool = False) -> bool:
         return True
     wanted = _row_major(shape[::-1])[::-1] if columns else _row_major(shape)
     return all(n == 1 or s == w for n, s, w in zip(shape, strides, wanted, strict=True))
+
+
+def merges(path: Sequence[Step]) -> bool:
+    """Whether a view joins axes, which NumPy does without copying only if they follow each other in memory."""
+    return any(s.op is reshape_to and _reshaped(s.shape, (1,) * len(s.shape), s.params["shape"]) is None for s in path)
+
+
+def by_rows(graph: Graph, node: int) -> bool:
+    """Whether NumPy's array in the place of a node lies row by row, arguments lying so.
+
+    NumPy lays what it computes out as the operands are: maps, sums and copies of a transpose lie column by column. The ways
+    of all functions are not told apart here: with a transpose or an index by arrays among what a value is computed from, other
+    than in a product, there is doubt.
+    """
+    stack, seen = [node], {node}
+    while stack:
+        made = graph[stack.pop()]
+        if sum(n != 1 for n in made.aval.shape) < 2 or made.op.kind is Kind.CONTRACT:
+            continue
+        axes = [a for a in made.params.get("axes", ()) if made.aval.shape and graph[made.inputs[0]].aval.shape[a] != 1]
+        if made.op.kind is Kind.INDEX or (made.op is permute and axes != sorted(axes)):
+            return False
+        fresh = [i for i in made.inputs if i not in seen]
+        seen.update(fresh)
+        stack.extend(fresh)
+    return True
 
 
 def _reshaped(shape: Shape, strides: Shape, target: Shape) -> Shape | None:

@@ -28,7 +28,7 @@ from tracegrad.namespaces import (
     refuse,
 )
 from tracegrad.ops import maps
-from tracegrad.ops.aliasing import in_order
+from tracegrad.ops.aliasing import by_rows, in_order
 from tracegrad.ops.broadcasting import broadcast
 from tracegrad.ops.random import Draws
 from tracegrad.ops.series import CLASSES
@@ -57,6 +57,17 @@ CREATION: Mapping[Any, str] = {
 """The functions that make arrays, and the methods of ``Creation`` that they mean."""
 
 
+def _laid_out(made: Any, order: Any) -> Any:
+    """An array as NumPy lays it out in an order: itself where it is so already, else a copy."""
+    if not isinstance(made, Sym) or order not in ("C", "F") or sum(n != 1 for n in made.shape) < (1 if made.path else 2):
+        return made
+    if not made.storage.by_rows(made.recorder.graph):  # as reshapes are, which may be views or copies
+        return reshape(reshape(made, -1), made.shape)
+    if in_order(made.shape, made.path, order == "F"):
+        return made
+    return transpose(transpose(made).copy()) if order == "F" else made.copy()
+
+
 @called_as("np")
 class Creation:
     """NumPy's creation functions for one trace: what they make is traced, so it can be assigned into."""
@@ -78,9 +89,11 @@ class Creation:
         scalar = self.recorder.constant(element, like.dtype)
         return self.recorder.emit(broadcast, (scalar,), {"shape": like.shape}) if like.shape else scalar
 
-    def array(self, obj: Any, dtype: Any = None, *, copy: bool | None = True, ndmin: int = 0, **ignored: Any) -> Any:
+    def array(
+        self, obj: Any, dtype: Any = None, *, copy: bool | None = True, order: Any = "K", ndmin: int = 0, **ignored: Any
+    ) -> Any:
         """``np.array``, of nested lists with traced values too."""
-        result = self._array(obj, dtype, bool(copy))
+        result = _laid_out(self._array(obj, dtype, bool(copy)), order)
         while isinstance(result, Sym) and len(result.shape) < ndmin:
             result = expand_dims(result, 0)
         return result
@@ -104,27 +117,19 @@ class Creation:
     def asarray(self, a: Any, dtype: Any = None, order: Any = None, *, copy: bool | None = None, **where: Any) -> Any:
         """``np.asarray``: the array itself where NumPy gives it."""
         _no_others("np.asarray", where)
-        return self._array(a, dtype, bool(copy))
+        return _laid_out(self._array(a, dtype, bool(copy)), order)
 
     asanyarray = asarray
 
     def ascontiguousarray(self, a: Any, dtype: Any = None, *, like: Any = None) -> Any:
         """``np.ascontiguousarray``: the array itself where its elements are in order, and never without axes."""
-        return self._in_order(a, dtype, False)
+        found = self._array(a, dtype, False)
+        return _laid_out(found, "C") if np.ndim(found) else self._array([found], dtype, False)
 
     def asfortranarray(self, a: Any, dtype: Any = None, *, like: Any = None) -> Any:
-        """``np.asfortranarray``: what it copies lies in the other order, which views of it show."""
-        return self._in_order(a, dtype, True)
-
-    def _in_order(self, a: Any, dtype: Any, columns: bool) -> Any:
+        """``np.asfortranarray``: what it copies lies column by column, which views of it show."""
         found = self._array(a, dtype, False)
-        if not isinstance(found, Sym):
-            return found
-        if not found.shape:
-            return reshape(found, (1,))
-        if in_order(found.shape, found.path, columns):
-            return found
-        return transpose(transpose(found).copy()) if columns else found.copy()
+        return _laid_out(found, "F") if np.ndim(found) else self._array([found], dtype, False)
 
     def full(self, shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **where: Any) -> Any:
         """``np.full``, with a traced value too."""
@@ -137,39 +142,42 @@ class Creation:
             target = np.broadcast_to(value, shape)
             if value.shape or value.dtype not in VALUES:
                 return self.made(np.array(target))
-            return Sym(self.recorder, self._filled(value, target), boxed=True)
+            return _laid_out(Sym(self.recorder, self._filled(value, target), boxed=True), order)
         value = self.asarray(fill_value, dtype)
         sizes = np.broadcast_shapes((shape,) if np.ndim(shape) == 0 else tuple(shape))
-        return Sym(self.recorder, broadcast_to(value, sizes).id, boxed=True)
+        return _laid_out(Sym(self.recorder, broadcast_to(value, sizes).id, boxed=True), order)
 
     def zeros(self, shape: Any, dtype: Any = float, order: str = "C", *, device: Any = None, like: Any = None) -> Any:
         """``np.zeros``."""
-        return self.full(shape, 0, np.dtype(dtype))
+        return self.full(shape, 0, np.dtype(dtype), order)
 
     def ones(self, shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None, like: Any = None) -> Any:
         """``np.ones``."""
-        return self.full(shape, 1, np.dtype(float if dtype is None else dtype))
+        return self.full(shape, 1, np.dtype(float if dtype is None else dtype), order)
 
     def empty(self, shape: Any, dtype: Any = float, order: str = "C", *, device: Any = None, like: Any = None) -> Any:
         """``np.empty``: zeros, so that a graph has one meaning."""
-        return self.zeros(shape, dtype)
+        return self.zeros(shape, dtype, order)
 
     def full_like(
         self, a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
     ) -> Any:
         """``np.full_like``."""
         like = a if isinstance(a, Sym) else np.asarray(a)
-        return self.full(like.shape if shape is None else shape, fill_value, like.dtype if dtype is None else dtype)
+        made = self.full(like.shape if shape is None else shape, fill_value, like.dtype if dtype is None else dtype)
+        if order in ("K", "A") and isinstance(like, Sym) and not by_rows(self.recorder.graph, like.id):
+            made.storage.rows = False  # it is laid out as what it is like
+        return _laid_out(made, order)
 
     def zeros_like(self, a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
         """``np.zeros_like``."""
-        return self.full_like(a, 0, dtype, shape=shape)
+        return self.full_like(a, 0, dtype, order, shape=shape)
 
     empty_like = zeros_like
 
     def ones_like(self, a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
         """``np.ones_like``."""
-        return self.full_like(a, 1, dtype, shape=shape)
+        return self.full_like(a, 1, dtype, order, shape=shape)
 
     def arange(self, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
         """``np.arange``; its length has to be known, so traced bounds become structure."""
