@@ -29,7 +29,7 @@ from tracegrad.ops.array_methods import NumpyMethods
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.complex_domain import takes_complex
 from tracegrad.ops.complexes import imag, real
-from tracegrad.ops.indexing import getitem, put, setitem
+from tracegrad.ops.indexing import gather, getitem, position_of, put, setitem
 from tracegrad.ops.maps import cast, select
 from tracegrad.ops.methods import ArrayMethods
 from tracegrad.ops.selection import Selection, mask_of_key, select_at, select_by, selected_key
@@ -240,7 +240,7 @@ class Sym(Exits, NumpyMethods, ArrayMethods):
             self._check_layout()
             node = self.storage.id
             for step in self.path:
-                node = self.recorder.emit(step.op, (node,), step.params)
+                node = step.read(self.recorder.emit, node)
             self._id, self._version = node, self.storage.version
         return self._id
 
@@ -426,12 +426,38 @@ class Sym(Exits, NumpyMethods, ArrayMethods):
             return select_by(self.copy(), key.copy())
         if selected_key(key) is not None:
             return select_at(self.copy(), key)
-        result = getitem(self, key)
         entries = key if isinstance(key, tuple) else (key,)
+        if (looked_at := self._at_traced(entries)) is not None:
+            return looked_at
+        result = getitem(self, key)
         # x[i] of NumPy is a scalar, a copy; x[i, ...] is a view without axes; and no key at all gives the array again
         if result is self:
             return Sym(self.recorder, self.id, storage=self.storage, path=self.path, boxed=True)
         return result if result.shape or any(e is Ellipsis for e in entries) else result.strong()
+
+    def _at_traced(self, entries: tuple[Any, ...]) -> Sym | None:
+        """A view at positions that are traced integers, beside slices and the like; None for other keys, which copy."""
+        found: dict[int, Sym] = {}
+        axis, kept = 0, len(self.shape) - sum(e is not None and e is not Ellipsis for e in entries)
+        for e in entries:
+            if isinstance(e, Sym) and e.dtype.kind in "iu" and not (e.shape or e.boxed):
+                found[axis] = e
+            elif e is not None and e is not Ellipsis and type(e) is not int and not isinstance(e, slice):
+                return None
+            axis += kept if e is Ellipsis else type(e) is not int
+        if not found or kept < 0:
+            return None
+        view = getitem(self, tuple(slice(None) if isinstance(e, Sym) else e for e in entries))
+        rest = tuple(n for k, n in enumerate(view.shape) if k not in found)
+        if view.storage is not self.storage or not (rest or any(e is Ellipsis for e in entries)):
+            return None
+        emit = self.recorder.emit
+        for axis, e in found.items():
+            at = reshape(position_of(e, view.shape[axis]), (1,)).id
+            step = Step(gather, {"axis": axis}, view.shape, at)
+            view = Sym(self.recorder, step.read(emit, view.id), storage=view.storage, path=(*view.path, step))
+        params = {"shape": rest}
+        return view._view(Step(reshape_to, params, view.shape), emit(reshape_to, (view.id,), params))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._check_writable()
@@ -466,9 +492,9 @@ class Sym(Exits, NumpyMethods, ArrayMethods):
         node = self._fitted(self._stored(value))
         bases = [self.storage.id]
         for step in self.path:
-            bases.append(recorder.emit(step.op, (bases[-1],), step.params))
+            bases.append(step.read(recorder.emit, bases[-1]))
         for step, base in zip(reversed(self.path), reversed(bases[:-1]), strict=True):
-            node = WRITES[step.op](recorder.emit, step, base, node)
+            node = step.write(recorder.emit, base, node)
         self.storage.id = node
         self.storage.version += 1
 

@@ -59,3 +59,77 @@ def test_a_compiled_constant_is_complex_still():
     slope = tg.grad(lambda z: np.real(z) * 3.0)
     found = tg.jit(slope)(0.3 + 0.2j)
     assert (found, type(found)) == (3.0 + 0.0j, np.complex128)
+
+
+TRACED = {
+    "a row": "v2 = v1[a1]",
+    "a row counted from the end": "v2 = v1[a1 - 5]",
+    "a row of a found position": "v2 = v1[np.argmax(a0[:, 0])]",
+    "a column": "v2 = v1[:, a1]",
+    "a part of a row": "v2 = v1[a1, 1:]",
+    "a row with an axis": "v2 = v1[None, a1]",
+    "a row of every second": "v2 = v1[::2][a1]",
+    "an element with an Ellipsis": "v2 = v1[a1, a1, ...]",
+    "a transpose's row": "v2 = v1.T[a1, ::-1]",
+    "a row as a column": "v2 = v1[a1].reshape(-1, 1)",
+}
+
+
+@pytest.mark.parametrize("name", TRACED)
+@pytest.mark.parametrize("store", ["v2 += 1", "v2[...] = v1[0, 0] * 2", "v1[...] = 4 * a0", "v1[a1] = a0[2]"])
+def test_what_a_traced_integer_looks_at_is_a_view(name, store):
+    arguments = Argument("a0", "np.arange(12.0).reshape(4, 3)"), Argument("a1", "np.int64(1)")
+    program = Program(0, arguments, ("v1 = a0 * 1", TRACED[name], store), ("v1", "v2"))
+    case = oracles.Case.of(program)
+    oracles.interpreted(case)
+    oracles.forward_agrees(oracles.Slopes.of(case))
+    oracles.differences_agree(oracles.Slopes.of(case))
+
+
+def test_elimination_with_pivots_compiled():
+    def solved(a, b):
+        t = np.concatenate([a, b[:, None]], axis=1)
+        for k in range(3):
+            pivot = k + np.argmax(np.abs(t[k:, k]))
+            row, other = t[k], t[pivot]
+            kept = row.copy()
+            row[:] = other
+            other[:] = kept
+            row /= row[k]
+            for i in range(3):
+                if i != k:
+                    t[i] -= t[i, k] * row
+        return t[:, -1]
+
+    a, b = np.array([[0.0, 2.0, 1.0], [3.0, 1.0, -1.0], [1.0, 1.0, 4.0]]), np.array([1.0, 2.0, 3.0])
+    for mode in ("never", "now"):
+        np.testing.assert_allclose(tg.jit(solved, compile=mode)(a, b), np.linalg.solve(a, b), rtol=1e-12)
+
+
+# -- views and copies, which the layout of an array decides ---------------------------------------------------------------
+
+LAID_OUT = {
+    "of zeros by columns": (("v1 = np.zeros((2, 3), order='F')", "v2 = v1.reshape(-1)"), True),
+    "of ones like a transpose, by rows": (("v1 = np.ones_like(a0.T, order='C')", "v2 = v1.ravel()"), True),
+    "of a copy by rows": (("v1 = a0.T.copy()", "v2 = v1.reshape(-1)"), True),
+    "of an array by columns": (("v1 = np.array(a0, order='F')", "v2 = v1.T.reshape(-1)"), True),
+    "of a product": (("v1 = a0.T @ a0", "v2 = v1.ravel()"), True),
+    "of a sum of columns and rows": (("v1 = a0[:, :1] + a0[0]", "v2 = v1.ravel()"), True),
+    "of axes apart": (("v1 = np.sin(a0.T)", "v2 = v1[:, None]"), True),
+    "of a map of a transpose": (("v1 = np.sin(a0.T)", "v2 = v1.ravel()"), False),
+    "of what is like a transpose": (("v1 = np.zeros_like(a0.T)", "v2 = v1.ravel()"), False),
+    "of chosen columns": (("v1 = a0[:, [0, 1]]", "v2 = v1.reshape(-1)"), False),
+    "of a copy as it is": (("v1 = np.copy(a0.T)", "v2 = np.ravel(v1)"), False),
+}
+
+
+@pytest.mark.parametrize("name", LAID_OUT)
+@pytest.mark.parametrize("store", ["v2[:1] = 9", "v1[0, 0] = 9"])
+def test_reshapes_are_views_as_numpys_or_refused(name, store):
+    statements, known = LAID_OUT[name]
+    program = Program(0, (Argument("a0", "np.arange(6.0).reshape(2, 3)"),), (*statements, store), ("v1", "v2"))
+    word, text = oracles.outcome(program, oracles.interpreted)
+    assert word == ("fine" if known else "refused"), text
+    assert known or "view of it or a copy" in text
+    unwritten = Program(0, program.arguments, statements, ("v1", "v2"))
+    assert oracles.outcome(unwritten, oracles.interpreted) == ("fine", "")

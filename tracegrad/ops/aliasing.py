@@ -17,6 +17,7 @@ from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind, Op
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.complexes import as_pairs, from_pairs, imag, join, real
+from tracegrad.ops.indexing import gather, put
 from tracegrad.ops.views import permute, reverse, strided_slice, update
 
 Emit = Callable[[Op, tuple[Any, ...], Mapping[str, Any]], Any]
@@ -49,11 +50,25 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One view op on the way from a storage to what a Sym sees; ``shape`` is that of the operand."""
+    """One view op on the way from a storage to what a Sym sees; ``shape`` is that of the operand.
+
+    ``at`` is the node of the traced position that a step along one axis looks at, which the axis stays for, with size 1.
+    """
 
     op: Op
     params: Mapping[str, Any]
     shape: Shape
+    at: int | None = None
+
+    def read(self, emit: Emit, base: Any) -> Any:
+        """What the view shows of a value of its operand."""
+        return emit(self.op, (base,) if self.at is None else (base, self.at), self.params)
+
+    def write(self, emit: Emit, base: Any, value: Any) -> Any:
+        """What a value of the operand becomes where the view has a new one."""
+        if self.at is not None:
+            return emit(put, (base, self.at, value), self.params)
+        return WRITES[self.op](emit, self, base, value)
 
 
 def _into_slice(emit: Emit, step: Step, base: Any, value: Any) -> Any:
@@ -134,6 +149,8 @@ def strides_of(path: Sequence[Step]) -> Shape | None:
             strides = (*(2 * s for s in strides), 1)
         elif step.op is from_pairs:
             strides = tuple(s // 2 for s in strides[:-1])
+        elif step.op is gather:
+            continue
         elif step.op is broadcast:
             target = params["shape"]
             lead = len(target) - len(shape)

@@ -20,7 +20,7 @@ from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops.assembly import diagonal
 from tracegrad.ops.broadcasting import reduce_sum, reshape_to
 from tracegrad.ops.contractions import matmul_batched
-from tracegrad.ops.maps import multiply
+from tracegrad.ops.maps import cast, multiply
 from tracegrad.ops.reductions import as_operand
 from tracegrad.ops.views import permute, reshape, transpose
 
@@ -296,6 +296,9 @@ def einsum(*arguments: Any, out: None = None, optimize: Any = True) -> Any:
     operands = [as_operand(x) for x in operands]
     inputs = [_labels(e, len(shape_of(x)), f"operand {k}") for k, (e, x) in enumerate(zip(entries, operands, strict=True))]
     result = _result(wanted, inputs)
+    if len({x.dtype for x in operands}) > 1:  # an operand that is summed by itself is summed in the dtype of the result
+        dtype = np.result_type(*(x.dtype for x in operands))
+        operands = [x if x.dtype == dtype else cast(x, dtype=dtype) for x in operands]
     terms = [_term(x, labels, f"operand {k}") for k, (x, labels) in enumerate(zip(operands, inputs, strict=True))]
     if len(terms) == 1:
         return _alone(terms[0], result)

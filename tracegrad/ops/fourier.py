@@ -138,8 +138,14 @@ from_half: Op = Op(
 )
 
 
-def _complex(x: Any) -> Any:
+def _inexact(x: Any) -> Any:
+    """As NumPy takes it: truths and integers of all sizes as float64."""
     x = as_operand(x)
+    return x.astype(np.float64) if x.dtype.kind in "biu" else x
+
+
+def _complex(x: Any) -> Any:
+    x = _inexact(x)
     return x if is_complex(x) else x.astype(np.result_type(x.dtype, np.complex64))
 
 
@@ -191,7 +197,7 @@ def rfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) 
     """``np.fft.rfft``: the first half of the transform of reals, which says the other."""
     if is_complex(as_operand(a)):
         raise DtypeError("np.fft.rfft of complex numbers", fix="np.fft.fft, or np.fft.rfft(np.real(a))")
-    a = as_operand(a)
+    a = _inexact(a)
     place = normalise_axis(axis, len(shape_of(a)))
     a = _sized(a, n, place)
     return _scaled(half_dft(a, axis=place), _factor(norm, shape_of(a)[place], False))

@@ -337,6 +337,11 @@ def _wrapped(index: Any, size: int, axis: int) -> Any:
     return select(index < 0, index + size, index)
 
 
+def position_of(index: Any, size: int) -> Any:
+    """A traced integer as a position that is not negative, where it is in range."""
+    return _wrapped(cast(index, dtype=np.dtype(np.int64)) if index.dtype != np.int64 else index, size, 0)
+
+
 def _understand(key: Any, shape: Shape) -> _Key:
     """Take a key apart by NumPy's rules."""
     parts = _parts(key, shape)
