@@ -457,7 +457,8 @@ class Sym(Exits, NumpyMethods, ArrayMethods):
             step = Step(gather, {"axis": axis}, view.shape, at)
             view = Sym(self.recorder, step.read(emit, view.id), storage=view.storage, path=(*view.path, step))
         params = {"shape": rest}
-        return view._view(Step(reshape_to, params, view.shape), emit(reshape_to, (view.id,), params))
+        made: Sym = view._view(Step(reshape_to, params, view.shape), emit(reshape_to, (view.id,), params))
+        return made
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._check_writable()
