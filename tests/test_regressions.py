@@ -34,17 +34,17 @@ def test_attributes_of_a_compiled_object_are_read_again():
 def test_a_refusal_that_the_function_catches_is_still_reported():
     def tolerant(x):
         try:
-            return np.linalg.eigvals(x)
+            return np.spacing(x)
         except TypeError:
             return np.sum(x)
 
-    with pytest.raises(TraceError, match=r"np\.linalg\.eigvals is not traced"):
+    with pytest.raises(TraceError, match=r"np\.spacing is not traced"):
         tg.jit(compile="never")(tolerant)(X)
 
 
 def test_refusals_name_what_exists_and_means_the_same():
     for function, name, fix in (
-        (lambda x: np.linalg.eig(x), "np.linalg.eig", "outside"),
+        (lambda x: np.spacing(x), "np.spacing", "outside"),
         (lambda x: np.busday_count(x, x), "np.busday_count", "outside"),
     ):
         with pytest.raises(TraceError) as caught:

@@ -30,6 +30,7 @@ from tracegrad.ops import (
     comparisons,
     complexes,
     contractions,
+    eigenvalues,
     einsum,
     filters,
     fits,
@@ -193,6 +194,7 @@ def _make_table() -> dict[Any, Function]:
     for name in _SCIPY_SPECIAL.split():
         if hasattr(special, name):
             table[getattr(special, name)] = getattr(scipy_special, name)
+    table |= {np.linalg.eig: eigenvalues.eig, np.linalg.eigvals: eigenvalues.eigvals}
     table |= {np.linalg.tensorsolve: scipy_linalg.tensorsolve, np.linalg.tensorinv: scipy_linalg.tensorinv}
     for name in _LINALG.split():
         if hasattr(np.linalg, name):
@@ -235,6 +237,8 @@ NUMPY_FUNCTIONS: Mapping[Any, Function] = _make_table()
 SCIPY_FUNCTIONS: Mapping[str, Function] = {
     **{f"scipy.linalg.{name}": getattr(scipy_linalg, name) for name in _SCIPY_LINALG.split()},
     **{f"scipy.linalg.{name}": getattr(matrix_equations, name) for name in _MATRIX_EQUATIONS.split()},
+    "scipy.linalg.eig": eigenvalues.scipy_eig,
+    "scipy.linalg.eigvals": eigenvalues.scipy_eigvals,
     **{f"scipy.linalg.{name}": getattr(scipy_factors, name) for name in _FACTORS.split()},
     **{f"scipy.signal.{name}": getattr(module, name) for module in (scipy_signal, filters) for name in module.__all__},
     **{f"scipy.stats.{name}": function for name, function in scipy_stats.FUNCTIONS.items()},

@@ -35,7 +35,8 @@ def check_grads(
 
     Parameters
     ----------
-    f: a function of pytrees of float arrays whose result is one, too; smooth near ``args``.
+    f: a function of pytrees of float or complex arrays whose result is one, too; smooth near ``args``. Derivatives by complex
+        arguments are those by their real and imaginary parts, so ``f`` need not be holomorphic.
     args: a tuple or list of its arguments.
     order: up to which order; derivatives of derivatives are checked in every nesting of the modes.
     modes: ``"fwd"`` for ``jvp``, ``"rev"`` for ``vjp``, or both.
@@ -73,6 +74,7 @@ def _check(
     leaves, structure = flatten(args, root="args")
     values, result = flatten(f(*args), root=f"the result of {name}")
     dtype = np.result_type(*(np.asarray(leaf).dtype for leaf in (*leaves, *values)))
+    dtype = np.finfo(dtype).dtype if dtype.kind in "fc" else dtype
     dtype = dtype if dtype in STEPS else np.dtype(np.float64)
     step = STEPS[dtype] if given[2] is None else given[2]
     atol, rtol = (TOLERANCES[dtype] if t is None else t for t in given[:2])
@@ -86,8 +88,8 @@ def _check(
                 _compare(mine, theirs, atol, rtol, f"jvp of {name} along {path}, in {place}")
         if "rev" in modes:
             pulled = vjp(f, *args)[1](result.unflatten(cotangents))
-            mine = np.sum(flatten(list(pulled))[0][k] * direction[k])
-            theirs = sum(np.sum(c * e) for c, e in zip(cotangents, expected, strict=True))
+            mine = np.sum(flatten(list(pulled))[0][k] * direction[k]).real
+            theirs = sum(np.sum(c * e).real for c, e in zip(cotangents, expected, strict=True))
             _compare(mine, theirs, atol, rtol, f"vjp of {name} in {path}")
     if order > 1:
         along = tuple(structure.unflatten([_random(x, rng) for x in leaves]))
@@ -116,7 +118,10 @@ def _pull_rule(recorder: Any, parts: Mapping[str, Function], args: tuple[Any, ..
 
 def _random(value: Any, rng: np.random.Generator) -> Any:
     array = np.asarray(value)
-    return rng.uniform(-1, 1, array.shape).astype(array.dtype)[()]
+    found = rng.uniform(-1, 1, array.shape)
+    if array.dtype.kind == "c":
+        found = found + 1j * rng.uniform(-1, 1, array.shape)
+    return np.asarray(found, array.dtype)[()]
 
 
 def _difference(f: Function, leaves: list[Any], structure: Any, direction: list[Any], step: float) -> list[Any]:
@@ -124,14 +129,14 @@ def _difference(f: Function, leaves: list[Any], structure: Any, direction: list[
 
     def at(distance: float) -> list[Any]:
         moved = [np.asarray(x + distance * d, np.asarray(x).dtype)[()] for x, d in zip(leaves, direction, strict=True)]
-        return [np.asarray(y, np.float64) for y in flatten(f(*structure.unflatten(moved)))[0]]
+        return [np.asarray(y, np.result_type(y, np.float64)) for y in flatten(f(*structure.unflatten(moved)))[0]]
 
     ends = [at(distance) for distance in (step, -step, 2 * step, -2 * step)]
     return [(8 * (a - b) - (c - d)) / (12 * step) for a, b, c, d in zip(*ends, strict=True)]
 
 
 def _compare(mine: Any, theirs: Any, atol: float, rtol: float, what: str) -> None:
-    mine, theirs = np.asarray(mine, np.float64), np.asarray(theirs)
+    mine, theirs = np.asarray(mine, np.result_type(mine, np.float64)), np.asarray(theirs)
     if mine.size == 0:
         return
     gap = np.abs(mine - theirs)

@@ -224,7 +224,7 @@ def test_a_traced_value_after_its_trace(tool):
 
 def test_unknown_functions_name_the_nearest(tool):
     for function, name, near in (
-        (lambda x: np.linalg.eigvals(x), "np.linalg.eigvals", ""),
+        (lambda x: np.frexp(x), "np.frexp", ""),
         (lambda x: np.spacing(x), "np.spacing", ""),
         (lambda x: np.packbits(x), "np.packbits", ""),
         (lambda x: math.gamma(x[0]), "math.gamma", ""),

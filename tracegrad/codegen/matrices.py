@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tracegrad.codegen.matrix_functions import TEXTS as FUNCTIONS
+from tracegrad.codegen.matrix_pairs import TEXTS as PAIRS
 from tracegrad.codegen.matrix_schur import TEXTS as FORMS
 from tracegrad.codegen.matrix_text import BLOCK, SIDE, Text
 from tracegrad.codegen.text import ABI, MATHLIB, KernelText, Slot, dtype_name
@@ -29,6 +30,8 @@ CHUNK_WORK = 50_000
 MOST = 16
 """Chunks of a launch: each has working memory of its own."""
 PARALLEL_WORK = 500_000
+_LETTERS = {("float32", False): "s", ("float64", False): "d", ("float32", True): "c", ("float64", True): "z"}
+"""What LAPACK's names begin with, by the dtype of the parts and whether they are those of complex numbers."""
 
 
 def lower_matrices(program: Program, node: Node) -> KernelText:
@@ -39,7 +42,7 @@ def lower_matrices(program: Program, node: Node) -> KernelText:
 
 def _written(program: Program, node: Node, text: Text) -> KernelText:
     dtype, itemsize = dtype_name(node.aval.dtype), node.aval.dtype.itemsize
-    batch = program.graph[node.inputs[0]].aval.shape[:-2]
+    batch = program.graph[node.inputs[0]].aval.shape[: -text.axes]
     units = math.prod(batch)
     chunks = max(1, min(units, MOST, int(units * text.work / CHUNK_WORK)))
     integers, numbers = _aligned(4 * text.integers) // 4, _aligned(itemsize * text.numbers) // itemsize
@@ -83,7 +86,7 @@ def _written(program: Program, node: Node, text: Text) -> KernelText:
     lines += _indented(_refusing(text), 8)
     source = "\n".join(lines) + "\n"
     for word in text.words:
-        name = ("d" if dtype == "float64" else "s") + word
+        name = _LETTERS[dtype, text.pairs] + word
         source = source.replace(f"lapack_{word}(", f"{name}(")
         imports.add((LAPACK, name))
     source = source.replace("epsilon", repr(float(np.finfo(node.aval.dtype).eps)))
@@ -376,4 +379,5 @@ _TEXTS: Mapping[str, Callable[..., Text]] = {
     "lapack_svd": _svd,
     **FUNCTIONS,
     **FORMS,
+    **PAIRS,
 }

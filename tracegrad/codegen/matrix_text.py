@@ -27,6 +27,8 @@ class Text:
     work: operations for one matrix.
     strict: whether a matrix that LAPACK refuses is an error.
     maths: functions of numbers that it calls.
+    axes: how many of its first operand's axes are one matrix: 3 for pairs.
+    pairs: whether LAPACK's functions are those of complex numbers.
     """
 
     letters: str
@@ -39,3 +41,5 @@ class Text:
     work: float
     strict: bool = False
     maths: str = ""
+    axes: int = 2
+    pairs: bool = False

@@ -23,12 +23,14 @@ import numpy as np
 from tracegrad.core.aval import Aval, shape_of
 from tracegrad.core.op import MISSING, Linear, Op, Rule, Sample, Values
 from tracegrad.ops.assembly import tril
+from tracegrad.ops.complexes import imag, is_complex, join
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import multiply, scale, select
 from tracegrad.ops.matrices import (
     Array,
     LinAlgError,
+    adjoint,
     batch_element,
     check_matrix,
     columns,
@@ -40,6 +42,7 @@ from tracegrad.ops.matrices import (
     opaque,
     pinv_raw,
     raises,
+    real_part,
     refused,
     rows,
     solve,
@@ -47,26 +50,45 @@ from tracegrad.ops.matrices import (
     square,
     stacks,
     transposed,
+    turned_by_parts,
 )
 from tracegrad.ops.views import concatenate, expand_dims
 
 
-def _diagonal_matrix(values: Any) -> Any:
+def diagonal_matrix(values: Any) -> Any:
     """Square matrices with these diagonals."""
     return multiply(expand_dims(values, -1), np.eye(shape_of(values)[-1], dtype=values.dtype))
 
 
 def _symmetric(x: Any) -> Any:
-    return (x + transposed(x)) * 0.5
+    return (x + adjoint(x)) * 0.5
 
 
-def _inverse_gaps(gaps: Any) -> Any:
+def _whole(x: Array) -> Array:
+    """The symmetric part of an array, or of a complex one the Hermitian part."""
+    result: Array = (x + np.swapaxes(x, -1, -2).conj()) * x.real.dtype.type(0.5)
+    return result
+
+
+def _skew(x: Any) -> Any:
+    return x - adjoint(x)
+
+
+def _turning_phases(inside: Any, values: Any) -> Any:
+    """1j times the imaginary parts of a diagonal over these values, as the diagonal of matrices."""
+    n = shape_of(inside)[-1]
+    along = getitem(imag(inside), (Ellipsis, np.arange(n), np.arange(n)))
+    over = scale(along, 1.0 / values)
+    return diagonal_matrix(join(over * 0.0, over))
+
+
+def inverse_gaps(gaps: Any) -> Any:
     """1 over each element off the diagonal, 0 on it; infinite where two values are equal."""
     diagonal = np.eye(shape_of(gaps)[-1], dtype=bool)
     return select(diagonal, 0.0, 1.0 / select(diagonal, 1.0, gaps))
 
 
-def _gaps(values: Any) -> Any:
+def gaps(values: Any) -> Any:
     """``values[j] - values[i]`` at place (i, j)."""
     return expand_dims(values, -2) - expand_dims(values, -1)
 
@@ -86,7 +108,7 @@ def no_eigenvalues(where: str = "", info: int = 0) -> LinAlgError:
 
 
 def _cholesky_eager(x: Array) -> Array:
-    whole = (x + np.swapaxes(x, -1, -2)) * x.dtype.type(0.5)
+    whole = _whole(x)
     try:
         result: Array = np.linalg.cholesky(whole)
         return result
@@ -97,16 +119,17 @@ def _cholesky_eager(x: Array) -> Array:
         raise no_factor(where, order) from None
 
 
+@turned_by_parts
 def _cholesky_rule(g: Any, out: Any, x: Any) -> Any:
     # L⁻ᵀ Φ(Lᵀ g) L⁻¹, where Φ takes the lower triangle with half of the diagonal
-    inside = matmul(transposed(out), g)
+    inside = matmul(adjoint(out), g)
     n = shape_of(inside)[-1]
     taken = multiply(
         inside, np.tril(np.ones((n, n), inside.dtype), -1) + np.eye(n, dtype=inside.dtype) * inside.dtype.type(0.5)
     )
-    turned = transposed(out)
+    turned = adjoint(out)
     left = solve_triangular(turned, taken, upper=True, unitriangular=False)
-    return _symmetric(transposed(solve_triangular(turned, transposed(left), upper=True, unitriangular=False)))
+    return _symmetric(adjoint(solve_triangular(turned, adjoint(left), upper=True, unitriangular=False)))
 
 
 cholesky_raw = opaque(
@@ -117,14 +140,19 @@ cholesky_raw = opaque(
     ("", "LinalgCholeskyExBackward0"),
     "The lower triangular L with L Lᵀ = (x + xᵀ)/2; LinAlgError where there is none.",
     (*stacks((3, 3), (2, 3, 3), (1, 1)), refused((2, 3), "2 by 3")),
-    lower="lapack_cholesky",
+    inexact,
+    "lapack_cholesky",
 )
 
 
 def _halves(x: Any, *, upper: bool) -> Any:
     kept = np.triu(x) if upper else np.tril(x)
     off = np.triu(x, 1) if upper else np.tril(x, -1)
-    return kept + np.swapaxes(off, -1, -2)
+    whole: Array = kept + np.swapaxes(off, -1, -2).conj()
+    if np.iscomplexobj(whole):
+        diagonal = np.arange(whole.shape[-1])
+        whole.imag[..., diagonal, diagonal] = 0.0
+    return whole
 
 
 from_triangle = opaque(
@@ -137,13 +165,15 @@ from_triangle = opaque(
     (
         Sample((Values((3, 3)),), {"upper": False}, smooth=False),
         Sample((Values((2, 3, 3)),), {"upper": True}, smooth=False),
+        Sample((Values((2, 3, 3), kind="complex"),), {"upper": True}, smooth=False),
     ),
-    lower="lapack_from_triangle",
+    inexact,
+    "lapack_from_triangle",
 )
 
 
 def _eigh_eager(x: Array, *, upper: bool = False) -> Array:
-    whole = (x + np.swapaxes(x, -1, -2)) * x.dtype.type(0.5)
+    whole = _whole(x)
     try:
         values, vectors = np.linalg.eigh(whole, "U" if upper else "L")
     except np.linalg.LinAlgError:
@@ -151,13 +181,14 @@ def _eigh_eager(x: Array, *, upper: bool = False) -> Array:
     return np.concatenate([values[..., None, :], vectors], axis=-2)
 
 
+@turned_by_parts
 def _eigh_rule(g: Any, out: Any, x: Any, **params: Any) -> Any:
-    values, vectors = getitem(out, (Ellipsis, 0, slice(None))), rows(out, 1, None)
-    turned = transposed(vectors)
+    values, vectors = real_part(getitem(out, (Ellipsis, 0, slice(None)))), rows(out, 1, None)
+    turned = adjoint(vectors)
     inside = matmul(turned, rows(g, 1, None))
     # of the cotangent of the vectors only the part that turns them counts
-    turning = scale((inside - transposed(inside)) * 0.5, _inverse_gaps(_gaps(values)))
-    middle = turning + _diagonal_matrix(getitem(g, (Ellipsis, 0, slice(None))))
+    turning = scale(_skew(inside) * 0.5, inverse_gaps(gaps(values)))
+    middle = turning + diagonal_matrix(real_part(getitem(g, (Ellipsis, 0, slice(None)))))
     return matmul(matmul(vectors, middle), turned)
 
 
@@ -169,7 +200,8 @@ eigh_packed = opaque(
     ("", "LinalgEighBackward0"),
     "Eigenvalues of (x + xᵀ)/2 in ascending order as row 0, eigenvectors as the columns below; ``upper`` is LAPACK's triangle.",
     (*stacks((3, 3), (2, 3, 3), (1, 1)), refused((2, 3), "2 by 3")),
-    lower="lapack_eigh",
+    inexact,
+    "lapack_eigh",
 )
 
 
@@ -177,23 +209,27 @@ def _svd_eager(x: Array) -> Array:
     if not np.isfinite(x).all():
         raise no_singular_values()
     u, s, vh = np.linalg.svd(x, full_matrices=False)
-    return np.concatenate([u, s[..., None, :], np.swapaxes(vh, -1, -2)], axis=-2)
+    return np.concatenate([u, s[..., None, :], np.swapaxes(vh, -1, -2).conj()], axis=-2)
 
 
+@turned_by_parts
 def _svd_rule(g: Any, out: Any, x: Any) -> Any:
     m, n = shape_of(x)[-2:]
     k = min(m, n)
-    u, s, v = rows(out, 0, m), getitem(out, (Ellipsis, m, slice(None))), rows(out, m + 1, None)
-    gu, gs, gv = rows(g, 0, m), getitem(g, (Ellipsis, m, slice(None))), rows(g, m + 1, None)
-    row, ut, vt = expand_dims(s, -2), transposed(u), transposed(v)
-    inverse = _inverse_gaps(_gaps(s) * (row + expand_dims(s, -1)))
+    u, s, v = rows(out, 0, m), real_part(getitem(out, (Ellipsis, m, slice(None)))), rows(out, m + 1, None)
+    gu, gs, gv = rows(g, 0, m), real_part(getitem(g, (Ellipsis, m, slice(None)))), rows(g, m + 1, None)
+    row, ut, vt = expand_dims(s, -2), adjoint(u), adjoint(v)
+    inverse = inverse_gaps(gaps(s) * (row + expand_dims(s, -1)))
     ugu, vgv = matmul(ut, gu), matmul(vt, gv)
-    middle = scale(ugu - transposed(ugu), inverse) * row + expand_dims(s, -1) * scale(vgv - transposed(vgv), inverse)
-    result = matmul(matmul(u, middle + _diagonal_matrix(gs)), vt)
+    middle = scale(_skew(ugu), inverse) * row + expand_dims(s, -1) * scale(_skew(vgv), inverse)
+    middle = middle + diagonal_matrix(gs)
+    if is_complex(x):  # the phases of U and V turn against each other, and U alone is taken to turn
+        middle = middle + _turning_phases(ugu, s)
+    result = matmul(matmul(u, middle), vt)
     if m > k:
         result = result + matmul(scale(gu - matmul(u, ugu), 1.0 / row), vt)
     if n > k:
-        result = result + matmul(u, transposed(scale(gv - matmul(v, vgv), 1.0 / row)))
+        result = result + matmul(u, adjoint(scale(gv - matmul(v, vgv), 1.0 / row)))
     return result
 
 
@@ -211,14 +247,15 @@ svd_packed = opaque(
     ("", "LinalgSvdBackward0"),
     "U, the singular values in descending order as a row, and V, below one another.",
     (*stacks((3, 3), (4, 2), (2, 2, 3)), refused((3,), "at least 2")),
-    lower="lapack_svd",
+    inexact,
+    "lapack_svd",
 )
 
 
 def _completion_eager(x: Array, *, right: bool) -> Array:
     u, s, vh = np.linalg.svd(x)
     k = s.shape[-1]
-    result: Array = np.swapaxes(vh, -1, -2)[..., k:] if right else u[..., k:]
+    result: Array = np.swapaxes(vh, -1, -2).conj()[..., k:] if right else u[..., k:]
     return result
 
 
@@ -228,10 +265,11 @@ def _completion_infer(x: Aval, *, right: bool) -> Aval:
     return Aval((*x.shape[:-2], size, size - min(x.shape[-2:])), x.dtype)
 
 
+@turned_by_parts
 def _completion_rule(g: Any, out: Any, x: Any, *, right: bool) -> Any:
     # of the new columns N only the part in the space of the others counts: dN = -x⁺ dx N on the right, else -(dx x⁺)ᵀ N
-    inverse = transposed(pinv_raw(x, rtol=None))
-    return -matmul(matmul(inverse, g), transposed(out)) if right else -matmul(out, matmul(transposed(g), inverse))
+    inverse = adjoint(pinv_raw(x, rtol=None))
+    return -matmul(matmul(inverse, g), adjoint(out)) if right else -matmul(out, matmul(adjoint(g), inverse))
 
 
 svd_completion = opaque(
@@ -246,7 +284,8 @@ svd_completion = opaque(
         Sample((Values((4, 2)),), {"right": False}, smooth=False),
         Sample((Values((2, 2, 3)),), {"right": True}, smooth=False),
     ),
-    lower="lapack_svd_completion",
+    inexact,
+    "lapack_svd_completion",
 )
 
 
@@ -255,6 +294,7 @@ def _qr_eager(x: Array) -> Array:
     return np.concatenate([np.swapaxes(q, -1, -2), r], axis=-1)
 
 
+@turned_by_parts
 def _qr_rule(g: Any, out: Any, x: Any) -> Any:
     m, n = shape_of(x)[-2:]
     k = min(m, n)
@@ -263,11 +303,14 @@ def _qr_rule(g: Any, out: Any, x: Any) -> Any:
     if n > m:
         # x = [a b], q r' = a, and the rest of r is qᵀ b
         rest = columns(gr, m, None)
-        gq = gq + matmul(columns(x, m, None), transposed(rest))
+        gq = gq + matmul(columns(x, m, None), adjoint(rest))
         gr, r = columns(gr, 0, m), columns(r, 0, m)
-    middle = matmul(r, transposed(gr)) - matmul(transposed(gq), q)
-    whole = gq + matmul(q, tril(middle) + transposed(tril(middle, -1)))
-    first = transposed(solve_triangular(r, transposed(whole), upper=True, unitriangular=False))
+    middle = matmul(r, adjoint(gr)) - matmul(adjoint(gq), q)
+    half = tril(middle) + adjoint(tril(middle, -1))
+    if is_complex(x):  # the diagonal of r is real
+        half = half - _turning_phases(half, np.ones(shape_of(half)[-1], half.real.dtype))
+    whole = gq + matmul(q, half)
+    first = adjoint(solve_triangular(r, adjoint(whole), upper=True, unitriangular=False))
     return first if n <= k else concatenate([first, matmul(q, rest)], -1)
 
 
@@ -285,7 +328,8 @@ qr_packed = opaque(
     ("", "LinalgQrBackward0"),
     "The reduced Q, transposed, and R side by side.",
     (*stacks((3, 3), (4, 2), (2, 2, 3)), refused((3,), "at least 2")),
-    lower="lapack_qr",
+    inexact,
+    "lapack_qr",
 )
 
 
@@ -303,7 +347,8 @@ qr_completion = opaque(
     ("", ""),
     "The columns of the square Q behind the reduced ones, with the derivative of the space they span.",
     (Sample((Values((4, 2)),), smooth=False), Sample((Values((2, 3, 1)),), smooth=False)),
-    lower="lapack_qr_completion",
+    inexact,
+    "lapack_qr_completion",
 )
 
 

@@ -16,7 +16,6 @@ from tracegrad.core.aval import Shape, broadcast_shapes, normalise_axes, normali
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops import assembly, reductions
 from tracegrad.ops.comparisons import greater
-from tracegrad.ops.complexes import is_complex, real
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.decompositions import (
     cholesky_raw,
@@ -32,12 +31,15 @@ from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import absolute, cast, divide, multiply, power, select, subtract
 from tracegrad.ops.matrices import (
     LinAlgError,
+    adjoint,
     check_matrix,
     check_square,
     columns,
+    conjugated,
     det,
     inv,
     pinv_raw,
+    real_part,
     rows,
     slogdet_packed,
     transposed,
@@ -164,7 +166,7 @@ def solve_triangular(a: Any, b: Any, *, lower: bool = False, unit_diagonal: bool
     a, b = as_operand(a), as_operand(b)
     check_square("linalg.solve_triangular", shape_of(a))
     if trans in (1, "T", 2, "C"):
-        a, lower = transposed(a), not lower
+        a, lower = (adjoint if trans in (2, "C") else transposed)(a), not lower
     if len(shape_of(b)) == 1:
         found = solve_triangular_raw(*stretched(a, expand_dims(b, -1)), upper=not lower, unitriangular=unit_diagonal)
         return squeeze(found, -1)
@@ -195,7 +197,7 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> LstsqResult:
     tolerance = float(np.finfo(np.float64).eps) * max(m, n) if rcond is None else float(rcond)
     x = matmul(pinv_raw(a, rtol=tolerance), b)
     away = subtract(matmul(a, x), b)
-    squares = reductions.sum(multiply(away, away), 0)
+    squares = reductions.sum(real_part(multiply(conjugated(away), away)), 0)
     left = reshape(squares, (-1,)) if m > n else np.zeros(0, squares.dtype)
     values = svdvals(a)
     rank = cast(matrix_rank(a, rtol=tolerance), dtype=np.dtype(np.int32))
@@ -212,8 +214,7 @@ def slogdet(a: Any) -> SlogdetResult:
     SlogdetResult(sign=array([-1.]), logabsdet=array([0.]))
     """
     packed = slogdet_packed(a)
-    size = getitem(packed, (Ellipsis, 1))
-    return SlogdetResult(getitem(packed, (Ellipsis, 0)), real(size) if is_complex(size) else size)
+    return SlogdetResult(getitem(packed, (Ellipsis, 0)), real_part(getitem(packed, (Ellipsis, 1))))
 
 
 def trace(x: Any, offset: int = 0) -> Any:
@@ -246,7 +247,7 @@ def cholesky(a: Any, *, upper: bool = False) -> Any:
     """
     check_square("linalg.cholesky", shape_of(a))
     factor = cholesky_raw(from_triangle(a, upper=upper))
-    return transposed(factor) if upper else factor
+    return adjoint(factor) if upper else factor
 
 
 def eigh(a: Any, UPLO: str = "L") -> EighResult:
@@ -258,7 +259,7 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:
     check_square("linalg.eigh", shape_of(a))
     upper = _is_upper(UPLO)
     packed = eigh_packed(from_triangle(a, upper=upper), upper=upper)
-    return EighResult(getitem(packed, (Ellipsis, 0, slice(None))), rows(packed, 1, None))
+    return EighResult(real_part(getitem(packed, (Ellipsis, 0, slice(None)))), rows(packed, 1, None))
 
 
 def _is_upper(uplo: str) -> bool:
@@ -280,8 +281,8 @@ def reduced_svd(a: Any) -> SVDResult:
     """The singular value decomposition with as many columns and rows as singular values."""
     packed = svd_packed(a)
     m = shape_of(a)[-2]
-    values = getitem(packed, (Ellipsis, m, slice(None)))
-    return SVDResult(rows(packed, 0, m), values, transposed(rows(packed, m + 1, None)))
+    values = real_part(getitem(packed, (Ellipsis, m, slice(None))))
+    return SVDResult(rows(packed, 0, m), values, adjoint(rows(packed, m + 1, None)))
 
 
 def full_svd(a: Any) -> SVDResult:
@@ -291,7 +292,7 @@ def full_svd(a: Any) -> SVDResult:
     if m > n:
         return found._replace(U=concatenate([found.U, svd_completion(a, right=False)], -1))
     if n > m:
-        return found._replace(Vh=concatenate([found.Vh, transposed(svd_completion(a, right=True))], -2))
+        return found._replace(Vh=concatenate([found.Vh, adjoint(svd_completion(a, right=True))], -2))
     return found
 
 
@@ -363,7 +364,7 @@ def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: float 
     if ord in (math.inf, -math.inf):
         return (reductions.max if ord > 0 else reductions.min)(absolute(x), axes, keepdims=keepdims)
     if ord == 0:
-        return reductions.sum(cast(x != 0, dtype=x.dtype), axes, keepdims=keepdims)
+        return reductions.sum(cast(x != 0, dtype=real_part(x).dtype), axes, keepdims=keepdims)
     if ord == 1:
         return reductions.sum(absolute(x), axes, keepdims=keepdims)
     return _power_norm(x, ord, axes, keepdims)
@@ -513,12 +514,12 @@ def _cheapest_cuts(sizes: Shape) -> dict[tuple[int, int], int]:
 
 
 def vecdot(x1: Any, x2: Any, *, axis: int = -1) -> Any:
-    """``np.linalg.vecdot``: the sum of products along an axis.
+    """``np.linalg.vecdot``: the sum of products along an axis, complex elements of ``x1`` conjugated.
 
     >>> vecdot(np.ones((2, 3)), np.ones(3))
     array([3., 3.])
     """
-    return reductions.sum(multiply(x1, x2), axis)
+    return reductions.sum(multiply(conjugated(x1), x2), axis)
 
 
 def cross(x1: Any, x2: Any, *, axis: int = -1) -> Any:

@@ -17,7 +17,7 @@ from tracegrad.core.aval import Aval, Shape, shape_of
 from tracegrad.core.op import Kind, Linear, Op, Partial, Rule, Sample, Stacked, Values, common
 from tracegrad.errors import DtypeError, ShapeError, TracegradError
 from tracegrad.ops.assembly import tril, triu
-from tracegrad.ops.complexes import imag, is_complex, join, real
+from tracegrad.ops.complexes import conj, imag, is_complex, join, real
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import multiply, scale
@@ -38,6 +38,30 @@ def transposed(x: Any) -> Any:
     """Each matrix of a stack transposed."""
     n = len(shape_of(x))
     return permute(x, axes=(*range(n - 2), n - 1, n - 2))
+
+
+def conjugated(x: Any) -> Any:
+    """The conjugate of complex numbers; real ones as they are."""
+    return conj(x) if is_complex(x) else x
+
+
+def adjoint(x: Any) -> Any:
+    """Each matrix of a stack transposed and conjugated."""
+    return conjugated(transposed(x))
+
+
+def real_part(x: Any) -> Any:
+    """The real part of complex numbers; real ones as they are."""
+    return real(x) if is_complex(x) else x
+
+
+def turned_by_parts(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """A rule written for cotangents whose parts are the derivatives by the parts, for those here, which are conjugates."""
+
+    def conjugate(g: Any, out: Any, *inputs: Any, **params: Any) -> Any:
+        return conjugated(rule(conjugated(g), out, *inputs, **params))
+
+    return conjugate
 
 
 def rows(x: Any, start: int, stop: int | None) -> Any:
@@ -333,9 +357,10 @@ solve_triangular: Op = opaque(
 )
 
 
+@turned_by_parts
 def _pinv_rule(g: Any, out: Any, x: Any, **params: Any) -> Any:
     # Golub and Pereyra: -P dA P + (terms of the two null spaces)
-    p, pt, gt = out, transposed(out), transposed(g)
+    p, pt, gt = out, adjoint(out), adjoint(g)
     first = -matmul(matmul(pt, g), pt)
     left = matmul(gt, matmul(p, pt))
     right = matmul(matmul(pt, p), gt)
@@ -350,7 +375,7 @@ def _pinv_eager(x: Array, *, rtol: float | None = None, atol: float = 0.0, hermi
     largest = np.linalg.svd(x, compute_uv=False, hermitian=hermitian).max(axis=-1)
     tolerance = max(x.shape[-2:]) * float(np.finfo(x.dtype).eps) if rtol is None else rtol
     relative = np.maximum(tolerance, np.where(largest > 0, atol / largest, 0)) if atol else np.full_like(largest, tolerance)
-    result: Array = np.linalg.pinv(x, rcond=relative.astype(x.dtype), hermitian=hermitian)
+    result: Array = np.linalg.pinv(x, rcond=relative.astype(largest.dtype), hermitian=hermitian)
     return result
 
 
@@ -367,7 +392,8 @@ pinv_raw = opaque(
     ("", "LinalgPinvBackward0"),
     "The pseudo-inverse; singular values up to ``max(atol, rtol · greatest)`` count as 0.",
     (*stacks((3, 3), (4, 2), (2, 2, 3)), refused((3,), "at least 2")),
-    lower="lapack_pinv",
+    inexact,
+    "lapack_pinv",
 )
 
 # -- determinants -------------------------------------------------------------------------------------------------------
@@ -388,19 +414,24 @@ def _others(s: Any, count: int) -> Array:
 
 def _cofactor_eager(x: Array) -> Array:
     u, s, vh = np.linalg.svd(x)
-    turn = np.rint(np.linalg.det(u) * np.linalg.det(vh))
-    result: Array = (turn[..., None, None] * ((u * _others(s, 1)[..., None, :]) @ vh)).astype(x.dtype)
+    result: Array = (_turn(u, vh) * ((u.conj() * _others(s, 1)[..., None, :]) @ vh.conj())).astype(x.dtype)
+    return result
+
+
+def _turn(u: Array, vh: Array) -> Array:
+    """The product of two determinants: one of rotations is 1 or -1, of complex ones a number of size 1."""
+    turn = np.linalg.det(u) * np.linalg.det(vh)
+    result: Array = (turn / np.abs(turn) if turn.dtype.kind == "c" else np.rint(turn))[..., None, None]
     return result
 
 
 def _cofactor_turn_eager(g: Array, x: Array) -> Array:
     u, s, vh = np.linalg.svd(x)
-    turn = np.rint(np.linalg.det(u) * np.linalg.det(vh))
-    inside = np.swapaxes(u, -1, -2) @ g @ np.swapaxes(vh, -1, -2)
+    inside = np.swapaxes(u.conj(), -1, -2) @ g @ np.swapaxes(vh.conj(), -1, -2)
     pairs = _others(s, 2)
     diagonal = np.diagonal(inside, axis1=-2, axis2=-1)
     middle = (pairs @ diagonal[..., None]) * np.eye(s.shape[-1]) - pairs * np.swapaxes(inside, -1, -2)
-    result: Array = (turn[..., None, None] * (u @ middle @ vh)).astype(x.dtype)
+    result: Array = (_turn(u, vh) * (u.conj() @ middle @ vh.conj())).astype(x.dtype)
     return result
 
 
@@ -428,7 +459,8 @@ cofactor_turn: Op = opaque(
     ("", ""),
     "The derivative of the matrix of cofactors along g, which is its own adjoint; right at singular matrices, too.",
     (Sample((Values((3, 3)), Matrices((3, 3), -1, 1))), Sample((Values((2, 2, 2)), Matrices((2, 2, 2), -1, 1)))),
-    lower="lapack_cofactor_turn",
+    inexact,
+    "lapack_cofactor_turn",
 )
 cofactor: Op = opaque(
     "cofactor",
@@ -438,14 +470,13 @@ cofactor: Op = opaque(
     ("", ""),
     "The matrix of cofactors det(x)·x⁻ᵀ, which singular matrices have, too.",
     stacks((3, 3), (2, 3, 3), (1, 1)),
-    lower="lapack_cofactor",
+    inexact,
+    "lapack_cofactor",
 )
 
 
 def _det_rule(g: Any, out: Any, x: Any) -> Any:
-    # the cofactors are found by real rotations; a complex matrix has to be regular
-    cofactors = transposed(inv(x, strict=False)) if is_complex(x) else cofactor(x)
-    return scale(expand_dims(multiply(g, out) if is_complex(x) else g, (-2, -1)), cofactors)
+    return scale(expand_dims(g, (-2, -1)), cofactor(x))
 
 
 det: Op = opaque(

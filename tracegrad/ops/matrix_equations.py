@@ -13,11 +13,12 @@ import numpy as np
 from tracegrad.core.aval import shape_of
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops import linalg
+from tracegrad.ops.complexes import is_complex
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.decompositions import matrix_exp, matrix_exp_turn
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import select
-from tracegrad.ops.matrices import check_square, columns, rows, transposed
+from tracegrad.ops.matrices import adjoint, check_square, columns, conjugated, rows, transposed
 from tracegrad.ops.matrix_factors import sylvester
 from tracegrad.ops.pointwise import as_float
 from tracegrad.ops.reductions import as_operand
@@ -30,8 +31,9 @@ def _float(x: Any) -> Any:
 
 
 def _double(x: Any) -> Any:
-    """As float64, which some of SciPy's functions give for float32, too."""
-    return _float(x).astype(np.float64)
+    """In double precision, which some of SciPy's functions have for single precision, too."""
+    x = _float(x)
+    return x.astype(np.result_type(x.dtype, np.float64))
 
 
 # -- equations in a matrix ----------------------------------------------------------------------------------------------
@@ -71,17 +73,17 @@ def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
 
 
 def solve_continuous_lyapunov(a: Any, q: Any) -> Any:
-    """``scipy.linalg.solve_continuous_lyapunov``: X with a X + X aᵀ = q.
+    """``scipy.linalg.solve_continuous_lyapunov``: X with a X + X aᴴ = q.
 
     >>> solve_continuous_lyapunov(np.eye(1), np.ones((1, 1)))
     array([[0.5]])
     """
     a = _float(a)
-    return solve_sylvester(a, transposed(a), q)
+    return solve_sylvester(a, adjoint(a), q)
 
 
 def solve_discrete_lyapunov(a: Any, q: Any, method: str | None = None) -> Any:
-    """``scipy.linalg.solve_discrete_lyapunov``: X with a X aᵀ - X + q = 0.
+    """``scipy.linalg.solve_discrete_lyapunov``: X with a X aᴴ - X + q = 0.
 
     >>> solve_discrete_lyapunov(np.full((1, 1), 0.5), np.full((1, 1), 3.0))
     array([[4.]])
@@ -89,7 +91,7 @@ def solve_discrete_lyapunov(a: Any, q: Any, method: str | None = None) -> Any:
     a, q = _double(a), _double(q)
     _checked("solve_discrete_lyapunov", a, q)
     n = shape_of(a)[0]
-    return reshape(linalg.solve(_eye(n * n, a.dtype) - _outer(a, a), reshape(q, (n * n,))), (n, n))
+    return reshape(linalg.solve(_eye(n * n, a.dtype) - _outer(a, conjugated(a)), reshape(q, (n * n,))), (n, n))
 
 
 # -- banded and Toeplitz systems ----------------------------------------------------------------------------------------
@@ -133,11 +135,13 @@ def solveh_banded(
     width = shape_of(ab)[0] - 1
     half = _banded(ab, width, 0) if lower else _banded(ab, 0, width)
     away = np.arange(shape_of(ab)[1])[:, None] - np.arange(shape_of(ab)[1])
+    if is_complex(half):  # of the diagonal the real part is read
+        return linalg.solve(select(away == 0, half.real, half + adjoint(half)), _float(b))
     return linalg.solve(half + select(away == 0, 0.0, transposed(half)), _float(b))
 
 
 def solve_toeplitz(c_or_cr: Any, b: Any, check_finite: bool = True) -> Any:
-    """``scipy.linalg.solve_toeplitz`` of a symmetric matrix, through the dense one.
+    """``scipy.linalg.solve_toeplitz`` of a symmetric, or complex Hermitian matrix, through the dense one.
 
     >>> solve_toeplitz(np.array([2.0, 0.0]), np.array([2.0, 4.0]))
     array([1., 2.])
@@ -237,7 +241,5 @@ def polar(a: Any, side: str = "right") -> Any:
     if side not in ("right", "left"):
         raise ValueError("`side` must be either 'right' or 'left'")
     u, s, vh = linalg.reduced_svd(_float(a))
-    factor = (
-        matmul(transposed(vh) * expand_dims(s, -2), vh) if side == "right" else matmul(u * expand_dims(s, -2), transposed(u))
-    )
+    factor = matmul(adjoint(vh) * expand_dims(s, -2), vh) if side == "right" else matmul(u * expand_dims(s, -2), adjoint(u))
     return matmul(u, vh), factor

@@ -24,6 +24,7 @@ from tracegrad.core.aval import Aval, shape_of
 from tracegrad.core.op import FLAT, Linear, Op, Rule, Sample, Values
 from tracegrad.errors import ShapeError
 from tracegrad.ops.assembly import tril, triu
+from tracegrad.ops.complexes import is_complex
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.decompositions import turn_along, turn_rule
 from tracegrad.ops.indexing import getitem
@@ -32,11 +33,13 @@ from tracegrad.ops.matrices import (
     Array,
     LinAlgError,
     Matrices,
+    adjoint,
     check_matrix,
     columns,
+    conjugated,
     each_of,
     element_text,
-    floating,
+    inexact,
     opaque,
     refused,
     rows,
@@ -45,6 +48,7 @@ from tracegrad.ops.matrices import (
     square,
     stacks,
     transposed,
+    turned_by_parts,
 )
 from tracegrad.ops.reductions import sum as sum_of
 from tracegrad.ops.views import concatenate, expand_dims
@@ -111,7 +115,8 @@ lu_packed: Op = opaque(
     ("", ""),
     "The factors of x with its rows exchanged, and the rows that were, as numbers from 0 in a last column.",
     (*stacks((3, 3), (2, 4, 2), (2, 4)), refused((3,), "at least 2")),
-    lower="lapack_lu",
+    inexact,
+    "lapack_lu",
 )
 
 
@@ -120,7 +125,8 @@ def _swap_eager(x: Array, pivots: Array, *, back: bool) -> Array:
         found = matrix.copy()
         order = range(len(places))
         for k in reversed(order) if back else order:
-            found[[k, int(places[k, 0])]] = found[[int(places[k, 0]), k]]
+            place = int(places[k, 0].real)
+            found[[k, place]] = found[[place, k]]
         return found
 
     return each_of(one, x.shape[-2:], x, pivots)
@@ -137,7 +143,7 @@ swap_rows: Op = opaque(
         Sample((Values((*batch, 3, 2)), Values((*batch, 2, 1), 0, 3, kind="int")), {"back": back})
         for batch, back in (((), False), ((2,), True))
     ),
-    lambda x, pivots: floating(x) * 2,
+    lambda x, pivots: inexact(x) * 2,
     lower="lapack_swap_rows",
 )
 
@@ -169,12 +175,13 @@ def _sylvester_eager(a: Array, b: Array, q: Array) -> Array:
     for number, k in enumerate(np.ndindex(q.shape[:-2])):
         if not found[k].size:
             continue
-        first, left = linalg.schur(a[k], output="real", check_finite=False)
-        second, right = linalg.schur(b[k], output="real", check_finite=False)
-        inside, scale, info = solver(first, second, left.T @ q[k] @ right)
+        form = "complex" if q.dtype.kind == "c" else "real"
+        first, left = linalg.schur(a[k], output=form, check_finite=False)
+        second, right = linalg.schur(b[k], output=form, check_finite=False)
+        inside, scale, info = solver(first, second, left.conj().T @ q[k] @ right)
         if info:
             raise no_sylvester(element_text(number) if q.ndim > 2 else "")
-        found[k] = left @ (inside / scale) @ right.T
+        found[k] = left @ (inside / scale) @ right.conj().T
     return found
 
 
@@ -193,7 +200,8 @@ sylvester: Op = opaque(
         Sample((Matrices((3, 3), -1, 1), Matrices((2, 2), -1, 1), Values((3, 2)))),
         Sample((Matrices((2, 3, 3), -1, 1), Matrices((2, 3, 3), -1, 1), Values((2, 3, 3)))),
     ),
-    lower="lapack_sylvester",
+    inexact,
+    "lapack_sylvester",
 )
 
 # -- roots and logarithms -----------------------------------------------------------------------------------------------
@@ -216,7 +224,9 @@ def no_logarithm(where: str = "", info: int = 0) -> LinAlgError:
     )
 
 
-def _real_function(name: str, error: Any) -> Any:
+def _function(name: str, error: Any) -> Any:
+    """SciPy's function of matrices; of real ones it has to be real."""
+
     def eager(x: Array) -> Array:
         found = np.empty(x.shape, x.dtype)
         for number, k in enumerate(np.ndindex(x.shape[:-2])):
@@ -227,13 +237,14 @@ def _real_function(name: str, error: Any) -> Any:
                 raise error(where)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                value = getattr(_scipy(), name)(x[k].astype(np.float64))
+                value = getattr(_scipy(), name)(x[k].astype(np.result_type(x.dtype, np.float64)))
             size = np.abs(value).max()
-            if not np.isfinite(size) or (np.iscomplexobj(value) and np.abs(value.imag).max() > 1e-7 * size):
+            real = x.dtype.kind != "c"
+            if not np.isfinite(size) or (real and np.iscomplexobj(value) and np.abs(value.imag).max() > 1e-7 * size):
                 raise error(where)
-            if name == "logm" and np.linalg.eigvals(x[k]).real.min() == 0 and not np.linalg.det(x[k]):
+            if name == "logm" and np.abs(np.linalg.eigvals(x[k])).min() == 0 and not np.linalg.det(x[k]):
                 raise error(where)
-            found[k] = value.real
+            found[k] = value.real if real else value
         return found
 
     return eager
@@ -247,19 +258,20 @@ def _root_rule(g: Any, out: Any, x: Any) -> Any:
 matrix_root: Op = opaque(
     "matrix_root",
     square("linalg.sqrtm"),
-    _real_function("sqrtm", no_root),
+    _function("sqrtm", no_root),
     (Rule(_root_rule),),
     ("", ""),
     "The principal square root of each matrix, where it is real, by its Schur form (Higham 1987).",
     (*stacks((3, 3), (2, 2, 2), (1, 1)), refused((2, 3), "2 by 3")),
-    lower="lapack_root",
+    inexact,
+    "lapack_root",
 )
 
 
 matrix_log_turn: Op = opaque(
     "matrix_log_turn",
     lambda g, x: x,
-    lambda g, x: turn_along(_real_function("logm", no_logarithm), g, x),
+    lambda g, x: turn_along(_function("logm", no_logarithm), g, x),
     (
         Linear(lambda c, out, g, x: matrix_log_turn(c, transposed(x))),
         Rule(lambda c, out, g, x: turn_rule(matrix_log_turn, c, g, x)),
@@ -270,17 +282,19 @@ matrix_log_turn: Op = opaque(
         Sample((Values((3, 3)), Matrices((3, 3), -0.7, 0.7))),
         Sample((Values((2, 2, 2)), Matrices((2, 2, 2), -0.7, 0.7))),
     ),
-    lower="lapack_log_turn",
+    inexact,
+    "lapack_log_turn",
 )
 matrix_log: Op = opaque(
     "matrix_log",
     square("linalg.logm"),
-    _real_function("logm", no_logarithm),
+    _function("logm", no_logarithm),
     (Rule(lambda g, out, x: matrix_log_turn(g, transposed(x))),),
     ("", ""),
     "The principal logarithm of each matrix, where it is real, by scaling and squaring in reverse.",
     (*stacks((3, 3), (2, 2, 2)), refused((2, 3), "2 by 3")),
-    lower="lapack_log",
+    inexact,
+    "lapack_log",
 )
 
 # -- Schur --------------------------------------------------------------------------------------------------------------
@@ -296,14 +310,38 @@ def _schur_eager(x: Array) -> Array:
 
     def one(matrix: Array) -> Array:
         try:
-            return np.concatenate(_scipy().schur(matrix, output="real"), axis=0) if n else np.zeros((0, 0), x.dtype)
+            form = "complex" if x.dtype.kind == "c" else "real"
+            return np.concatenate(_scipy().schur(matrix, output=form), axis=0) if n else np.zeros((0, 0), x.dtype)
         except (np.linalg.LinAlgError, ValueError):
             raise no_schur() from None
 
     return each_of(one, (2 * n, n), x)
 
 
+@turned_by_parts
+def _triangular_schur_rule(g: Any, out: Any, x: Any) -> Any:
+    # as below, but T is triangular, and the elements of W below its diagonal solve a system of their own
+    n = shape_of(x)[-1]
+    t, z = rows(out, 0, n), rows(out, n, None)
+    gt, gz = rows(g, 0, n), rows(g, n, None)
+    below, right = np.tril_indices(n, -1)
+    count = len(below)
+    inside = gt
+    if count:
+        turns = np.zeros((count, n, n), t.dtype)
+        turns[np.arange(count), below, right] = 1.0
+        first = expand_dims(t, -3)
+        system = getitem(matmul(first, turns) - matmul(turns, first), (Ellipsis, below, right))  # row: a turn
+        whole = matmul(adjoint(t), gt) - matmul(gt, adjoint(t)) + matmul(adjoint(z), gz)
+        hold = getitem(whole - adjoint(whole), (Ellipsis, below, right))
+        pull = -getitem(solve(conjugated(system), expand_dims(hold, -1)), (Ellipsis, 0))
+        inside = gt + sum_of(expand_dims(pull, (-2, -1)) * turns, -3)
+    return matmul(matmul(z, inside), adjoint(z))
+
+
 def _schur_rule(g: Any, out: Any, x: Any) -> Any:
+    if is_complex(x):
+        return _triangular_schur_rule(g, out, x)
     # with M = Zᵀ dx Z and the turn W = Zᵀ dZ, which is skew, dT = M + T W - W T; the lower triangle of dT stays 0
     n = shape_of(x)[-1]
     t, z = rows(out, 0, n), rows(out, n, None)
@@ -343,9 +381,11 @@ schur_packed: Op = opaque(
     _schur_eager,
     (Rule(_schur_rule),),
     ("", ""),
-    "The real Schur form T and the rotation Z below it, x = Z T Zᵀ; eigenvalues are to differ.",
+    "The real Schur form T and the rotation Z below it, x = Z T Zᵀ; that of complex matrices is triangular. Eigenvalues are to "
+    "differ; the phases of the columns of Z do not turn.",
     (*stacks((3, 3), (2, 2, 2), (1, 1)), refused((2, 3), "2 by 3")),
-    lower="lapack_schur",
+    inexact,
+    "lapack_schur",
 )
 
 # -- balancing ----------------------------------------------------------------------------------------------------------
@@ -358,7 +398,7 @@ def _balance_eager(x: Array, *, permute: bool, scale: bool) -> Array:
         if not n:
             return np.zeros((0, 0), x.dtype)
         _, turn = _scipy().matrix_balance(matrix, permute=permute, scale=scale)
-        size = np.abs(turn).sum(axis=0)
+        size = turn.sum(axis=0)
         return np.concatenate([turn, (turn / size / size).T]).astype(x.dtype)
 
     return each_of(one, (2 * n, n), x)
@@ -372,7 +412,8 @@ balance_packed: Op = opaque(
     ("", ""),
     "The transformation that balances x, of powers of 2 and permutations, and its inverse below it.",
     (Sample((Values((3, 3)),), {"permute": True, "scale": True}, smooth=False),),
-    lower="lapack_balance",
+    inexact,
+    "lapack_balance",
 )
 
 REFUSALS: Mapping[str, Callable[[str, int], LinAlgError]] = {

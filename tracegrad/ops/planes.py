@@ -14,133 +14,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import Aval, Shape
-from tracegrad.core.expr import Guard, Index, Read
-from tracegrad.core.op import Kind, Linear, Op, Sample, Stacked, Values, common
-from tracegrad.errors import ShapeError
-from tracegrad.ops import comparisons, complexes, fourier, maps, matrices, phases, reductions, scans
-from tracegrad.ops.broadcasting import broadcast
+from tracegrad.core.op import Kind, Linear, Op
+from tracegrad.ops import comparisons, complexes, fourier, maps, phases, reductions, scans
 from tracegrad.ops.complexes import PARTS, WHOLES
 from tracegrad.ops.fourier_planes import dft_pairs, dft_reals, dft_to_reals
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import select
-from tracegrad.ops.sources import zeros_shape
+from tracegrad.ops.matrix_planes import MATRICES
+from tracegrad.ops.pairs import (
+    Pair,
+    Pairs,
+    Planes,
+    cut,
+    less_planes,
+    minus_plane,
+    pairs,
+    planes_of,
+    product,
+    reduced_product,
+    sum_planes,
+    times_planes,
+    with_size,
+)
 from tracegrad.ops.special_complex import lambertw_planes, lambertw_raw, wofz_planes, wofz_raw
 from tracegrad.ops.views import concatenate, stack
 
-# -- pairs ------------------------------------------------------------------------------------------------------------
-
-
-def _pairs_infer(x: Aval, y: Aval, *, whole: Any) -> Aval:
-    if x.shape != y.shape:
-        raise ShapeError(f"parts of shapes {x.shape} and {y.shape}", fix="broadcast them to one shape first")
-    return Aval((*x.shape, 2), x.dtype)
-
-
-def _pairs_lower(index: tuple[Index, ...], x: Aval, y: Aval, *, whole: Any) -> tuple[Read, ...]:
-    first = Guard(index[-1], 0, 1)
-    return (Read(0, index[:-1], () if first.always else (first,)), Read(1, index[:-1]))
-
-
-pairs: Op = Op(
-    name="pairs",
-    kind=Kind.VIEW,
-    infer=_pairs_infer,
-    promote=common,
-    eager=lambda x, y, *, whole: np.stack([x, y], axis=-1),
-    partials=(
-        Linear(lambda g, out, x, y, *, whole: getitem(g, (Ellipsis, 0)), together=True),
-        Linear(lambda g, out, x, y, *, whole: getitem(g, (Ellipsis, 1)), together=True),
-    ),
-    batch=Stacked(),
-    lower=_pairs_lower,
-    numpy=(),
-    torch=("", ""),
-    doc="Two planes as complex numbers lie in memory; outside of a program they are of the dtype ``whole``.",
-    samples=tuple(Sample((Values(shape), Values(shape)), {"whole": None}) for shape in ((3, 4), (5,), (), (0, 3))),
-)
-
-# -- planes -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Planes:
-    """A complex array as its real and its imaginary plane; None for one that is zero throughout."""
-
-    re: Any
-    im: Any
-    aval: Aval
-    known: Any = None
-    """The pairs that they are taken from."""
-
-    @property
-    def part(self) -> np.dtype[Any]:
-        """The dtype of the planes."""
-        return PARTS[self.aval.dtype]
-
-    @property
-    def paired(self) -> Any:
-        """The planes as pairs along a last axis."""
-        return pairs(*self.both, whole=self.aval.dtype) if self.known is None else self.known
-
-    @property
-    def both(self) -> tuple[Any, Any]:
-        """The planes, zeros for a missing one."""
-        if self.re is not None and self.im is not None:
-            return self.re, self.im
-        missing: Any = zeros_shape(self.aval.shape, self.part)
-        other = self.im if self.re is None else self.re
-        if self.aval.shape and hasattr(other, "bind_op"):  # where sizes that count an axis keep their mark
-            missing = other.bind_op(broadcast, (np.zeros((), self.part),), {"shape": self.aval.shape})
-        return (missing if self.re is None else self.re), (missing if self.im is None else self.im)
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """A complex result as pairs along a last axis."""
-
-    value: Any
-
-
-Pair = tuple[Any, Any]
-"""Planes without their aval: what the formulas work on."""
-
-
-def _planes_of(pair: Pair, aval: Aval) -> Planes:
-    return Planes(pair[0], pair[1], aval)
-
-
-def _sum(x: Any, y: Any) -> Any:
-    return y if x is None else x if y is None else x + y
-
-
-def _less(x: Any, y: Any) -> Any:
-    return x if y is None else _minus(y) if x is None else x - y
-
-
-def _minus(x: Any) -> Any:
-    return None if x is None else -x
-
-
-def _times(x: Any, y: Any) -> Any:
-    return None if x is None or y is None else x * y
+# -- maps --------------------------------------------------------------------------------------------------------------
 
 
 def _absorbed(g: Any, factor: Any) -> Any:
     return None if g is None or factor is None else maps.scale(g, factor)
-
-
-def _product(times: Callable[[Any, Any], Any], x: Planes, y: Planes) -> Pair:
-    return (
-        _less(times(x.re, y.re), times(x.im, y.im)),
-        _sum(times(x.re, y.im), times(x.im, y.re)),
-    )
 
 
 def _quotient(x: Pair, y: Pair) -> Pair:
@@ -338,8 +246,8 @@ def _whole_power(x: Planes, n: int) -> Pair:
     factor = x
     for bit in reversed(bin(abs(n))[2:]):
         if bit == "1":
-            result = factor if result is None else _planes_of(_product(_times, result, factor), x.aval)
-        factor = _planes_of(_product(_times, factor, factor), x.aval)
+            result = factor if result is None else planes_of(product(times_planes, result, factor), x.aval)
+        factor = planes_of(product(times_planes, factor, factor), x.aval)
     assert result is not None
     one = (np.ones((), x.part), None)
     return _quotient(one, (result.re, result.im)) if n < 0 else (result.re, result.im)
@@ -370,75 +278,17 @@ def _power(x: Planes, y: Planes, exponent: Any) -> Pair:
 # -- products over axes -----------------------------------------------------------------------------------------------
 
 
-def _folded(x: Planes, axis: int) -> Planes:
-    """The product along an axis, which keeps one element: halves are multiplied with each other."""
-    while (n := int(x.aval.shape[axis])) > 1:
-        half = n // 2
-        first, second = _cut(x, axis, 0, half), _cut(x, axis, half, 2 * half)
-        folded = _planes_of(_product(_times, first, second), first.aval)
-        if n % 2:
-            rest = _cut(x, axis, n - 1, n)
-            whole = [concatenate(planes, axis) for planes in zip(folded.both, rest.both, strict=True)]
-            folded = Planes(whole[0], whole[1], _with_size(x.aval, axis, half + 1))
-        x = folded
-    return x
-
-
-def _with_size(aval: Aval, axis: int, size: int) -> Aval:
-    return Aval((*aval.shape[:axis], size, *aval.shape[axis + 1 :]), aval.dtype)
-
-
-def _cut(x: Planes, axis: int, start: int, stop: int) -> Planes:
-    key = (*(slice(None),) * axis, slice(start, stop))
-    planes = [None if plane is None else getitem(plane, key) for plane in (x.re, x.im)]
-    return Planes(planes[0], planes[1], _with_size(x.aval, axis, stop - start))
-
-
-def _reduced_product(x: Planes, *, axes: tuple[int, ...]) -> Pair:
-    shape: Shape = tuple(n for k, n in enumerate(x.aval.shape) if k not in axes)
-    if any(x.aval.shape[k] == 0 for k in axes):
-        return np.broadcast_to(np.ones((), x.part), shape), None
-    for axis in axes:
-        x = _folded(x, axis)
-    key = tuple(0 if k in axes else slice(None) for k in range(len(x.aval.shape)))
-    return (None if x.re is None else getitem(x.re, key)), (None if x.im is None else getitem(x.im, key))
-
-
 def _running_product(x: Planes, *, axis: int) -> Pair:
     """Each element times the one 1, 2, 4, … places before it."""
     n, step = int(x.aval.shape[axis]), 1
     while step < n:
-        ones = np.broadcast_to(np.ones((), x.part), _with_size(x.aval, axis, step).shape)
+        ones = np.broadcast_to(np.ones((), x.part), with_size(x.aval, axis, step).shape)
         nothing = np.broadcast_to(np.zeros((), x.part), ones.shape)
-        before = _cut(x, axis, 0, n - step)
+        before = cut(x, axis, 0, n - step)
         earlier = [concatenate([start, p], axis) for start, p in zip((ones, nothing), before.both, strict=True)]
-        x = _planes_of(_product(_times, x, Planes(earlier[0], earlier[1], x.aval)), x.aval)
+        x = planes_of(product(times_planes, x, Planes(earlier[0], earlier[1], x.aval)), x.aval)
         step *= 2
     return x.re, x.im
-
-
-# -- linear algebra ---------------------------------------------------------------------------------------------------
-
-
-def _embedded(x: Planes) -> Any:
-    """Complex matrices A + iB as real ones of twice the size, [[A, -B], [B, A]]."""
-    a, b = x.both
-    return concatenate([concatenate([a, -b], -1), concatenate([b, a], -1)], -2)
-
-
-def _halves(x: Any, axis: int) -> Pair:
-    n = x.shape[axis] // 2
-    rest = (slice(None),) * (-1 - axis)
-    return getitem(x, (Ellipsis, slice(n), *rest)), getitem(x, (Ellipsis, slice(n, 2 * n), *rest))
-
-
-def _solve(a: Planes, b: Planes, **params: Any) -> Pair:
-    return _halves(matrices.solve(_embedded(a), concatenate(list(b.both), -2), **params), -2)
-
-
-def _inv(x: Planes, **params: Any) -> Pair:
-    n = x.aval.shape[-1]
-    return _halves(getitem(matrices.inv(_embedded(x), **params), (Ellipsis, slice(n))), -2)
 
 
 # -- the table --------------------------------------------------------------------------------------------------------
@@ -507,7 +357,7 @@ def _direction(x: Planes) -> Pair:
 
 FORMULAS: Mapping[Op, Formula] = MappingProxyType(
     {
-        complexes.conj: lambda x: (x.re, _minus(x.im)),
+        complexes.conj: lambda x: (x.re, minus_plane(x.im)),
         complexes.real: lambda x: x.both[0],
         complexes.imag: lambda x: x.both[1],
         complexes.join: lambda x, y: (x, y),
@@ -523,11 +373,11 @@ FORMULAS: Mapping[Op, Formula] = MappingProxyType(
         maps.cast: _cast,
         maps.copy: _plane_wise(maps.copy),
         maps.stop_gradient: _plane_wise(maps.stop_gradient),
-        maps.negative: lambda x: (_minus(x.re), _minus(x.im)),
-        maps.add: lambda x, y: (_sum(x.re, y.re), _sum(x.im, y.im)),
-        maps.subtract: lambda x, y: (_less(x.re, y.re), _less(x.im, y.im)),
-        maps.multiply: lambda x, y: _product(_times, x, y),
-        maps.scale: lambda x, y: _product(_absorbed, x, y),
+        maps.negative: lambda x: (minus_plane(x.re), minus_plane(x.im)),
+        maps.add: lambda x, y: (sum_planes(x.re, y.re), sum_planes(x.im, y.im)),
+        maps.subtract: lambda x, y: (less_planes(x.re, y.re), less_planes(x.im, y.im)),
+        maps.multiply: lambda x, y: product(times_planes, x, y),
+        maps.scale: lambda x, y: product(_absorbed, x, y),
         maps.divide: lambda x, y: _quotient((x.re, x.im), (y.re, y.im) if y.re is not None or y.im is not None else y.both),
         maps.absolute: lambda x: _size((x.re, x.im) if x.re is not None or x.im is not None else x.both),
         maps.exp: lambda x: _exp((x.re, x.im) if x.re is not None or x.im is not None else x.both, x.part),
@@ -555,12 +405,11 @@ FORMULAS: Mapping[Op, Formula] = MappingProxyType(
         maps.arcsinh: _of_part(_arcsinh),
         maps.arccosh: _of_part(_arccosh),
         maps.arctanh: _of_both(_arctanh),
-        reductions.reduce_prod: _reduced_product,
+        reductions.reduce_prod: reduced_product,
         fourier.dft: lambda x, **params: Pairs(dft_pairs(x.paired, whole=x.aval.dtype, **params)),
         fourier.half_dft: lambda x, **params: Pairs(dft_reals(x, whole=WHOLES[x.dtype], **params)),
         fourier.from_half: lambda x, **params: dft_to_reals(x.paired, **params),
-        matrices.solve: _solve,
-        matrices.inv: _inv,
+        **MATRICES,
     }
 )
 """Of each op: the planes of its complex operands, and its real operands, to the planes of its result, or to a real result."""
@@ -598,7 +447,7 @@ def in_planes(op: Op, operands: Sequence[Any], params: Mapping[str, Any], number
             return None
         return op(*(x if k == places[0] else y if k == places[1] else value for k, value in enumerate(operands)), **params)
 
-    return _product(times, operands[places[0]], operands[places[1]])
+    return product(times, operands[places[0]], operands[places[1]])
 
 
 def _one_plane(op: Op, operands: Sequence[Any], params: Mapping[str, Any], plane: int) -> Any:

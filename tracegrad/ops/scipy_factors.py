@@ -13,10 +13,11 @@ from tracegrad.errors import TraceError
 from tracegrad.ops import checks, linalg, matrix_equations
 from tracegrad.ops.assembly import tril, triu
 from tracegrad.ops.comparisons import greater
+from tracegrad.ops.complexes import is_complex
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.decompositions import matrix_exp, svd_completion
 from tracegrad.ops.indexing import getitem
-from tracegrad.ops.matrices import check_square, columns, rows, transposed
+from tracegrad.ops.matrices import check_square, columns, real_part, rows, transposed
 from tracegrad.ops.matrix_factors import (
     balance_packed,
     lu_packed,
@@ -33,6 +34,12 @@ from tracegrad.ops.views import broadcast_to, expand_dims, reshape, squeeze
 
 def _float(x: Any) -> Any:
     return as_float(as_operand(x))
+
+
+def _double(x: Any) -> Any:
+    """In double precision, which some of SciPy's functions have for single precision, too."""
+    x = _float(x)
+    return x.astype(np.result_type(x.dtype, np.float64))
 
 
 # -- LU -----------------------------------------------------------------------------------------------------------------
@@ -68,9 +75,9 @@ def lu(
     batch = shape_of(packed)[:-2]
     if p_indices:
         count = broadcast_to(np.arange(m, dtype=packed.dtype)[:, None], (*batch, m, 1))
-        return squeeze(swap_rows(count, pivots, back=True), -1).astype(np.int32), lower, upper
+        return real_part(squeeze(swap_rows(count, pivots, back=True), -1)).astype(np.int32), lower, upper
     whole = broadcast_to(np.eye(m, dtype=packed.dtype), (*batch, m, m))
-    return swap_rows(whole, pivots, back=True), lower, upper
+    return real_part(swap_rows(whole, pivots, back=True)), lower, upper
 
 
 def lu_factor(a: Any, overwrite_a: bool = False, check_finite: bool = True) -> tuple[Any, Any]:
@@ -80,11 +87,11 @@ def lu_factor(a: Any, overwrite_a: bool = False, check_finite: bool = True) -> t
     array([1, 1], dtype=int32)
     """
     packed, _, pivots = _factors(a)
-    return packed, squeeze(pivots, -1).astype(np.int32)
+    return packed, real_part(squeeze(pivots, -1)).astype(np.int32)
 
 
 def lu_solve(lu_and_piv: tuple[Any, Any], b: Any, trans: int = 0, overwrite_b: bool = False, check_finite: bool = True) -> Any:
-    """``scipy.linalg.lu_solve``; with ``trans`` 1 or 2 for the transposed matrix.
+    """``scipy.linalg.lu_solve``; with ``trans`` 1 for the transposed matrix, 2 for its conjugate.
 
     >>> lu_solve(lu_factor(np.array([[0.0, 2.0], [4.0, 2.0]])), np.array([2.0, 6.0]))
     array([1., 1.])
@@ -100,8 +107,8 @@ def lu_solve(lu_and_piv: tuple[Any, Any], b: Any, trans: int = 0, overwrite_b: b
     packed, right = linalg.stretched(packed, right)
     places = broadcast_to(places, (*shape_of(right)[:-2], *shape_of(places)[-2:]))
     if trans:
-        found = linalg.solve_triangular(packed, right, trans=1)
-        found = linalg.solve_triangular(packed, found, lower=True, unit_diagonal=True, trans=1)
+        found = linalg.solve_triangular(packed, right, trans=trans)
+        found = linalg.solve_triangular(packed, found, lower=True, unit_diagonal=True, trans=trans)
         found = swap_rows(found, places, back=True)
     else:
         found = linalg.solve_triangular(packed, swap_rows(right, places, back=False), lower=True, unit_diagonal=True)
@@ -195,17 +202,24 @@ def schur(
     sort: Any = None,
     check_finite: bool = True,
 ) -> tuple[Any, Any]:
-    """``scipy.linalg.schur`` in real form; where eigenvalues coincide it has no derivative.
+    """``scipy.linalg.schur``, of real matrices in real form; where eigenvalues coincide it has no derivative.
+
+    Of a complex form the phases of Z's columns, which are LAPACK's choice, are taken not to turn.
 
     >>> schur(np.array([[1.0, 2.0], [0.0, 3.0]]))[0]
     array([[1., 2.],
            [0., 3.]])
     """
-    if output not in ("real", "r") or sort is not None:
+    if sort is not None:
+        raise TraceError("schur is traced without sort=", fix="leave sort= out, or use np.linalg.eigh")
+    if output not in ("real", "r", "complex", "c"):
+        raise ValueError("argument must be 'real', or 'complex'")
+    a = _float(a)
+    if output in ("complex", "c") and not is_complex(a):
         raise TraceError(
-            "schur is traced in its real form, without sort=", fix='leave output="complex" and sort= out, or use np.linalg.eigh'
+            "schur of a real matrix is traced in its real form", fix='make the matrix complex, or leave output="complex" out'
         )
-    packed = schur_packed(_float(a))
+    packed = schur_packed(a)
     n = shape_of(packed)[-1]
     return rows(packed, 0, n), rows(packed, n, None)
 
@@ -225,7 +239,7 @@ def matrix_balance(
     packed = balance_packed(A, permute=bool(permute), scale=bool(scale))
     n = shape_of(packed)[-1]
     turn = rows(packed, 0, n)
-    return matmul(matmul(rows(packed, n, None), A), turn), turn.astype(np.float64)
+    return matmul(matmul(rows(packed, n, None), A), turn), real_part(turn).astype(np.float64)
 
 
 def bandwidth(a: Any) -> tuple[int, int]:
@@ -244,7 +258,7 @@ def bandwidth(a: Any) -> tuple[int, int]:
 
 
 def sqrtm(A: Any, disp: Any = None, blocksize: Any = None) -> Any:
-    """``scipy.linalg.sqrtm`` where it is real; LinAlgError where it is not.
+    """``scipy.linalg.sqrtm``, of a real matrix where it is real; LinAlgError where it is not: make the matrix complex.
 
     >>> sqrtm(np.diag([4.0, 9.0]))
     array([[2., 0.],
@@ -254,12 +268,12 @@ def sqrtm(A: Any, disp: Any = None, blocksize: Any = None) -> Any:
 
 
 def logm(A: Any, disp: Any = None) -> Any:
-    """``scipy.linalg.logm`` where it is real, in float64; LinAlgError where it is not.
+    """``scipy.linalg.logm``, of a real matrix where it is real, in double precision; LinAlgError where it is not.
 
     >>> logm(np.eye(1))
     array([[0.]])
     """
-    return matrix_log(_float(A).astype(np.float64))
+    return matrix_log(_double(A))
 
 
 def fractional_matrix_power(A: Any, t: Any) -> Any:
@@ -271,7 +285,7 @@ def fractional_matrix_power(A: Any, t: Any) -> Any:
     """
     if isinstance(t, (int, float)) and int(t) == t:
         return linalg.matrix_power(_float(A), int(t))
-    return matrix_exp(matrix_log(_float(A).astype(np.float64)) * t)
+    return matrix_exp(matrix_log(_double(A)) * t)
 
 
 _OF_NUMBERS: dict[Any, Callable[..., Any]] = {

@@ -10,6 +10,7 @@ from tracegrad.core.aval import shape_of
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops import assembly, checks, linalg
 from tracegrad.ops.indexing import getitem
+from tracegrad.ops.matrices import conjugated
 from tracegrad.ops.pointwise import as_float
 from tracegrad.ops.reductions import as_operand
 from tracegrad.ops.reductions import sum as sum_of
@@ -78,8 +79,8 @@ def cho_factor(a: Any, lower: bool = False, overwrite_a: bool = False, check_fin
 def cho_solve(c_and_lower: tuple[Any, bool], b: Any, overwrite_b: bool = False, check_finite: bool = True) -> Any:
     """``scipy.linalg.cho_solve``."""
     factor, lower = c_and_lower
-    halfway = linalg.solve_triangular(factor, as_float(b), lower=bool(lower), trans=0 if lower else 1)
-    return linalg.solve_triangular(factor, halfway, lower=bool(lower), trans=1 if lower else 0)
+    halfway = linalg.solve_triangular(factor, as_float(b), lower=bool(lower), trans=0 if lower else 2)
+    return linalg.solve_triangular(factor, halfway, lower=bool(lower), trans=2 if lower else 0)
 
 
 # -- decompositions ---------------------------------------------------------------------------------------------------
@@ -178,9 +179,9 @@ def block_diag(*arrs: Any) -> Any:
 
 
 def toeplitz(c: Any, r: Any = None) -> Any:
-    """``scipy.linalg.toeplitz``: constant along diagonals, from the first column and row."""
+    """``scipy.linalg.toeplitz``: constant along diagonals, from the first column and row, which is its conjugate by default."""
     c = reshape(as_operand(c), -1)
-    r = c if r is None else reshape(as_operand(r), -1)
+    r = conjugated(c) if r is None else reshape(as_operand(r), -1)
     rows, columns = shape_of(c)[0], shape_of(r)[0]
     line = concatenate([getitem(r, slice(None, 0, -1)), c], 0)
     return getitem(line, columns - 1 + np.arange(rows)[:, None] - np.arange(columns))

@@ -28,6 +28,8 @@ _SYMBOL: Final = re.compile(r"([\w.]+)\.(\w+):([a-z*]+)\(([a-z*,]*)\)")
 _CAPSULE: Final = re.compile(r"(.+?)\s*\((.*)\)")
 _TYPEDEFS: Final = {"s": "float", "d": "double"}
 """The numbers of Cython's LAPACK and BLAS."""
+_COMPLEX: Final = {"__pyx_t_float_complex": "float", "__pyx_t_double_complex": "double"}
+"""Complex numbers by what their parts are; all of LAPACK's functions take pointers."""
 _C_TYPES: Final[dict[str, Any]] = {
     "void": None,
     "char": ctypes.c_char,
@@ -112,7 +114,7 @@ def _c_type(text: str) -> str:
     words = [word for word in words if word != "const"]
     word = words[0] if words else text
     if word.startswith("__pyx_t_"):
-        word = _TYPEDEFS.get(word.rpartition("_")[2], word)
+        word = _COMPLEX.get(word) or _TYPEDEFS.get(word.rpartition("_")[2], word)
     return word + "*" * stars
 
 

@@ -13,7 +13,7 @@ from tracegrad.runtime.externals import function
 
 __all__ = ["SYMBOLS"]
 
-_REALS: Final = {"s": "float*", "d": "double*"}
+_REALS: Final = {"s": "float*", "d": "double*", "c": "float*", "z": "double*"}
 _TAKEN: Final = {
     # c: letters, i: integers, x: numbers
     "potrf": "cixii",
@@ -32,18 +32,35 @@ _TAKEN: Final = {
     "orghr": "iiixixxii",
     "hseqr": "cciiixixxxixii",
     "trsyl": "cciiixixixixi",
+    "geev": "ccixixxxixixii",
 }
-"""What each function takes, one letter for a parameter."""
+_TAKEN_OF_COMPLEX: Final = {
+    "potrf": "cixii",
+    "getrf": "iixiii",
+    "trsm": "cccciixxixi",
+    "heevd": "ccixixxixiiii",
+    "geev": "ccixixxixixixi",
+    "geqrf": "iixixxii",
+    "ungqr": "iiixixxii",
+    "gesdd": "ciixixxixixixii",
+    "gebal": "cixiiixi",
+    "gebak": "cciiixixii",
+    "gehrd": "iiixixxii",
+    "unghr": "iiixixxii",
+    "hseqr": "cciiixixxixii",
+}
+"""What each function takes, one letter for a parameter; a pointer to complex numbers is one to their parts."""
 _OF_BLAS: Final = ("trsm", "gemm")
 
 
 def _symbol(letter: str, name: str) -> str:
     kinds = {"c": "char*", "i": "int*", "x": _REALS[letter]}
     home = "blas" if name in _OF_BLAS else "lapack"
-    return f"scipy.linalg.cython_{home}.{letter}{name}:void({','.join(kinds[kind] for kind in _TAKEN[name])})"
+    return f"scipy.linalg.cython_{home}.{letter}{name}:void({','.join(kinds[kind] for kind in _LISTS[letter][name])})"
 
 
-SYMBOLS: Final = {f"{letter}{name}": _symbol(letter, name) for letter in _REALS for name in _TAKEN}
+_LISTS: Final = {"s": _TAKEN, "d": _TAKEN, "c": _TAKEN_OF_COMPLEX, "z": _TAKEN_OF_COMPLEX}
+SYMBOLS: Final = {f"{letter}{name}": _symbol(letter, name) for letter, names in _LISTS.items() for name in names}
 """The symbol of each word."""
 
 

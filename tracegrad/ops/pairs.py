@@ -1,0 +1,160 @@
+"""A complex array as two real ones, its planes, or as pairs of reals; and products of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tracegrad.core.aval import Aval, Shape
+from tracegrad.core.expr import Guard, Index, Read
+from tracegrad.core.op import Kind, Linear, Op, Sample, Stacked, Values, common
+from tracegrad.errors import ShapeError
+from tracegrad.ops.broadcasting import broadcast
+from tracegrad.ops.complexes import PARTS
+from tracegrad.ops.indexing import getitem
+from tracegrad.ops.sources import zeros_shape
+from tracegrad.ops.views import concatenate
+
+# -- pairs ------------------------------------------------------------------------------------------------------------
+
+
+def _pairs_infer(x: Aval, y: Aval, *, whole: Any) -> Aval:
+    if x.shape != y.shape:
+        raise ShapeError(f"parts of shapes {x.shape} and {y.shape}", fix="broadcast them to one shape first")
+    return Aval((*x.shape, 2), x.dtype)
+
+
+def _pairs_lower(index: tuple[Index, ...], x: Aval, y: Aval, *, whole: Any) -> tuple[Read, ...]:
+    first = Guard(index[-1], 0, 1)
+    return (Read(0, index[:-1], () if first.always else (first,)), Read(1, index[:-1]))
+
+
+pairs: Op = Op(
+    name="pairs",
+    kind=Kind.VIEW,
+    infer=_pairs_infer,
+    promote=common,
+    eager=lambda x, y, *, whole: np.stack([x, y], axis=-1),
+    partials=(
+        Linear(lambda g, out, x, y, *, whole: getitem(g, (Ellipsis, 0)), together=True),
+        Linear(lambda g, out, x, y, *, whole: getitem(g, (Ellipsis, 1)), together=True),
+    ),
+    batch=Stacked(),
+    lower=_pairs_lower,
+    numpy=(),
+    torch=("", ""),
+    doc="Two planes as complex numbers lie in memory; outside of a program they are of the dtype ``whole``.",
+    samples=tuple(Sample((Values(shape), Values(shape)), {"whole": None}) for shape in ((3, 4), (5,), (), (0, 3))),
+)
+
+# -- planes -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """A complex array as its real and its imaginary plane; None for one that is zero throughout."""
+
+    re: Any
+    im: Any
+    aval: Aval
+    known: Any = None
+    """The pairs that they are taken from."""
+
+    @property
+    def part(self) -> np.dtype[Any]:
+        """The dtype of the planes."""
+        return PARTS[self.aval.dtype]
+
+    @property
+    def paired(self) -> Any:
+        """The planes as pairs along a last axis."""
+        return pairs(*self.both, whole=self.aval.dtype) if self.known is None else self.known
+
+    @property
+    def both(self) -> tuple[Any, Any]:
+        """The planes, zeros for a missing one."""
+        if self.re is not None and self.im is not None:
+            return self.re, self.im
+        missing: Any = zeros_shape(self.aval.shape, self.part)
+        other = self.im if self.re is None else self.re
+        if self.aval.shape and hasattr(other, "bind_op"):  # where sizes that count an axis keep their mark
+            missing = other.bind_op(broadcast, (np.zeros((), self.part),), {"shape": self.aval.shape})
+        return (missing if self.re is None else self.re), (missing if self.im is None else self.im)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A complex result as pairs along a last axis."""
+
+    value: Any
+
+
+Pair = tuple[Any, Any]
+"""Planes without their aval: what the formulas work on."""
+
+
+def planes_of(pair: Pair, aval: Aval) -> Planes:
+    return Planes(pair[0], pair[1], aval)
+
+
+def sum_planes(x: Any, y: Any) -> Any:
+    return y if x is None else x if y is None else x + y
+
+
+def less_planes(x: Any, y: Any) -> Any:
+    return x if y is None else minus_plane(y) if x is None else x - y
+
+
+def minus_plane(x: Any) -> Any:
+    return None if x is None else -x
+
+
+def times_planes(x: Any, y: Any) -> Any:
+    return None if x is None or y is None else x * y
+
+
+def product(times: Callable[[Any, Any], Any], x: Planes, y: Planes) -> Pair:
+    return (
+        less_planes(times(x.re, y.re), times(x.im, y.im)),
+        sum_planes(times(x.re, y.im), times(x.im, y.re)),
+    )
+
+
+# -- products over axes -----------------------------------------------------------------------------------------------
+
+
+def _folded(x: Planes, axis: int) -> Planes:
+    """The product along an axis, which keeps one element: halves are multiplied with each other."""
+    while (n := int(x.aval.shape[axis])) > 1:
+        half = n // 2
+        first, second = cut(x, axis, 0, half), cut(x, axis, half, 2 * half)
+        folded = planes_of(product(times_planes, first, second), first.aval)
+        if n % 2:
+            rest = cut(x, axis, n - 1, n)
+            whole = [concatenate(planes, axis) for planes in zip(folded.both, rest.both, strict=True)]
+            folded = Planes(whole[0], whole[1], with_size(x.aval, axis, half + 1))
+        x = folded
+    return x
+
+
+def with_size(aval: Aval, axis: int, size: int) -> Aval:
+    return Aval((*aval.shape[:axis], size, *aval.shape[axis + 1 :]), aval.dtype)
+
+
+def cut(x: Planes, axis: int, start: int, stop: int) -> Planes:
+    key = (*(slice(None),) * axis, slice(start, stop))
+    planes = [None if plane is None else getitem(plane, key) for plane in (x.re, x.im)]
+    return Planes(planes[0], planes[1], with_size(x.aval, axis, stop - start))
+
+
+def reduced_product(x: Planes, *, axes: tuple[int, ...]) -> Pair:
+    shape: Shape = tuple(n for k, n in enumerate(x.aval.shape) if k not in axes)
+    if any(x.aval.shape[k] == 0 for k in axes):
+        return np.broadcast_to(np.ones((), x.part), shape), None
+    for axis in axes:
+        x = _folded(x, axis)
+    key = tuple(0 if k in axes else slice(None) for k in range(len(x.aval.shape)))
+    return (None if x.re is None else getitem(x.re, key)), (None if x.im is None else getitem(x.im, key))
