@@ -66,6 +66,15 @@ def short_rows(x):
     return np.concatenate([y, y * x], axis=1)
 
 
+def columns(x):
+    return np.stack([np.cos(x) * x, x, np.exp(np.sin(x)) * np.cos(x)], axis=1)
+
+
+def in_order(x):
+    y = np.concatenate([x[:1], np.exp(np.sin(x[1:-1])) * np.cos(x[1:-1]), x[-1:]])
+    return np.concatenate([x[:2], y[1:-1].reshape(2, -1).reshape(-1), x[:2]])
+
+
 def integers(x):
     k = np.arange(len(x))
     return np.concatenate([k * k % 7, k[:3]]), np.concatenate([x > 1.0, x[:3] < x[1:4]])
@@ -89,6 +98,10 @@ PROGRAMS = [
     (multiplied, WIDE),
     (turned, WIDE),
     (short_rows, Y),
+    (columns, X),
+    (columns, X.astype(np.float32)),
+    (lambda x: np.column_stack([np.cumsum(x), np.exp(np.sin(x)) * x]), X),
+    (in_order, X),
     (integers, X),
     (read_elsewhere, X),
     (diffusion, X.astype(np.float32)),
@@ -120,7 +133,16 @@ def test_so_are_derivatives(function):
 
 @pytest.mark.parametrize(
     ("function", "x", "kernels"),
-    [(diffusion, X, 2), (by_rows, WIDE, 2), (stacked, X, 1), (doubled, X, 2), (framed, X, 2), (of_row_sums, WIDE, 3)],
+    [
+        (diffusion, X, 2),
+        (by_rows, WIDE, 2),
+        (stacked, X, 1),
+        (doubled, X, 1),
+        (framed, X, 2),
+        (of_row_sums, WIDE, 3),
+        (columns, X, 1),
+        (in_order, X, 2),
+    ],
 )
 def test_no_kernel_assembles_the_array(function, x, kernels):
     _, after = programs(function, x)
@@ -130,6 +152,13 @@ def test_no_kernel_assembles_the_array(function, x, kernels):
     assert not any(host in kernel.nodes for kernel in after.kernels)
     assert "where" not in tg.jit(function).source(x)
     verify_program(after)
+
+
+def test_columns_beside_one_another_are_stored_as_whole_vectors():
+    source = tg.jit(columns).source(X)
+    for place in ("out0[at0]", "out0[at0 + 1]", "out0[at0 + 2]"):
+        assert f"{place} = " in source
+    assert "i * 3" in source
 
 
 def test_what_lies_in_the_array_takes_no_memory():

@@ -58,6 +58,34 @@ def test_values_and_structure_are_those_of_the_dense_one(f, colours):
     assert jacobian.colours(X) <= colours
 
 
+@pytest.mark.parametrize(("f", "colours"), FUNCTIONS)
+def test_so_are_those_of_later_calls_of_compiled_functions(f, colours):
+    jacobian = tg.sparse_jacobian(tg.jit(f))
+    for x in (X, X, 2 * X):
+        found = jacobian(x)
+        np.testing.assert_allclose(found.toarray(), tg.jacfwd(f)(x).reshape(-1, X.size), rtol=1e-13)
+        found.data[:] = found.indices[:] = 0  # it belongs to the caller
+
+
+@pytest.mark.parametrize(
+    ("f", "at_once"),
+    [(tridiagonal, True), (np.sin, True), (padded, True), (lambda x: x[0] * x, False), (lambda x: np.sum(x**2), False)],
+)
+def test_rows_that_are_much_alike_are_computed_element_by_element(f, at_once):
+    jacobian = tg.sparse_jacobian(tg.jit(f))
+    jacobian(X)
+    [(made, _)] = jacobian._ahead.values()
+    assert (made.__name__ == "holding") is at_once
+
+
+def test_elements_of_infinite_and_undefined_values_are_those_of_the_dense_one():
+    x = X.copy()
+    x[[0, 4, 11]] = np.inf, np.nan, -np.inf
+    jacobian = tg.sparse_jacobian(tg.jit(tridiagonal))
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(jacobian(x).toarray(), tg.jacfwd(tridiagonal)(x))
+
+
 def test_a_band_matrix_takes_as_many_columns_as_it_has_diagonals():
     assert tg.sparse_jacobian(tridiagonal).colours(np.ones(10_000)) == 3
     hessian = tg.sparse_hessian(rosenbrock)

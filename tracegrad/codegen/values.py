@@ -178,9 +178,11 @@ class ValueWriter:
 
     def buffer(self, node: int, place: int = 0) -> str:
         """The name of a node's buffer, or of that in which it has one of its places."""
+        mine = node in self.part.levels and self.graph[node].op.kind not in GIVEN
+        if mine and node in self.program.placed and node not in self.loaded_back:
+            return self._inside(self.program.placed[node][place].host)
         key = ("buffer", node, place) if place else ("buffer", node)
         if key not in self.declared:
-            mine = node in self.part.levels and self.graph[node].op.kind not in GIVEN
             access = ("update" if node in self.loaded_back else "write") if mine else "read"
             role = {"update": "kept", "write": "out", "read": "x"}[access]
             dtype = self.dtype_word(self.graph[node].aval.dtype)
@@ -192,14 +194,44 @@ class ValueWriter:
 
     def output_copy(self, node: int, place: int = 0) -> str:
         """The buffer that an input or constant array is copied into, when it is itself an output or a part of an array."""
-        key = ("copy", node, place)
+        if node in self.program.placed:
+            return self._inside(self.program.placed[node][place].host)
+        key = ("copy", node)
         if key not in self.declared:
             dtype = self.dtype_word(self.graph[node].aval.dtype)
             self.imports.add((ABI, "write"))
-            where = self.program.placed.get(node)
-            slot = Slot("buffer", where[place].host) if where else Slot("output", node)
-            self.declared[key] = self._slot(slot, "out", f"write(table, {{k}}, {dtype})")
+            self.declared[key] = self._slot(Slot("output", node), "out", f"write(table, {{k}}, {dtype})")
         return self.declared[key]
+
+    def _inside(self, host: int) -> str:
+        """The buffer of an array that the part stores parts of."""
+        key = ("inside", host)
+        if key not in self.declared:
+            dtype = self.dtype_word(self.graph[host].aval.dtype)
+            self.imports.add((ABI, "write"))
+            self.declared[key] = self._slot(Slot("buffer", host), "out", f"write(table, {{k}}, {dtype})")
+        return self.declared[key]
+
+    def _place_text(self, node: int, place: int, at: Index) -> str:
+        """The text of the offset of a store; next to another one of the same array it is counted from there.
+
+        LLVM sees that such stores fill whole vectors where it knows their distance.
+        """
+        where = self.program.placed.get(node)
+        stride = min((coefficient for _, coefficient in at.terms), default=1)
+        if where is None or not 2 <= stride <= SHORT_STRIDE:
+            return self.index_text(at)
+        others = [
+            self.axes.convert(self.own_offset(n, k))
+            for n in self.part.levels
+            for k, other in enumerate(self.program.placed.get(n, ()))
+            if other.host == where[place].host
+        ]
+        first = min(other.constant for other in others if other.terms == at.terms and at.constant - other.constant < stride)
+        beside = at.constant - first
+        if beside <= 0:
+            return self.index_text(at)
+        return f"{self.index_text(at - beside)} + {beside}"
 
     def dtype_word(self, dtype: np.dtype[Any]) -> str:
         """The ABI's name of a dtype, imported."""
@@ -495,4 +527,4 @@ class ValueWriter:
         for k in range(self._stores_of(node)):
             at = self.axes.convert(self.own_offset(node, k))
             buffer = self.output_copy(node, k) if n.op.kind in GIVEN else self.buffer(node, k)
-            self.scopes[-1].lines.append((f"{buffer}[{self.index_text(at)}] = {name}", node))
+            self.scopes[-1].lines.append((f"{buffer}[{self._place_text(node, k, at)}] = {name}", node))

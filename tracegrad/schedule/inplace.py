@@ -3,7 +3,7 @@
 A kernel that assembles an array reads each part from a buffer of its own, under conditions. Where a part is computed for this
 array alone, its kernel stores it into the array at once, and what remains to be copied is copied without conditions. A step
 of diffusion over 10⁴ elements whose ends are kept as they are takes 2.2 µs in place of 4.2, its derivative along three
-directions 11.2 in place of 18.8.
+directions 11.2 in place of 18.8; three cheap columns side by side 4.0 in place of 7.6.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from tracegrad.core.aval import Shape
-from tracegrad.core.expr import Index, axes_of, axis
+from tracegrad.core.expr import Index, axes_of, axis, flatten_index, unflatten_index
 from tracegrad.core.graph import Graph
 from tracegrad.core.op import Kind
 from tracegrad.schedule.cost import PARALLEL_NS, work_ns
 from tracegrad.schedule.domain import places, squeeze
+from tracegrad.schedule.fuse import SHORT_STRIDE
 from tracegrad.schedule.program import Kernel, Level, Loop, Part, Placed, Program
 
 __all__ = ["assembling_kernels", "place_parts"]
@@ -46,26 +47,28 @@ def place_parts(program: Program) -> Program:
 
     A part can be written in place if one kernel computes it, nothing but such arrays reads it, and its rows stay long.
     """
-    found = _Assembled(program).hosts()
+    assembled = _Assembled(program)
+    found = assembled.hosts()
     if not found:
         return program
     at: dict[int, list[Placed]] = defaultdict(list)
-    copies: dict[int, list[int]] = defaultdict(list)
-    home: dict[int, int] = {}
+    copies: dict[int, int] = {}
+    joined: dict[int, list[int]] = defaultdict(list)
     for host in found:
         for node, where in (*host.computed.items(), *host.copied.items()):
             at[node] += where
-        for node in host.copied:  # what several arrays have in common is copied to all of them at once
-            if home.setdefault(node, host.kernel) == host.kernel and node not in copies[host.kernel]:
-                copies[host.kernel].append(node)
+        for node in host.copied:
+            if node not in copies:  # what several arrays have in common is copied to all of them at once
+                copies[node] = assembled.copier(host, node)
+                joined[copies[node]].append(node)
     hosts = {host.node for host in found}
     kernels: list[Kernel] = []
     for number, kernel in enumerate(program.kernels):
-        if number not in {host.kernel for host in found}:
-            kernels.append(kernel)
-            continue
-        kernels += _without(program, kernel, hosts)
-        kernels += _copying(program, kernel, copies[number])
+        if number in {host.kernel for host in found}:
+            kernels += _without(program, kernel, hosts)
+            kernels += _copying(program, kernel, joined[number])
+        else:
+            kernels.append(_joined(program, kernel, joined[number], assembled.reads))
     placed = {node: tuple(where) for node, where in at.items()}
     return replace(program, kernels=tuple(kernels), stored=program.stored | placed.keys(), placed=placed)
 
@@ -84,6 +87,8 @@ class _Assembled:
         self.program, self.graph = program, program.graph
         self.home: dict[int, int] = {}
         self.readers: dict[int, set[int]] = defaultdict(set)
+        self.reads: dict[int, frozenset[int]] = {}
+        """What is read to copy a node in a kernel that computes other parts."""
         self.candidates: dict[int, int] = {}
         """Arrays that a kernel puts together, with its number."""
         for number, kernel in enumerate(program.kernels):
@@ -103,6 +108,22 @@ class _Assembled:
                 return list(kept.values())
             found = kept
 
+    def copier(self, host: _Host, node: int) -> int:
+        """The number of the kernel that copies a part: one over the same elements that computes another, or the array's own.
+
+        Elements that lie beside one another are then stored by one loop, as whole vectors.
+        """
+        reads = _read(self.program, self.program.kernels[host.kernel], node)
+        last = max((self.home[n] for n in reads if n in self.home), default=-1)
+        for other in host.computed:
+            number = self.home[other]
+            part = self.program.kernels[number].part
+            fits = part is not None and not part.axes and len(part.loops) == 1
+            if fits and part is not None and part.shape == squeeze(self.graph[node].aval.shape) and last < number:
+                self.reads[node] = reads
+                return number
+        return host.kernel
+
     def _host(self, node: int) -> _Host | None:
         computed: dict[int, list[Placed]] = defaultdict(list)
         copied: dict[int, list[Placed]] = defaultdict(list)
@@ -114,7 +135,8 @@ class _Assembled:
                 return None
             else:
                 copied[part].append(where)
-        if not computed or len({squeeze(self.graph[n].aval.shape) for n in copied}) > MOST_COPIES:
+        own = {made.shape for n in computed if (made := self.program.kernels[self.home[n]].part) is not None}
+        if not computed or len({squeeze(self.graph[n].aval.shape) for n in copied} - own) > MOST_COPIES:
             return None
         return _Host(node, self.candidates[node], _closed(computed), _closed(copied))
 
@@ -124,27 +146,40 @@ class _Assembled:
             shape = self.graph[part].aval.shape
             moved = tuple(i + s for i, s in zip(axes_of(shape), starts, strict=True))
             there = where.seen_by(moved)
-            if part not in self.home and _parts(self.graph, part) is not None:
-                yield from self._leaves(part, there)
+            source, inside = self._source(part, there)
+            if source not in self.home and _parts(self.graph, source) is not None:
+                yield from self._leaves(source, inside)
             elif 0 not in shape:
                 yield part, there
 
     def _source(self, part: int, where: Placed) -> tuple[int, Placed]:
-        """What a part shows with other axes of one element, and where that lies."""
-        graph = self.graph
-        while graph[part].op.kind is Kind.VIEW and len(graph[part].inputs) == 1 and part not in self.home:
-            n, source = graph[part], graph[graph[part].inputs[0]]
-            seen, own = _long(n.aval.shape), _long(source.aval.shape)
-            if not own or squeeze(n.aval.shape) != squeeze(source.aval.shape):
+        """What a part shows all elements of, in their order, and where that lies; the part itself where it is no such view."""
+        graph, shape = self.graph, self.graph[part].aval.shape
+        index = axes_of(shape)
+        found = part
+        for node, at in self._views_behind(part, index):
+            own = graph[node].aval.shape
+            if own and graph[node].aval.size == graph[part].aval.size and flatten_index(at, own) == flatten_index(index, shape):
+                found = node
+            if _parts(graph, node) is not None and found == node and node != part:
                 break
-            there = {k: axis(a, n.aval.shape[a]) for a, k in zip(seen, own, strict=True)}
-            plain = tuple(there.get(k, Index()) for k in range(source.aval.ndim))
-            reads = n.op.reads(axes_of(n.aval.shape), (source.aval,), n.params)
-            if [(read.index, read.guards) for read in reads] != [(plain, ())]:
-                break
-            back = {a: axis(k, n.aval.shape[a]) for a, k in zip(seen, own, strict=True)}
-            part, where = source.id, where.seen_by(tuple(back.get(a, Index()) for a in range(n.aval.ndim)))
-        return part, where
+        if found == part:
+            return part, where
+        own = graph[found].aval.shape
+        return found, where.seen_by(unflatten_index(flatten_index(axes_of(own), own), shape))
+
+    def _views_behind(self, part: int, index: tuple[Index, ...]) -> Iterator[tuple[int, tuple[Index, ...]]]:
+        """The nodes that a view shows at one place each, from the nearest, and the index there."""
+        while True:
+            yield part, index
+            n = self.graph[part]
+            if n.op.kind is not Kind.VIEW or part in self.home:
+                return
+            reads = n.op.reads(index, tuple(self.graph[i].aval for i in n.inputs), n.params)
+            live = [read for read in reads if not any(guard.never for guard in read.guards)]
+            if len(live) != 1 or not all(guard.always for guard in live[0].guards):
+                return
+            part, index = n.inputs[live[0].operand], live[0].index
 
     def _stores(self, node: int, where: Placed) -> bool:
         """Whether the kernel that computes a node can store it there."""
@@ -157,9 +192,10 @@ class _Assembled:
         if part is None or node in part.spilled:
             return False
         level = part.levels[node]
+        offset = where.offset(self.graph)
         if level is Level.ROW:
-            return not part.by_columns
-        return level is Level.FULL and _in_long_rows(n.aval.shape, where.offset(self.graph))
+            return not part.by_columns and offset.is_affine
+        return level is Level.FULL and offset.is_affine and _in_long_rows(n.aval.shape, offset)
 
     def _only_read_by(self, node: int, found: Mapping[int, _Host]) -> bool:
         """Whether only kernels that assemble arrays from a node read it, and only to do so."""
@@ -207,7 +243,10 @@ def _parts(graph: Graph, node: int) -> tuple[tuple[int, Shape], ...] | None:
 def _in_long_rows(shape: Shape, offset: Index) -> bool:
     """Whether elements lie behind one another, all of them or rows that are not short."""
     run = 1
-    for k in reversed(_long(shape)):
+    long = _long(shape)
+    if len(long) == 1 and offset.coefficient(long[0]) <= SHORT_STRIDE:
+        return True
+    for k in reversed(long):
         if offset.coefficient(k) != run:
             return run >= LEAST_RUN
         run *= shape[k]
@@ -243,6 +282,18 @@ def _without(program: Program, kernel: Kernel, hosts: AbstractSet[int]) -> Itera
         loop = replace(loop, nodes=tuple(n for n in loop.nodes if n not in hosts))
         reads = frozenset().union(*(_read(program, kernel, n) for n in levels)) - levels.keys()
         yield replace(kernel, part=replace(part, levels=levels, loops=(loop,)), reads=reads)
+
+
+def _joined(program: Program, kernel: Kernel, nodes: list[int], reads: Mapping[int, frozenset[int]]) -> Kernel:
+    """The kernel with nodes that it copies beside what it computes."""
+    if not nodes:
+        return kernel
+    assert kernel.part is not None
+    part = kernel.part
+    [loop] = part.loops
+    loop = replace(loop, nodes=tuple(sorted((*loop.nodes, *nodes))))
+    part = replace(part, levels={**part.levels, **dict.fromkeys(nodes, Level.FULL)}, loops=(loop,))
+    return replace(kernel, part=part, reads=kernel.reads.union(*(reads[n] for n in nodes)))
 
 
 def _copying(program: Program, kernel: Kernel, nodes: list[int]) -> Iterator[Kernel]:

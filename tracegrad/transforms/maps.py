@@ -9,6 +9,7 @@ from typing import Any
 
 from tracegrad.autodiff.argnums import checked_argnums
 from tracegrad.autodiff.batch import batch
+from tracegrad.autodiff.entries import entries_in_rows
 from tracegrad.autodiff.inside import Leaves, Transform
 from tracegrad.autodiff.linear import linear_map
 from tracegrad.calls import Call, Family, Options, on_tape
@@ -160,6 +161,7 @@ class _Program:
     second: Callable[..., list[Any]]
     of_all: Callable[[tuple[int, ...], int], Callable[..., list[Any]]]
     at_once: Callable[[Sequence[Any], int], Callable[..., list[Any]]]
+    entries: Callable[[Any], Callable[..., list[Any]] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +229,27 @@ class Linearised:
         Values and derivative are one graph there, of which what the result needs is computed. None where a call does more
         than to pass its arrays on: where it draws or prints.
         """
+        program = self._passing_on(arrays, forward)
+        return None if program is None else AtOnce(program.traced, program.at_once(given, size))
+
+    def entries(self, arrays: Sequence[Any], structure: Any) -> AtOnce | None:
+        """The program for arguments like these that computes the elements of a Jacobian of this structure, row by row.
+
+        None where ``at_once`` has none, nor where they are not elements of one array with respect to one, computed by native
+        code, and all of its rows much alike.
+        """
+        program = self._passing_on(arrays, forward=True)
+        run = None if program is None else program.entries(structure)
+        return None if program is None or run is None else AtOnce(program.traced, run)
+
+    def _passing_on(self, arrays: Sequence[Any], forward: bool) -> _Program | None:
+        """The program for arrays, None where a call does more than to pass them on."""
         _, traced, key = self._traced(arrays, {})
         program = self._programs.get((key, forward))
         plain = traced.inputs == tuple(range(len(arrays))) and not traced.static_ints
         if program is None or program.traced is not traced or traced.draws or traced.prints or not plain:
             return None
-        return AtOnce(traced, program.at_once(given, size))
+        return program
 
     def _traced(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Call, Traced, Any]:
         family = self.compiled._family
@@ -304,4 +321,15 @@ class Linearised:
             assert run is not None
             return run
 
-        return _Program(traced, outputs, first, len(residuals), part, run_second, of_all, at_once)
+        def entries(structure: Any) -> Callable[..., list[Any]] | None:
+            if not native or not forward or len(part.inputs) != len(residuals) + 1:
+                return None
+            both = Graph(joint)
+            recorder = Recorder(both, lambda: None)
+            given = {node.id: Sym(recorder, i) for node, i in zip(part.inputs, residuals, strict=False)}
+            found = entries_in_rows(part, given, recorder, structure)
+            if found is None:
+                return None
+            return compiled(prune(both.freeze(()), [found.id], len(graph.inputs))[0]).run
+
+        return _Program(traced, outputs, first, len(residuals), part, run_second, of_all, at_once, entries)
