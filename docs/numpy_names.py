@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import scipy.linalg
+import scipy.ndimage
 import scipy.signal
+import scipy.spatial
 import scipy.special
 import scipy.stats
 
@@ -29,10 +31,13 @@ TITLES = {
     "numpy": "`numpy`",
     "numpy_linalg": "`numpy.linalg`",
     "numpy_fft": "`numpy.fft`",
+    "numpy_polynomial": "`numpy.polynomial`",
     "scipy_special": "`scipy.special`",
     "scipy_linalg": "`scipy.linalg`",
     "scipy_signal": "`scipy.signal`",
     "scipy_stats": "`scipy.stats`",
+    "scipy_spatial": "`scipy.spatial`",
+    "scipy_ndimage": "`scipy.ndimage`",
 }
 CREATION = Creation(Recorder(Graph(), lambda: None)).functions
 CONSTANT = (np.eye, np.identity, np.tri, np.fft.fftfreq, np.fft.rfftfreq)

@@ -30,6 +30,7 @@ from tracegrad.ops import (
     comparisons,
     complexes,
     contractions,
+    distances,
     eigenvalues,
     einsum,
     filters,
@@ -47,6 +48,7 @@ from tracegrad.ops import (
     scans,
     scipy_factors,
     scipy_linalg,
+    scipy_ndimage,
     scipy_signal,
     scipy_special,
     scipy_stats,
@@ -241,6 +243,8 @@ SCIPY_FUNCTIONS: Mapping[str, Function] = {
     "scipy.linalg.eigvals": eigenvalues.scipy_eigvals,
     **{f"scipy.linalg.{name}": getattr(scipy_factors, name) for name in _FACTORS.split()},
     **{f"scipy.signal.{name}": getattr(module, name) for module in (scipy_signal, filters) for name in module.__all__},
+    **{f"scipy.ndimage.{name}": getattr(scipy_ndimage, name) for name in scipy_ndimage.__all__},
+    **{f"scipy.spatial.distance.{name}": getattr(distances, name) for name in distances.__all__},
     **{f"scipy.stats.{name}": function for name, function in scipy_stats.FUNCTIONS.items()},
 }
 """Functions of modules that are loaded only where the user's code loads them, by their names."""

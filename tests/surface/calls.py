@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import scipy.linalg
+import scipy.ndimage
 import scipy.signal
+import scipy.spatial
 import scipy.special
 import scipy.stats
 

@@ -347,7 +347,7 @@ def select_at(x: Any, key: Any) -> Selection:
     entries = key if isinstance(key, tuple) else (key,)
     first = next(entry for entry in entries if isinstance(entry, Selection))
     if isinstance(entries[0], slice) or any(entry is None or entry is Ellipsis for entry in entries):
-        first.refuse("the result of an index in which they are not the first; np.moveaxis brings an axis to the front")
+        first.refuse("an index in which they are not the first; w.T[at] and np.moveaxis(w, k, 0)[at] bring it to the front")
     plain = []
     for entry in entries:
         if isinstance(entry, Selection) and entry.mask.id != first.mask.id:

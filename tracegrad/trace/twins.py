@@ -568,7 +568,7 @@ class Twins:
         self.recorder.escape(
             EscapeError(
                 f"{value!r} was left in {place}, where it means nothing after the trace",
-                fix="return it from the function",
+                fix="return it from the function; what only the function needs is a name of its own there",
                 where=self.recorder.graph[value.id].where or self.defined,
             )
         )
