@@ -31,10 +31,12 @@ from tracegrad.ops.scipy_tails import (
     log_betainc,
     log_gammainc,
     log_gammaincc,
+    log_skewed_share,
     log_t_share,
     log_von_mises_share,
     von_mises_share,
 )
+from tracegrad.ops.special_formulas import ROOT_HALF
 from tracegrad.ops.views import expand_dims
 
 Formula = Callable[..., Any]
@@ -76,6 +78,8 @@ class Counts:
     logpmf: Formula
     cdf: Formula | None = None
     """The share up to a whole number; None where it is the sum of the masses, which takes a number as ``high``."""
+    logcdf: Formula | None = None
+    """Its logarithm, also where it is too small for a number; None for the logarithm of ``cdf``."""
     low: Formula | float = 0.0
     high: Formula | float = math.inf
     allowed: Formula = _positive
@@ -220,8 +224,12 @@ def _count_share(of: Counts, logarithm: bool) -> Formula:
         *shapes, loc = _read(of.logpmf, parameters, named, ("loc",))
         z = _double(k) - loc
         whole = maps.floor(z)
-        value = _summed(of, whole, shapes, logarithm) if of.cdf is None else of.cdf(whole, *shapes)
-        value = log(value) if logarithm and of.cdf is not None else value
+        if of.cdf is None:
+            value = _summed(of, whole, shapes, logarithm)
+        elif logarithm and of.logcdf is not None:
+            value = of.logcdf(maps.maximum(whole, _end(of.low, shapes)), *shapes)
+        else:
+            value = log(of.cdf(whole, *shapes)) if logarithm else of.cdf(whole, *shapes)
         ends = (-math.inf, 0.0) if logarithm else (0.0, 1.0)
         value = select(whole < _end(of.low, shapes), ends[0], select(whole >= _end(of.high, shapes), ends[1], value))
         return _where(of.allowed(*shapes), select(z == z, value, z), math.nan)
@@ -275,19 +283,41 @@ def _exponnorm_sf(z: Any, K: Any) -> Any:
     return special.ndtr(-z) + exp(rate * (0.5 * rate - z) + special.log_ndtr(z - rate))
 
 
+def _gennorm_height(beta: Any) -> Any:
+    return exp(log(0.5 * beta) - special.lgamma(1.0 / beta))
+
+
 def _gennorm_share(z: Any, beta: Any) -> Any:
-    far = 0.5 * special.gammaincc(1.0 / beta, maps.absolute(z) ** beta)
-    return select(z > 0, 1.0 - far, far)
+    middle = z == 0  # where the slope is 0 times infinity by these formulas
+    y = select(middle, 1.0, z)
+    far = 0.5 * special.gammaincc(1.0 / beta, maps.absolute(y) ** beta)
+    return select(middle, 0.5 + z * _gennorm_height(beta), select(y > 0, 1.0 - far, far))
 
 
-def _invgauss_cdf(z: Any, mu: Any) -> Any:
+def _gennorm_tail(z: Any, beta: Any) -> Any:
+    """The logarithm of the share below a number that is not positive."""
+    middle = z == 0
+    y = select(middle, 1.0, z)
+    far = log_gammaincc(1.0 / beta, maps.absolute(y) ** beta)
+    return select(middle, 2.0 * z * _gennorm_height(beta), far) - math.log(2.0)
+
+
+def _invgauss_logcdf(z: Any, mu: Any) -> Any:
     root = 1.0 / sqrt(z)
-    return special.ndtr(root * (z / mu - 1.0)) + exp(2.0 / mu + special.log_ndtr(-root * (z / mu + 1.0)))
+    return maps.logaddexp(special.log_ndtr(root * (z / mu - 1.0)), 2.0 / mu + special.log_ndtr(-root * (z / mu + 1.0)))
 
 
-def _invgauss_sf(z: Any, mu: Any) -> Any:
+def _invgauss_logsf(z: Any, mu: Any) -> Any:
+    """Two normal shares of one density at their limits, whose difference is the one of their quotients by it."""
     root = 1.0 / sqrt(z)
-    return special.ndtr(-root * (z / mu - 1.0)) - exp(2.0 / mu + special.log_ndtr(-root * (z / mu + 1.0)))
+    near, far = root * (z / mu - 1.0), root * (z / mu + 1.0)
+    # below the mean the second is small; far out both meet, and the difference is 2μ/z of the first
+    outside, remote = near > 0, near > 1e4
+    inner = select(outside, near, 1.0)
+    quotient = special.erfcx(select(outside, far, 2.0) * ROOT_HALF) / special.erfcx(inner * ROOT_HALF)
+    inside = 2.0 / mu + special.log_ndtr(-far) - special.log_ndtr(-select(outside, 1.0, near))
+    smaller = select(remote, log(2.0 * mu / z), log1p(-select(remote, 0.5, select(outside, quotient, exp(inside)))))
+    return special.log_ndtr(-near) + smaller
 
 
 def _laplace_share(z: Any) -> Any:
@@ -398,8 +428,8 @@ CONTINUOUS: dict[str, Continuous] = {
         *_mirrored(
             _gennorm_share,
             lambda z, beta: _gennorm_share(-z, beta),
-            lambda z, beta: log_gammaincc(1.0 / beta, maps.absolute(z) ** beta) - math.log(2.0),
-            lambda z, beta: log_gammaincc(1.0 / beta, maps.absolute(z) ** beta) - math.log(2.0),
+            _gennorm_tail,
+            lambda z, beta: _gennorm_tail(-z, beta),
         ),
     ),
     "gumbel_l": Continuous(
@@ -426,7 +456,11 @@ CONTINUOUS: dict[str, Continuous] = {
         lambda z: _norm_logpdf(z) + math.log(2.0),
         lambda z: maps.erf(z * math.sqrt(0.5)),
         lambda z: special.erfc(z * math.sqrt(0.5)),
-        logsf=lambda z: special.log_ndtr(-z) + math.log(2.0),
+        logsf=_logarithm(
+            lambda z: special.erfc(z * math.sqrt(0.5)),
+            lambda z: maps.erf(z * math.sqrt(0.5)),
+            lambda z: special.log_ndtr(-z) + math.log(2.0),
+        ),
         low=0.0,
     ),
     "invgamma": Continuous(
@@ -442,8 +476,12 @@ CONTINUOUS: dict[str, Continuous] = {
     ),
     "invgauss": Continuous(
         lambda z, mu: -HALF_LOG_TAU - 1.5 * log(z) - ((z - mu) / mu) * ((z - mu) / mu) / (2.0 * z),
-        _invgauss_cdf,
-        _invgauss_sf,
+        *_mirrored(
+            lambda z, mu: exp(_invgauss_logcdf(z, mu)),
+            lambda z, mu: exp(_invgauss_logsf(z, mu)),
+            _invgauss_logcdf,
+            _invgauss_logsf,
+        ),
         low=0.0,
         is_open=True,
     ),
@@ -484,6 +522,8 @@ CONTINUOUS: dict[str, Continuous] = {
         lambda z, a: math.log(2.0) + _norm_logpdf(z) + special.log_ndtr(a * z),
         lambda z, a: special.ndtr(z) - 2.0 * families.owens_t(z, a),
         lambda z, a: special.ndtr(-z) + 2.0 * families.owens_t(z, a),
+        logcdf=log_skewed_share,
+        logsf=lambda z, a: log_skewed_share(-z, -a),
         allowed=_always,
     ),
     "t": Continuous(
@@ -542,12 +582,18 @@ COUNTS: dict[str, Counts] = {
             + special.xlog1py(n - k, -p)
         ),
         lambda k, n, p: families.betaincc(k + 1.0, n - k, p),
+        _logarithm(
+            lambda k, n, p: families.betaincc(k + 1.0, n - k, p),
+            lambda k, n, p: families.betainc(k + 1.0, n - k, p),
+            lambda k, n, p: log_betainc(maps.maximum(n - k, 0.5), k + 1.0, 1.0 - p, p),  # of k = n nothing is read
+        ),
         high=lambda n, p: n,
         allowed=lambda n, p: logical_and(n >= 0, _probability(p)),
     ),
     "geom": Counts(
         lambda k, p: special.xlog1py(k - 1.0, -p) + log(p),
         lambda k, p: -expm1(k * log1p(-p)),
+        lambda k, p: _log1mexp(k * log1p(-p)),
         low=1.0,
         allowed=lambda p: logical_and(p > 0, p <= 1),
     ),
@@ -562,11 +608,21 @@ COUNTS: dict[str, Counts] = {
             special.lgamma(n + k) - special.lgamma(k + 1.0) - special.lgamma(n) + n * log(p) + special.xlog1py(k, -p)
         ),
         lambda k, n, p: families.betainc(n, k + 1.0, p),
+        _logarithm(
+            lambda k, n, p: families.betainc(n, k + 1.0, p),
+            lambda k, n, p: families.betaincc(n, k + 1.0, p),
+            lambda k, n, p: log_betainc(n, k + 1.0, p),
+        ),
         allowed=lambda n, p: logical_and(n > 0, logical_and(p > 0, p <= 1)),
     ),
     "poisson": Counts(
         lambda k, mu: special.xlogy(k, mu) - special.lgamma(k + 1.0) - mu,
         lambda k, mu: special.gammaincc(k + 1.0, mu),
+        _logarithm(
+            lambda k, mu: special.gammaincc(k + 1.0, mu),
+            lambda k, mu: special.gammainc(k + 1.0, mu),
+            lambda k, mu: log_gammaincc(k + 1.0, mu),
+        ),
         allowed=lambda mu: mu >= 0,
     ),
 }

@@ -16,6 +16,7 @@ from tracegrad.ops import special_families as families
 from tracegrad.ops.comparisons import logical_and
 from tracegrad.ops.maps import exp, expm1, log, log1p, maximum, minimum, select, sin, sqrt, stop_gradient
 from tracegrad.ops.scipy_special import betaln
+from tracegrad.ops.special_formulas import ROOT_HALF
 from tracegrad.ops.special_quadrature import CUT, _at_points, _beta_extent, _integral, _spread
 
 SMALL = 1e-200
@@ -85,6 +86,23 @@ def log_t_share(t: Any, df: Any) -> Any:
     tiny = logical_and(below, near < SMALL)
     upper = families.stdtr(df, -t)
     return select(tiny, half, select(below, log(select(tiny, 1.0, near)), log1p(-upper)))
+
+
+def log_skewed_share(z: Any, a: Any) -> Any:
+    """The logarithm of the skew-normal distribution function, by its smaller side: shares in a difference would cancel."""
+    below = z < 0
+    y, b = select(below, z, -z), select(below, a, -a)
+    edge = special.log_ndtr(b * y)
+    # at t = y - v the logarithm of the density falls by -y v + v²/2 and by more or less of what ln ndtr(b t) does
+    bend = maximum(b, 0.0)
+    steep = bend * math.sqrt(2.0 / math.pi) / special.erfcx(b * y * -ROOT_HALF) - y
+    extent = stop_gradient(2.0 * CUT / (steep + sqrt(steep * steep + 2.0 * CUT * (1.0 + bend * bend))))
+    v = _at_points(extent)
+    fall = exp(_spread(y) * v - 0.5 * v * v + special.log_ndtr(_spread(b) * (_spread(y) - v)) - _spread(edge))
+    tail = math.log(2.0) - 0.5 * y * y - 0.5 * math.log(2.0 * math.pi) + edge + log(extent * _integral(fall))
+    rest = select(below, -1.0, minimum(tail, -1e-16))
+    great = rest < -math.log(2.0)
+    return select(below, tail, select(great, log1p(-exp(rest)), log(-expm1(select(great, -1.0, rest)))))
 
 
 # -- the von Mises distribution -----------------------------------------------------------------------------------------
