@@ -181,7 +181,7 @@ CASES = {
     "equations": (equations, A, K),
     "patterns": (patterns, normal(4), normal(4)),
 }
-COMPILED = ("cholesky", "slogdet", "eig of real matrices")
+COMPILED = ("cholesky", "slogdet", "eig of real matrices", "cumprod")
 TWICE = ("eigh", "det", "eig")
 
 

@@ -199,6 +199,41 @@ def _scan(names: tuple[str, ...], first: str, step: str) -> Callable[[Program, N
     return lower
 
 
+_SCAN_OF_PAIRS = """        for i in range(begin, begin + many):
+            out[2 * i] = {last}[2 * i]
+            out[2 * i + 1] = {last}[2 * i + 1]
+        for k in range(1, size):
+            for i in range(begin + k * width, begin + k * width + many):
+                known = out[2 * (i - width)]
+                other = out[2 * (i - width) + 1]
+                re = {factor}[2 * i]
+                im = {factor}[2 * i + 1]
+                out[2 * i] = re * known - im * other{re}
+                out[2 * i + 1] = re * other + im * known{im}
+"""
+
+
+def _scan_of_pairs(names: tuple[str, ...], more: str) -> Callable[[Program, Node], KernelText]:
+    """A scan of complex numbers: the factor at a place times what is before it, and ``more`` to add."""
+
+    def lower(program: Program, node: Node) -> KernelText:
+        dtype = dtype_name(node.aval.dtype)
+        whole = Aval(node.aval.shape[:-1], node.aval.dtype)
+        slots = [*_inputs(program, node), Slot("buffer", node.id)]
+        sizes, chunks = _units(whole, node.params["axis"], TOGETHER, 64)
+        lines = ["@kernel", "def {name}(first, last, table):"]
+        lines += [f"    {name} = read(table, {FIRST + k}, {dtype})" for k, name in enumerate(names)]
+        lines += [f"    out = update(table, {FIRST + len(names)}, {dtype})", ""]
+        source = "\n".join(lines) + _SIZES.format(at=FIRST + len(slots))
+        added = {"re": f" + {more}[2 * i]", "im": f" + {more}[2 * i + 1]"} if more else {"re": "", "im": ""}
+        source += _SCAN_OF_PAIRS.format(last=names[-1], factor=names[0], **added)
+        slots += [Slot("size", n) for n in sizes]
+        parallel = node.aval.size > 16 * CHUNK
+        return KernelText(source, _imports("read", "update", dtype), tuple(slots), chunks, False, parallel, {1: node.id})
+
+    return lower
+
+
 def _feedback(program: Program, node: Node) -> KernelText:
     """A recurrence with constant coefficients; those of a short one, and what it remembers, are held in registers."""
     dtype = dtype_name(node.aval.dtype)
@@ -287,6 +322,8 @@ _TEXTS: Mapping[str, Callable[[Program, Node], KernelText]] = {
     "running_sum": _scan(("x",), "{x}", "{known} + {x}"),
     "running_product": _scan(("x",), "{x}", "{known} * {x}"),
     "running_affine": _scan(("a", "b"), "{b}", "{a} * {known} + {b}"),
+    "running_product_of_pairs": _scan_of_pairs(("x",), ""),
+    "running_affine_of_pairs": _scan_of_pairs(("a", "b"), "b"),
     "running_extreme": _extreme,
     "running_feedback": _feedback,
     "order": _order,

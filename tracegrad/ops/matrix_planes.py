@@ -14,56 +14,18 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import Aval
-from tracegrad.core.op import Kind, Op, Rule, Sample, Stacked, Values, common
+from tracegrad.core.op import Op, Sample, Values
 from tracegrad.ops import comparisons, decompositions, eigenvalues, maps, matrices, matrix_factors, reductions
 from tracegrad.ops.assembly import tril
-from tracegrad.ops.complexes import PARTS, WHOLES, as_pairs, conj, from_pairs
+from tracegrad.ops.complexes import WHOLES
 from tracegrad.ops.contractions import matmul
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import select
 from tracegrad.ops.matrices import transposed
-from tracegrad.ops.pairs import Pair, Pairs, Planes, minus_plane, planes_of, product, reduced_product, times_planes
+from tracegrad.ops.pairs import Pair, Pairs, Planes, minus_plane, of_pairs, planes_of, product, reduced_product, times_planes
 from tracegrad.ops.views import concatenate, expand_dims
 
 # -- LAPACK on pairs ----------------------------------------------------------------------------------------------------
-
-
-def _whole(x: Any) -> Any:
-    return np.ascontiguousarray(x).view(WHOLES[x.dtype])[..., 0]
-
-
-def _pairs(z: Any) -> Any:
-    z = np.ascontiguousarray(z)
-    return z[..., None].view(PARTS[z.dtype])
-
-
-def _of_pairs(base: Op, samples: tuple[Sample, ...], *, reals: bool = False) -> Op:
-    """An op of complex matrices, or of ``reals``, on pairs; the parameter ``whole`` is the dtype outside of a program."""
-    name = f"{base.name}_of_{'reals' if reals else 'pairs'}"
-
-    def infer(*operands: Aval, whole: Any, **params: Any) -> Aval:
-        found = base.infer(*(x if reals else Aval(x.shape[:-1], WHOLES[x.dtype]) for x in operands), **params)
-        return Aval((*found.shape, 2), PARTS[found.dtype])
-
-    def eager(*operands: Any, whole: Any, **params: Any) -> Any:
-        return _pairs(base.eager(*(x if reals else _whole(x) for x in operands), **params))
-
-    def rule(k: int) -> Rule:
-        partial = base.partial(k)
-        assert isinstance(partial, Rule)
-
-        # a cotangent of pairs is that of the real and the imaginary part: the conjugate of a complex one
-        def pull(g: Any, out: Any, *operands: Any, whole: Any, **params: Any) -> Any:
-            inputs = [x if reals else from_pairs(x) for x in operands]
-            found = partial.pull(conj(from_pairs(g)), from_pairs(out), *inputs, **params)
-            return found if reals else as_pairs(conj(found))
-
-        return Rule(pull)
-
-    partials = tuple(rule(k) for k in range(len(samples[0].operands)))
-    doc = f"{base.doc.split('.')[0].split(';')[0]}: of {'reals' if reals else 'complex matrices'}, as pairs along a last axis."
-    lower = f"lapack_{name}"
-    return Op(name, Kind.MATRIX, infer, common, eager, partials, Stacked(), lower, (), ("", ""), doc, samples)
 
 
 def _sampled(*shapes: tuple[int, ...], **params: Any) -> tuple[Sample, ...]:
@@ -84,21 +46,21 @@ class _Dominant(Values):
 _SQUARE = ((3, 3), (2, 3, 3))
 _ANY = ((3, 3), (4, 2), (2, 2, 3))
 
-lu_pairs = _of_pairs(matrix_factors.lu_packed, _sampled(*_ANY))
-eigh_pairs = _of_pairs(decompositions.eigh_packed, _sampled(*_SQUARE, upper=False))
-eig_pairs = _of_pairs(eigenvalues.eig_packed, _sampled(*_SQUARE))
-schur_pairs = _of_pairs(matrix_factors.schur_packed, _sampled(*_SQUARE))
-qr_pairs = _of_pairs(decompositions.qr_packed, _sampled(*_ANY))
-qr_completion_pairs = _of_pairs(decompositions.qr_completion, _sampled((4, 2), (2, 3, 1)))
-svd_pairs = _of_pairs(decompositions.svd_packed, _sampled(*_ANY))
-svd_completion_pairs = _of_pairs(
+lu_pairs = of_pairs(matrix_factors.lu_packed, _sampled(*_ANY))
+eigh_pairs = of_pairs(decompositions.eigh_packed, _sampled(*_SQUARE, upper=False))
+eig_pairs = of_pairs(eigenvalues.eig_packed, _sampled(*_SQUARE))
+schur_pairs = of_pairs(matrix_factors.schur_packed, _sampled(*_SQUARE))
+qr_pairs = of_pairs(decompositions.qr_packed, _sampled(*_ANY))
+qr_completion_pairs = of_pairs(decompositions.qr_completion, _sampled((4, 2), (2, 3, 1)))
+svd_pairs = of_pairs(decompositions.svd_packed, _sampled(*_ANY))
+svd_completion_pairs = of_pairs(
     decompositions.svd_completion, (*_sampled((4, 2), right=False), *_sampled((2, 2, 3), right=True))
 )
-eig_reals = _of_pairs(
+eig_reals = of_pairs(
     eigenvalues.eig_packed, tuple(Sample((Values(shape),), {"whole": None}, smooth=False) for shape in _SQUARE), reals=True
 )
-cholesky_pairs = _of_pairs(decompositions.cholesky_raw, (Sample((_Dominant((3, 3, 2)),), {"whole": None}, smooth=False),))
-triangular_pairs = _of_pairs(
+cholesky_pairs = of_pairs(decompositions.cholesky_raw, (Sample((_Dominant((3, 3, 2)),), {"whole": None}, smooth=False),))
+triangular_pairs = of_pairs(
     matrices.solve_triangular,
     (Sample((_Dominant((3, 3, 2)), Values((3, 2, 2))), {"upper": True, "unitriangular": False, "whole": None}, smooth=False),),
 )

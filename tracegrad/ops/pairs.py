@@ -10,10 +10,10 @@ import numpy as np
 
 from tracegrad.core.aval import Aval, Shape
 from tracegrad.core.expr import Guard, Index, Read
-from tracegrad.core.op import Kind, Linear, Op, Sample, Stacked, Values, common
+from tracegrad.core.op import Kind, Linear, Op, Rule, Sample, Stacked, Values, common
 from tracegrad.errors import ShapeError
 from tracegrad.ops.broadcasting import broadcast
-from tracegrad.ops.complexes import PARTS
+from tracegrad.ops.complexes import PARTS, WHOLES, as_pairs, conj, from_pairs
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.sources import zeros_shape
 from tracegrad.ops.views import concatenate
@@ -121,6 +121,57 @@ def product(times: Callable[[Any, Any], Any], x: Planes, y: Planes) -> Pair:
         less_planes(times(x.re, y.re), times(x.im, y.im)),
         sum_planes(times(x.re, y.im), times(x.im, y.re)),
     )
+
+
+# -- ops on pairs -------------------------------------------------------------------------------------------------------
+
+
+def _whole(x: Any) -> Any:
+    return np.ascontiguousarray(x).view(WHOLES[x.dtype])[..., 0]
+
+
+def _pairs_of(z: Any) -> Any:
+    z = np.ascontiguousarray(z)
+    return z[..., None].view(PARTS[z.dtype])
+
+
+def of_pairs(
+    base: Op,
+    samples: tuple[Sample, ...],
+    *,
+    reals: bool = False,
+    kind: Kind = Kind.MATRIX,
+    lower: str | None = None,
+    shift: Callable[..., Any] | None = None,
+) -> Op:
+    """An op of complex numbers, or of ``reals`` with a complex result, on pairs along a last axis, with native code.
+
+    Its parameter ``whole`` is the dtype of the result outside of a program; ``lower`` and ``shift`` are as in :class:`Op`.
+    """
+    name = f"{base.name}_of_{'reals' if reals else 'pairs'}"
+
+    def infer(*operands: Aval, whole: Any, **params: Any) -> Aval:
+        found = base.infer(*(x if reals else Aval(x.shape[:-1], WHOLES[x.dtype]) for x in operands), **params)
+        return Aval((*found.shape, 2), PARTS[found.dtype])
+
+    def eager(*operands: Any, whole: Any, **params: Any) -> Any:
+        return _pairs_of(base.eager(*(x if reals else _whole(x) for x in operands), **params))
+
+    def rule(k: int) -> Rule:
+        partial = base.partial(k)
+        assert isinstance(partial, Rule)
+
+        # a cotangent of pairs is that of the real and the imaginary part: the conjugate of a complex one
+        def pull(g: Any, out: Any, *operands: Any, whole: Any, **params: Any) -> Any:
+            inputs = [x if reals else from_pairs(x) for x in operands]
+            found = partial.pull(conj(from_pairs(g)), from_pairs(out), *inputs, **params)
+            return found if reals else as_pairs(conj(found))
+
+        return Rule(pull)
+
+    partials = tuple(rule(k) for k in range(len(samples[0].operands)))
+    doc = f"{base.doc.split('.')[0].split(';')[0]}: of {'reals' if reals else 'complex numbers'}, as pairs along a last axis."
+    return Op(name, kind, infer, common, eager, partials, Stacked(shift), lower or f"lapack_{name}", (), ("", ""), doc, samples)
 
 
 # -- products over axes -----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.op import Kind, Linear, Op
+from tracegrad.core.op import Kind, Linear, Op, Sample, Values, next_axis
 from tracegrad.ops import comparisons, complexes, fourier, maps, phases, reductions, scans
 from tracegrad.ops.complexes import PARTS, WHOLES
 from tracegrad.ops.fourier_planes import dft_pairs, dft_reals, dft_to_reals
@@ -30,19 +30,18 @@ from tracegrad.ops.pairs import (
     Pair,
     Pairs,
     Planes,
-    cut,
     less_planes,
     minus_plane,
+    of_pairs,
     pairs,
     planes_of,
     product,
     reduced_product,
     sum_planes,
     times_planes,
-    with_size,
 )
 from tracegrad.ops.special_complex import lambertw_planes, lambertw_raw, wofz_planes, wofz_raw
-from tracegrad.ops.views import concatenate, stack
+from tracegrad.ops.views import stack
 
 # -- maps --------------------------------------------------------------------------------------------------------------
 
@@ -278,17 +277,21 @@ def _power(x: Planes, y: Planes, exponent: Any) -> Pair:
 # -- products over axes -----------------------------------------------------------------------------------------------
 
 
-def _running_product(x: Planes, *, axis: int) -> Pair:
-    """Each element times the one 1, 2, 4, … places before it."""
-    n, step = int(x.aval.shape[axis]), 1
-    while step < n:
-        ones = np.broadcast_to(np.ones((), x.part), with_size(x.aval, axis, step).shape)
-        nothing = np.broadcast_to(np.zeros((), x.part), ones.shape)
-        before = cut(x, axis, 0, n - step)
-        earlier = [concatenate([start, p], axis) for start, p in zip((ones, nothing), before.both, strict=True)]
-        x = planes_of(product(times_planes, x, Planes(earlier[0], earlier[1], x.aval)), x.aval)
-        step *= 2
-    return x.re, x.im
+_AXES = ((5,), 0), ((3, 4), 0), ((2, 3, 4), 1), ((0, 3), 0)
+product_of_pairs: Op = of_pairs(
+    scans.running_product,
+    tuple(Sample((Values((*shape, 2)),), {"axis": axis, "whole": None}, smooth=False) for shape, axis in _AXES),
+    kind=Kind.LINE,
+    lower="running_product_of_pairs",
+    shift=next_axis,
+)
+recurrence_of_pairs: Op = of_pairs(
+    scans.recurrence,
+    tuple(Sample((Values((*shape, 2)),) * 2, {"axis": axis, "whole": None}, smooth=False) for shape, axis in _AXES),
+    kind=Kind.LINE,
+    lower="running_affine_of_pairs",
+    shift=next_axis,
+)
 
 
 # -- the table --------------------------------------------------------------------------------------------------------
@@ -390,7 +393,8 @@ FORMULAS: Mapping[Op, Formula] = MappingProxyType(
         maps.sqrt: _of_part(_sqrt),
         maps.rsqrt: lambda x: _quotient((np.ones((), x.part), None), _sqrt(x.both, x.part)),
         maps.sigmoid: _sigmoid,
-        scans.running_product: _running_product,
+        scans.running_product: lambda x, **params: Pairs(product_of_pairs(x.paired, whole=x.aval.dtype, **params)),
+        scans.recurrence: lambda x, y, **params: Pairs(recurrence_of_pairs(x.paired, y.paired, whole=y.aval.dtype, **params)),
         wofz_raw: _of_planes(wofz_planes),
         lambertw_raw: _of_planes(lambertw_planes),
         maps.sin: _of_both(_sin),
