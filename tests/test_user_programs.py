@@ -5,12 +5,14 @@ import itertools
 import numpy as np
 import pytest
 from numpy.polynomial import chebyshev
-from scipy import ndimage, stats
+from scipy import integrate, interpolate, ndimage, optimize, stats
 from scipy.spatial.distance import cdist, pdist, squareform
 
 import tracegrad as tg
 from tests.support import central_difference
-from tracegrad.errors import DifferentiationError, EscapeError, TraceError
+from tracegrad import compat
+from tracegrad.compat import extend
+from tracegrad.errors import ConditionError, DifferentiationError, EscapeError, TraceError
 
 RNG = np.random.default_rng(4)
 
@@ -188,6 +190,12 @@ def test_what_cannot_be_traced_says_what_to_write():
         tg.grad(Autoregression(1).loss)(np.ones(1), np.arange(5.0))
     with pytest.raises(TraceError, match=r"not the first; w\.T\[at\]"):
         tg.grad(topics)(rows(2, 4), np.eye(4))
+    with pytest.raises(ConditionError, match=r"in scipy\.optimize\.brentq: .*\n.*\n.*tracegrad\.compat\.extend"):
+        tg.grad(lambda x: optimize.brentq(lambda t: t**3 - x - 1, 0, 5))(1.0)
+    with pytest.raises(EscapeError, match=r"scipy\.interpolate\.CubicSpline needs the value"):
+        tg.grad(lambda y: interpolate.CubicSpline(np.arange(3.0), y)(0.5))(np.ones(3))
+    with pytest.raises(TraceError, match=r"scipy\.integrate\.odeint is not traced.*\n.*\n.*a fixed number of steps"):
+        tg.grad(lambda k: integrate.odeint(lambda y, t: -k * y, k, [0.0, 1.0])[-1, 0])(1.0)
     with pytest.raises(DifferentiationError, match="pass a as float64"):
         tg.jacobian(lambda x, a: a * x, argnums=1)(np.ones(2), 1)
     with pytest.raises(TraceError, match=r"map_coordinates with order=3.*\n.*\n.*order=1"):
@@ -196,3 +204,12 @@ def test_what_cannot_be_traced_says_what_to_write():
         tg.grad(lambda y: cdist(y, y, "jaccard").sum())(rows(3, 2))
     with pytest.raises(TraceError, match=r"(?s)np\.polynomial\.Polynomial.*np\.polynomial\.polynomial\.polyval\(x, c\)"):
         tg.grad(lambda c: np.polynomial.Polynomial(c)(2.0))(np.ones(3))
+
+
+def test_a_solver_with_a_derivative_of_its_own_on_the_dynamic_graph():
+    @extend.primitive
+    def root(a):
+        return optimize.brentq(lambda t: t**3 - a - 1, 0, 5)
+
+    extend.defvjp(root, lambda ans, a: lambda g: g / (3 * ans**2))
+    np.testing.assert_allclose(compat.grad(lambda a: root(a) ** 2)(1.0), 2 / 3 * 2 ** (-1 / 3), rtol=1e-10)

@@ -9,11 +9,12 @@ import dis
 import re
 import sys
 from collections.abc import Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from tracegrad.core.source import user_frame
+from tracegrad.core.source import is_user_file, user_frame
 from tracegrad.errors import ConditionError, EscapeError
 from tracegrad.ops.broadcasting import reshape_to
 
@@ -35,6 +36,25 @@ CONDITIONS = (
     (r"[<>]=?[^<>=,()]+[<>]=?", "write a < x < b as (a < x) & (x < b);"),
 )
 """What to write instead, by what stands in the user's line (a pattern): the first that fits comes before the rest."""
+
+
+FOREIGN = (
+    "its code is not traced: call it outside of the traced function, with what tg.grad and tg.jacobian give it, or write what it "
+    "does with NumPy's functions; on the dynamic graph primitive and defvjp of tracegrad.compat.extend give it a derivative"
+)
+"""What to do where a function of SciPy asks for a value."""
+
+
+def within(frame: FrameType | None) -> str:
+    """The function of SciPy that a frame belongs to, by the name that a person calls it by; empty where it is no such."""
+    name = ""
+    while frame is not None and not is_user_file(frame.f_code.co_filename):
+        module = frame.f_globals.get("__name__", "").split(".")
+        function = frame.f_code.co_qualname.split(".")[0]
+        if module[0] == "scipy" and not function.startswith("_"):
+            name = ".".join([*(part for part in module if not part.startswith("_")), function])
+        frame = frame.f_back
+    return name
 
 
 class Exits:
@@ -59,6 +79,9 @@ class Exits:
             if dis.opname[caller.f_code.co_code[caller.f_lasti]] == "STORE_SUBSCR":
                 what = "storing into an array from outside the trace"
                 fix = f"make the array inside the traced function (np.zeros, torch.zeros) and return it; {EAGER}"
+            foreign = within(sys._getframe(2))
+            if foreign:
+                what, fix = foreign, FOREIGN
             message = f"{what} needs the value of {self!r}, which is not known while tracing"
             self.recorder.escape(EscapeError(message, fix=fix))
         return value
@@ -86,12 +109,9 @@ class Exits:
             where = self.recorder.locate()
             text = "" if where is None else where.text
             hint = next((advice + " " for pattern, advice in CONDITIONS if re.search(pattern, text)), "")
-            self.recorder.escape(
-                ConditionError(
-                    f"a condition on {self!r}: its truth is not known while tracing",
-                    fix=f"{hint}{COMPUTED} {EAGER}",
-                )
-            )
+            foreign = within(sys._getframe(1))
+            message = f"a condition on {self!r}{' in ' if foreign else ''}{foreign}: its truth is not known while tracing"
+            self.recorder.escape(ConditionError(message, fix=FOREIGN if foreign else f"{hint}{COMPUTED} {EAGER}"))
         return bool(value)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:

@@ -373,6 +373,22 @@ UNKNOWN = "compose it of functions that are traced, or compute it outside and pa
 """For the others; tensors do not have them either. A like name is no hint: np.fmod is not nearly np.mod."""
 
 
+SOLVERS = (
+    "call it outside of the traced function, with what tg.grad, tg.jacobian and tg.hvp give it, or take a fixed number of steps "
+    "here; on the dynamic graph primitive and defvjp of tracegrad.compat.extend give it a derivative"
+)
+"""What to write in place of code that iterates on values."""
+
+
+def is_solver(name: str) -> bool:
+    """Whether a name is that of a function of SciPy that iterates until its values say that it is done.
+
+    >>> is_solver("scipy.optimize.brentq"), is_solver("scipy.linalg.solve")
+    (True, False)
+    """
+    return name.startswith(("scipy.optimize.", "scipy.integrate.", "scipy.sparse.linalg."))
+
+
 def name_of(function: Any) -> str:
     """What a person calls a function: ``np.linalg.norm``, ``scipy.special.gammaln``, ``math.gamma``."""
     name = getattr(function, "__name__", repr(function))
@@ -383,7 +399,7 @@ def name_of(function: Any) -> str:
         name = f"{type(owner).__name__.removesuffix('_gen')}.{name}"
     module = getattr(function, "__module__", None) or ""
     if isinstance(function, np.ufunc):  # those of SciPy do not say where they live
-        module = "numpy" if getattr(np, name, None) is function else "scipy.special"
+        module = "numpy" if getattr(np, name, None) is function else "scipy.special" if hasattr(special, name) else ""
     module = ".".join(part for part in module.split(".") if not part.startswith("_"))
     return f"{module}.{name}".replace("numpy.", "np.", 1) if module else name
 
@@ -398,7 +414,9 @@ def _of_statistics(name: str) -> str:
     if own:
         return f"of {owner} these are: {', '.join(own)}"
     owners = sorted({each.partition(".")[0] for each in known})
-    alike = difflib.get_close_matches(owner, owners, 3, 0.5)
+    alike = difflib.get_close_matches(owner, owners, 3, 0.5 if method else 0.7)
+    if not alike and not method:
+        return UNKNOWN
     if alike:
         return f"these are: {', '.join(f'{each}.{method}' if f'{each}.{method}' in known else each for each in alike)}"
     return f"of scipy.stats these are: {', '.join(owners)}"
@@ -407,7 +425,7 @@ def _of_statistics(name: str) -> str:
 def refuse(function: Any, why: str = "") -> NoReturn:
     """Raise TraceError for a function that has no traced meaning, with a spelling that has where one is known."""
     name = name_of(function)
-    fix = SPELLINGS.get(name.split(".", 1)[-1]) or _of_statistics(name) or UNKNOWN
+    fix = SPELLINGS.get(name.split(".", 1)[-1]) or _of_statistics(name) or (SOLVERS if is_solver(name) else UNKNOWN)
     raise TraceError(why or f"{name} is not traced", fix=fix, where=user_frame())
 
 
