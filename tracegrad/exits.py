@@ -39,8 +39,8 @@ CONDITIONS = (
 
 
 FOREIGN = (
-    "its code is not traced: call it outside of the traced function, with what tg.grad and tg.jacobian give it, or write what it "
-    "does with NumPy's functions; on the dynamic graph primitive and defvjp of tracegrad.compat.extend give it a derivative"
+    "its code is not traced: call it outside of the traced function, with what tg.grad and tg.jacobian give it, or write what "
+    "it does with NumPy's functions; on the dynamic graph primitive and defvjp of tracegrad.compat.extend give it a derivative"
 )
 """What to do where a function of SciPy asks for a value."""
 

@@ -374,8 +374,8 @@ UNKNOWN = "compose it of functions that are traced, or compute it outside and pa
 
 
 SOLVERS = (
-    "call it outside of the traced function, with what tg.grad, tg.jacobian and tg.hvp give it, or take a fixed number of steps "
-    "here; on the dynamic graph primitive and defvjp of tracegrad.compat.extend give it a derivative"
+    "call it outside of the traced function, with what tg.grad, tg.jacobian and tg.hvp give it, or take a fixed number of "
+    "steps here; on the dynamic graph primitive and defvjp of tracegrad.compat.extend give it a derivative"
 )
 """What to write in place of code that iterates on values."""
 
