@@ -61,6 +61,24 @@ def test_a_compiled_constant_is_complex_still():
     assert (found, type(found)) == (3.0 + 0.0j, np.complex128)
 
 
+def test_complex_zeros_are_compared_with_traced_values_compiled():
+    def equal(x):
+        zeros = np.zeros((3, 1), dtype=complex)
+        return zeros == x, zeros != x, x * 1j == zeros, np.where(zeros == 1, x * 1j, zeros)
+
+    x = np.array([0.0, 2.0])
+    for found, expected in zip(tg.jit(equal)(x), equal(x), strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_meshgrid_of_numbers_and_empty_sums():
+    for values in ((3, 1.5), (np.zeros(0), np.ones(2))):
+        function = lambda a, b: np.meshgrid(sum(a) if np.ndim(a) else a, b)
+        for found, expected in zip(tg.jit(function, compile="never")(*values), function(*values), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
 TRACED = {
     "a row": "v2 = v1[a1]",
     "a row counted from the end": "v2 = v1[a1 - 5]",

@@ -302,6 +302,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     """``np.meshgrid``: one array per vector, all of them of the grid's shape unless ``sparse``."""
     if indexing not in ("xy", "ij"):
         raise ShapeError(f"meshgrid with indexing={indexing!r}", fix='use indexing="xy" or "ij"')
+    xi = tuple(reductions.as_operand(a) for a in xi)
     sizes = [math.prod(shape_of(a)) for a in xi]
     order = [1, 0, *range(2, len(xi))] if indexing == "xy" and len(xi) > 1 else list(range(len(xi)))
     shape = tuple(sizes[k] for k in order)

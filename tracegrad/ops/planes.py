@@ -326,8 +326,11 @@ def _cast(x: Any, *, dtype: Any) -> Any:
 
 
 def _same(x: Planes, y: Planes) -> Any:
-    first = x.both[0] == y.both[0]
-    return first if x.im is None and y.im is None else first & (x.both[1] == y.both[1])
+    # as ops, since an array of zeros to the left of a traced plane would ask NumPy
+    first = comparisons.equal(x.both[0], y.both[0])
+    if x.im is None and y.im is None:
+        return first
+    return comparisons.logical_and(first, comparisons.equal(x.both[1], y.both[1]))
 
 
 def _of_each(op: Op, join: Callable[[Any, Any], Any]) -> Formula:
@@ -369,7 +372,7 @@ FORMULAS: Mapping[Op, Formula] = MappingProxyType(
         phases.angle: lambda x: _turn(x.both),
         phases.direction: _direction,
         comparisons.equal: _same,
-        comparisons.not_equal: lambda x, y: ~_same(x, y),
+        comparisons.not_equal: lambda x, y: comparisons.logical_not(_same(x, y)),
         comparisons.isnan: _of_each(comparisons.isnan, comparisons.logical_or),
         comparisons.isinf: _of_each(comparisons.isinf, comparisons.logical_or),
         comparisons.isfinite: _of_each(comparisons.isfinite, comparisons.logical_and),
