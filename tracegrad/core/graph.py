@@ -173,6 +173,10 @@ class Graph:
         self._known[key] = new
         return new
 
+    def known(self, op: Op, inputs: tuple[int, ...], params: Mapping[str, Any]) -> int | None:
+        """The id of the node that applies ``op`` to these operands, None where there is none."""
+        return self._known.get(_key(op, inputs, params))
+
     def again(self, source: Graph, node: Node, inputs: tuple[int, ...]) -> int:
         """The id of the application of another graph's node to these operands, with the line it has there.
 
@@ -211,6 +215,11 @@ class Graph:
         self.primal_outputs = len(self.outputs) if primal_outputs is None else primal_outputs
         self._frozen = True
         return self
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """All nodes, each at its id; it grows with the graph. Quicker than brackets, for loops over many."""
+        return self._nodes
 
     def __getitem__(self, node: int) -> Node:
         return self._nodes[node]

@@ -8,7 +8,9 @@ axis of which more is needed at once, or whose places are counted, is held: it i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from tracegrad.core.aval import Aval
 from tracegrad.core.expr import Axis, Index, axes_of
 from tracegrad.core.graph import Graph, Node
 from tracegrad.core.op import Kind
@@ -31,6 +33,8 @@ class FollowedAxes:
     def __init__(self, graph: Graph, needed: Iterable[int]) -> None:
         self.graph = graph
         self._above: dict[Place, Place] = {}
+        self._views: dict[Any, tuple[tuple[int | None, int | None, int], ...]] = {}
+        """What is met by views that are equal but for their operands."""
         self._nodes = sorted(needed)
         for i in self._nodes:
             self._follow(graph[i])
@@ -73,8 +77,10 @@ class FollowedAxes:
     def _follow(self, node: Node) -> None:
         kind, mine = node.op.kind, node.id
         if kind is Kind.MAP:
-            for i in node.inputs:
-                for k in range(node.aval.ndim):
+            first, *others = node.inputs or (mine,)
+            for k in range(node.aval.ndim):
+                self._above[mine, k] = self._class((first, k))  # nothing has met an axis of the node yet
+                for i in others:
                     self._same((i, k), (mine, k))
         elif kind is Kind.REDUCE:
             kept = [k for k in range(self.graph[node.inputs[0]].aval.ndim) if k not in node.params["axes"]]
@@ -95,21 +101,30 @@ class FollowedAxes:
 
     def _view(self, node: Node) -> None:
         """An axis is the same where a view reads it, everywhere, by one of its own indices as it is."""
-        shape = node.aval.shape
-        for read in node.op.reads(axes_of(shape), tuple([self.graph[i].aval for i in node.inputs]), node.params):
-            source = node.inputs[read.operand]
-            guarded = {k for guard in read.guards for k in guard.index.axes()}
-            for k in guarded:
-                self._same((node.id, k), HELD)
-            for j, index in enumerate(read.index):
-                extent = self.graph[source].aval.shape[j]
-                own = _own_axis(index)
-                if own is not None and shape[own] == extent:
-                    self._same((source, j), (node.id, own))
-                elif extent != 1:
-                    self._same((source, j), HELD)
-                    for k in index.axes():
-                        self._same((node.id, k), HELD)
+        avals = tuple([self.graph[i].aval for i in node.inputs])
+        key = (node.op, avals, tuple(node.params.items()))
+        met = self._views.get(key)
+        if met is None:
+            met = self._views[key] = _met(node, avals)
+        for mine, operand, theirs in met:
+            self._same(HELD if operand is None else (node.inputs[operand], theirs), HELD if mine is None else (node.id, mine))
+
+
+def _met(node: Node, avals: tuple[Aval, ...]) -> tuple[tuple[int | None, int | None, int], ...]:
+    """Which axes of a view are which axes of which operand, in the order they are met; None in the place of what holds them."""
+    shape = node.aval.shape
+    met: list[tuple[int | None, int | None, int]] = []
+    for read in node.op.reads(axes_of(shape), avals, node.params):
+        met += [(k, None, 0) for k in sorted({k for guard in read.guards for k in guard.index.axes()})]
+        for j, index in enumerate(read.index):
+            extent = avals[read.operand].shape[j]
+            own = _own_axis(index)
+            if own is not None and shape[own] == extent:
+                met.append((own, read.operand, j))
+            elif extent != 1:
+                met.append((None, read.operand, j))
+                met += [(k, None, 0) for k in sorted(index.axes())]
+    return tuple(met)
 
 
 def _own_axis(index: Index) -> int | None:

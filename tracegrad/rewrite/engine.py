@@ -210,7 +210,10 @@ class Walk(Recorder):
         ``like`` is the node of the graph that is rewritten. Where it is ``counting``, only rules that count users may fit.
         """
         seen = self.graph
-        for stage, rule in self._index.of(op, [seen[i].op for i in ids], counting):
+        if like is None and (known := seen.known(op, ids, params)) is not None:
+            return known  # what rules make of a step they have made of the one before
+        nodes = seen.nodes
+        for stage, rule in self._index.of(op, [nodes[i].op for i in ids], counting):
             found = rule.match(self, op, ids, params)
             if found is not None and rule.holds(self, found):
                 if self._depth == DEEPEST:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tracegrad.core.aval import Shape
@@ -101,6 +101,7 @@ class Fusion:
         self.above = self._ancestor_bits()
         self.behind = self._behind_templates()
         self.edges: list[tuple[Group, Group]] = []
+        self._read_at: dict[tuple[int, Shape, tuple[int, ...]], list[Place]] = {}
         self._expanded: dict[tuple[int, Vector, frozenset[int]], tuple[Place, ...]] = {}
         self.computed_over: dict[Shape, int] = defaultdict(int)
         """Bit sets of the computed nodes by domain."""
@@ -146,13 +147,20 @@ class Fusion:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def reads_of(self, node: Node, level: Level, group: Group) -> list[Place]:
+    def reads_of(self, node: Node, level: Level, group: Group) -> Sequence[Place]:
         """Everything a node reads, through views and recomputed maps, at the element it computes."""
-        own = own_index(node.aval.shape, group.shape, group.axes if level is Level.ROW else ())
+        dropped = group.axes if level is Level.ROW or node.op.kind is Kind.REDUCE else ()
+        known = self._read_at.get((node.id, group.shape, dropped))
+        if known is None:  # each is asked for when its group is found, and again when the group's loops are
+            known = self._read_at[node.id, group.shape, dropped] = self._reads(node, group.shape, dropped)
+        return known
+
+    def _reads(self, node: Node, domain: Shape, dropped: Shape) -> list[Place]:
         if node.op.kind is Kind.REDUCE:
             operand = self.graph[node.inputs[0]].aval.shape
-            dropped = () if squeeze(operand) == group.shape else group.axes
-            return list(self._expand(node.inputs[0], own_index(operand, group.shape, dropped)))
+            dropped = () if squeeze(operand) == domain else dropped
+            return list(self._expand(node.inputs[0], own_index(operand, domain, dropped)))
+        own = own_index(node.aval.shape, domain, dropped)
         if node.op.kind is Kind.MAP:
             return [p for i in node.inputs for p in self._expand(i, own)]
         return list(self._expand(node.id, own, self.copied - {node.id})) if node.op.kind is Kind.VIEW else []

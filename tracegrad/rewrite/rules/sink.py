@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from tracegrad.core.aval import Shape
-from tracegrad.core.op import Kind
+from tracegrad.core.op import Kind, Op
 from tracegrad.ops.broadcasting import broadcast, reshape_to
 from tracegrad.ops.maps import add, tanh
 from tracegrad.ops.views import permute, reverse, strided_slice
 from tracegrad.rewrite.pattern import Application, Rule, example, family, parameter, rule
 from tracegrad.rewrite.rules.facts import made_by, unstretched
+from tracegrad.symbolic import Sym
 
 
 def _map() -> Any:
@@ -30,12 +31,19 @@ def _plain(node: Application, shape: Shape) -> bool:
     return not same and all(made_by(x).op is not broadcast or not unstretched(x).shape for x in node.operands)
 
 
+def _below(view: Op, node: Application, **params: Any) -> Sym:
+    """The map of the views of its operands."""
+    recorder = node.operands[0].recorder
+    ids = tuple([recorder.emit(view, (x.id,), params) for x in node.operands])
+    return Sym(recorder, recorder.emit(node.op, ids, node.params))
+
+
 RULES: tuple[Rule, ...] = (
     rule(
         "transpose-below-map",
         "exact",
         lambda: permute(_map(), axes=parameter("axes")),
-        lambda node, axes: node.on([permute(x, axes=axes) for x in node.operands]),
+        lambda node, axes: _below(permute, node, axes=axes),
         examples=[
             example(lambda x: permute(tanh(x), axes=(1, 0)), (3, 4)),
             example(lambda x, y: permute(add(x, broadcast(y, shape=(3, 4))), axes=(1, 0)), (3, 4), (4,)),
@@ -45,14 +53,14 @@ RULES: tuple[Rule, ...] = (
         "flip-below-map",
         "exact",
         lambda: reverse(_map(), axes=parameter("axes")),
-        lambda node, axes: node.on([reverse(x, axes=axes) for x in node.operands]),
+        lambda node, axes: _below(reverse, node, axes=axes),
         examples=[example(lambda x: reverse(tanh(x), axes=(1,)), (3, 4))],
     ),
     rule(
         "reshape-below-map",
         "exact",
         lambda: reshape_to(_map(), shape=parameter("shape")),
-        lambda node, shape: node.on([reshape_to(x, shape=shape) for x in node.operands]),
+        lambda node, shape: _below(reshape_to, node, shape=shape),
         when=_plain,
         examples=[example(lambda x: reshape_to(tanh(x), shape=(2, 6)), (3, 4))],
     ),
@@ -60,9 +68,7 @@ RULES: tuple[Rule, ...] = (
         "slice-below-map",
         "exact",
         lambda: strided_slice(_map(), starts=parameter("starts"), sizes=parameter("sizes"), steps=parameter("steps")),
-        lambda node, starts, sizes, steps: node.on(
-            [strided_slice(x, starts=starts, sizes=sizes, steps=steps) for x in node.operands]
-        ),
+        lambda node, starts, sizes, steps: _below(strided_slice, node, starts=starts, sizes=sizes, steps=steps),
         examples=[
             example(lambda x: strided_slice(tanh(x), starts=(0, 1), sizes=(3, 2), steps=(1, 2)), (3, 4)),
         ],
