@@ -12,8 +12,8 @@ from tracegrad.runtime.load import ProgramRegistry
 
 IMPORTS = """\
 from tracegrad.runtime.abi import (
-    boolean, buffer_offset, entry, float32, float64, int8, int16, int32, int64, kernel, launch, place, place_scalar,
-    leftover, pointer, quotient, read, scalar, shift, stack_table, uint8, uint16, uint32, uint64, update, write,
+    all_bits, boolean, buffer_offset, entry, float32, float64, int8, int16, int32, int64, kept, kernel, launch, place,
+    place_scalar, leftover, pointer, quotient, read, scalar, shift, stack_table, uint8, uint16, uint32, uint64, update, write,
 )
 """
 

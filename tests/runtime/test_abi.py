@@ -105,6 +105,50 @@ def test_offsets_negative_indices_and_layouts(registry, imports, tmp_path):
         program.entry(x.T, out, plain, np.array([3, 0, 0, 0, 0]))
 
 
+MASKS = """
+@kernel
+def k0_HASH_(first, last, table):
+    x = read(table, 2, {dtype})
+    out = write(table, 3, {dtype})
+    for c in range(first, last):
+        mask = all_bits(c % 3 != 1)
+        for i in range(table[4]):
+            out[c * table[4] + i] = kept(x[c * table[4] + i], mask)
+
+@entry("{dtype}[:, ::1]", "{dtype}[:, ::1]", "int64[::1]")
+def run_HASH_(x, out, plan):
+    table = stack_table(plan, 5)
+    place(table, 2, x)
+    place(table, 3, out)
+    launch(k0_HASH_, table, 0)
+"""
+
+
+def check_masks(entry, dtype):
+    x = np.arange(1, 46).reshape(5, 9).astype(dtype)
+    if x.dtype.kind == "f":
+        x[1, 2], x[2, 3], x[3, 4], x[4, 5] = np.inf, np.nan, -0.0, -np.inf
+    out = np.full_like(x, 7)
+    entry(x, out, np.array([5, 0, 0, 0, 9]))
+    expected = x.copy()
+    expected[[1, 4]] = 0
+    assert out.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "int16", "uint32", "int64"])
+def test_masks_keep_all_bits_of_a_number_or_none(registry, imports, tmp_path, dtype):
+    arguments = (f"{dtype}[:, ::1]", f"{dtype}[:, ::1]", "int64[::1]")
+    check_masks(registry.load(imports + MASKS.format(dtype=dtype), arguments, tmp_path / "cache").entry, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int16"])
+def test_masks_in_python(dtype):
+    names = {name: getattr(twins, name) for name in twins.__all__}
+    names |= {dtype: numpy_name(dtype), "kernel": lambda f: f, "entry": lambda *arguments: lambda f: f}
+    exec(MASKS.format(dtype=dtype), names)
+    check_masks(names["run_HASH_"], dtype)
+
+
 DIVISION = """
 @kernel
 def k0_HASH_(first, last, table):

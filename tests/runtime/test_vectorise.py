@@ -3,8 +3,10 @@
 import platform
 import re
 
+import numpy as np
 import pytest
 
+import tracegrad as tg
 from tracegrad.runtime.load import inspect_asm, inspect_llvm
 
 X86 = platform.machine() in ("x86_64", "AMD64")
@@ -78,3 +80,25 @@ def test_loops_of_polynomials_take_four_vectors_at_once(imports, formula, least)
     blocks = re.split(r"\n(?=[\w.]+:)", code)
     body = next(block for block in blocks if block.startswith("vector.body"))
     assert len(re.findall(r"store <\d+ x double>", body)) >= least
+
+
+def smoothed(x):
+    w = np.pad(x, 1)
+    return w[2:, 1:-1] + w[:-2, 1:-1] + w[1:-1, 2:] + w[1:-1, :-2] - 4.0 * x
+
+
+def test_a_stencil_has_one_loop_for_rows_at_the_edge_and_others():
+    x = np.random.default_rng(0).normal(size=(9, 30))
+    source = tg.jit(smoothed).source(x)
+    assert source.count("kept(") == 2
+    assert inspect_llvm(source).count("\nvector.body") == 1  # three more with a loop for each outcome of two conditions
+
+
+@pytest.mark.parametrize("shape", [(1, 7), (2, 2), (7, 1), (6, 40), (0, 5), (3, 0)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_rows_at_the_edge_read_in_vain_shows_nowhere(shape, dtype):
+    x = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    x[0:1, ::2], x[0:1, 1::2] = np.inf, np.nan
+    np.testing.assert_array_equal(np.isnan(tg.jit(smoothed)(x)), np.isnan(smoothed(x)))
+    x[0:1] = 1.0
+    np.testing.assert_allclose(tg.jit(smoothed)(x), smoothed(x), rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-5)

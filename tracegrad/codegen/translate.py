@@ -267,7 +267,7 @@ class FunctionWriter(Writer):
             return [("llvm.loop.interleave.count", ir.Constant(ir.IntType(32), 1)), ("llvm.loop.unroll.disable",)]
         blocks = self.function.basic_blocks
         steps = [each for block in blocks[blocks.index(head) :] for each in block.instructions]
-        products = sum(each.opname == "call" and str(each.callee.name).startswith("llvm.fm") for each in steps)
+        products = sum(each.opname == "call" and str(getattr(each.callee, "name", "")).startswith("llvm.fm") for each in steps)
         if products < MANY_PRODUCTS or len(steps) > LONG_LOOP:
             return []
         return [("llvm.loop.interleave.count", ir.Constant(ir.IntType(32), 4 if len(steps) <= LONG_LOOP * 2 // 3 else 2))]
@@ -282,7 +282,7 @@ class FunctionWriter(Writer):
         if _holds_loop(loop.body):
             return [("llvm.loop.unroll.disable",)] if isinstance(loop.iter, ast.Call) and len(loop.iter.args) == 3 else []
         nodes = list(ast.walk(loop))
-        conditions = sum(isinstance(node, ast.IfExp) and isinstance(node.body, ast.Subscript) for node in nodes)
+        conditions = sum(_is_partial(node) for node in nodes)
         stores = [node for node in nodes if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)]
         into = [(self.variables[each.value.id].kind, each.slice) for each in stores if isinstance(each.value, ast.Name)]
         advice: list[tuple[Any, ...]] = []
@@ -336,6 +336,13 @@ class FunctionWriter(Writer):
 
     def _pass(self, node: ast.Pass) -> None:
         pass
+
+
+def _is_partial(node: ast.AST) -> bool:
+    """Whether an expression is a load that has a condition, or of which a mask is kept."""
+    if isinstance(node, ast.IfExp):
+        return isinstance(node.body, ast.Subscript)
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "kept"
 
 
 def _folds(loop: ast.For) -> bool:

@@ -30,8 +30,10 @@ from numpy import bool_ as boolean
 from numpy import float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64
 
 from tracegrad.runtime.twins import (
+    all_bits,
     buffer_offset,
     confirm,
+    kept,
     launch,
     leftover,
     place,
@@ -48,6 +50,7 @@ from tracegrad.runtime.twins import (
 )
 
 __all__ = [
+    "all_bits",
     "boolean",
     "buffer_offset",
     "confirm",
@@ -58,6 +61,7 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "kept",
     "kernel",
     "launch",
     "leftover",

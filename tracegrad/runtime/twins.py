@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 __all__ = [
     "PointerTwin",
     "TableTwin",
+    "all_bits",
     "buffer_offset",
+    "kept",
     "launch",
     "leftover",
     "place",
@@ -133,6 +135,16 @@ def quotient(index: int, extent: int) -> int:
 def leftover(index: int, extent: int) -> int:
     """Return ``index % extent`` for an extent above 0; compiled, it has none of the branches of Python's division."""
     return index % extent
+
+
+def all_bits(flag: Any) -> int:
+    """Return the mask that keeps all bits where a condition holds, and none where it does not."""
+    return -1 if flag else 0
+
+
+def kept(value: Any, mask: int) -> Any:
+    """Return a number where a mask of ``all_bits`` keeps it, and 0 where it does not."""
+    return value if mask else type(value)(0)
 
 
 def scalar(table: TableTwin, slot: int, dtype: Any) -> Any:

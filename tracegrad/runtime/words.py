@@ -13,7 +13,20 @@ from typing import Any, Final, NamedTuple
 from llvmlite import ir
 
 from tracegrad.codegen import mathlib, mathlib_special, microkernels, microkernels_conv, microkernels_vector
-from tracegrad.codegen.kinds import FLOAT32, FLOAT64, INT64, SCALARS, TABLE, WORD, Buffer, Plain, Scalar, Table, convert
+from tracegrad.codegen.kinds import (
+    BOOLEAN,
+    FLOAT32,
+    FLOAT64,
+    INT64,
+    SCALARS,
+    TABLE,
+    WORD,
+    Buffer,
+    Plain,
+    Scalar,
+    Table,
+    convert,
+)
 from tracegrad.codegen.writer import READS, Address, KernelName, TranslationError, Typed, Writer
 from tracegrad.runtime import lapack, pocketfft
 from tracegrad.runtime.externals import parsed
@@ -205,6 +218,23 @@ def _leftover(writer: Writer, arguments: list[Any]) -> Typed:
     return Typed(INT64, b.add(rest, b.and_(extent, b.ashr(rest, ir.Constant(WORD, 63)))))
 
 
+# ---------------------------------------------------------------- masks
+
+
+def _all_bits(writer: Writer, arguments: list[Any]) -> Typed:
+    """No instruction, but LLVM does not see where the mask comes from: it would make conditions of it again."""
+    (flag,) = arguments
+    mask = writer.builder.sext(convert(writer.builder, flag.value, flag.kind, BOOLEAN), WORD)
+    return Typed(INT64, writer.builder.asm(ir.FunctionType(WORD, [WORD]), "", "=r,0", [mask], False))
+
+
+def _kept(writer: Writer, arguments: list[Any]) -> Typed:
+    value, mask = arguments
+    b, bits = writer.builder, ir.IntType(value.kind.bits)
+    narrow = mask.value if value.kind.bits == 64 else b.trunc(mask.value, bits)
+    return Typed(value.kind, b.bitcast(b.and_(b.bitcast(value.value, bits), narrow), value.kind.value))
+
+
 # ---------------------------------------------------------------- the entry's table
 
 
@@ -271,6 +301,8 @@ WORDS: Final = {
     "table_at": Word(_table_at),
     "quotient": Word(_quotient),
     "leftover": Word(_leftover),
+    "all_bits": Word(_all_bits),
+    "kept": Word(_kept),
     "stack_table": Word(_stack_table),
     "place": Word(_place),
     "place_scalar": Word(_place_scalar),
