@@ -308,7 +308,6 @@ L = torch.linalg
             ShapeError,
             "linalg.matrix_rank: The input tensor A must have at least 2 dimensions",
         ),
-        (lambda: L.svd(ONES.to(torch.complex64)), DtypeError, "linalg.svd of complex matrices is not supported"),
     ],
 )
 def test_errors_keep_pytorchs_words(call, kind, text):

@@ -94,7 +94,7 @@ def matrix_norm(A: Any, ord: Any = "fro", dim: Sequence[int] = (-2, -1), keepdim
     >>> matrix_norm(tensor([[3.0, 0.0], [0.0, -4.0]]), ord="nuc")
     tensor(7.)
     """
-    require_matrix("linalg.matrix_norm", A, real=False)
+    require_matrix("linalg.matrix_norm", A)
     pair = several_dims(dim, len(shape_of(A)))
     if len(pair) != 2:
         raise ShapeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {dim}", fix="name two dims", where=user_frame())

@@ -104,6 +104,7 @@ _OPAQUE = frozenset(
         decompositions.svd_packed,
         decompositions.svd_completion,
         decompositions.qr_packed,
+        decompositions.qr_complete,
         decompositions.qr_completion,
         eigenvalues.eig_packed,
         matrix_factors.lu_packed,

@@ -370,6 +370,7 @@ qr_complete = opaque(
     ("", "LinalgQrBackward0"),
     "The square Q and R side by side; the columns of Q that are made up have no derivative.",
     (refused((3,), "at least 2"),),
+    inexact,
 )
 
 # -- the exponential ----------------------------------------------------------------------------------------------------

@@ -17,7 +17,17 @@ from tracegrad.ops.decompositions import cholesky_raw, eigh_packed, from_triangl
 from tracegrad.ops.decompositions import matrix_exp as matrix_exp_raw
 from tracegrad.ops.indexing import getitem
 from tracegrad.ops.maps import multiply, subtract
-from tracegrad.ops.matrices import check_matrix, check_square, columns, pinv_raw, rows, transposed
+from tracegrad.ops.matrices import (
+    adjoint,
+    check_matrix,
+    check_square,
+    columns,
+    conjugated,
+    pinv_raw,
+    real_part,
+    rows,
+    transposed,
+)
 from tracegrad.ops.matrices import det as det_raw
 from tracegrad.ops.matrices import inv as inv_raw
 from tracegrad.ops.matrices import solve as solve_raw
@@ -51,17 +61,12 @@ SlogdetResult = named_result("linalg_slogdet", "sign", "logabsdet")
 LstsqResult = named_result("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
 
 
-def require_matrix(name: str, x: Any, *, square: bool = False, real: bool = True) -> None:
-    """ShapeError unless an argument is a matrix or a stack of them, DtypeError unless it is of floats.
-
-    Without ``real`` they may be complex.
-    """
+def require_matrix(name: str, x: Any, *, square: bool = False) -> None:
+    """ShapeError unless an argument is a matrix or a stack of them, DtypeError unless it is of floats or complex numbers."""
     try:
         (check_square if square else check_matrix)(name, shape_of(x))
     except ShapeError as error:
         raise error.at(user_frame()) from None
-    if real and x.dtype.kind == "c":
-        raise DtypeError(f"{name} of complex matrices is not supported", fix="work on A.real and A.imag", where=user_frame())
     require_floating(x, f"{name}: Expected a floating point or complex tensor as input.")
 
 
@@ -104,7 +109,7 @@ def inv(A: Any) -> Any:
     tensor([[0.5000, 0.0000],
             [0.0000, 0.2500]])
     """
-    require_matrix("linalg.inv", A, square=True, real=False)
+    require_matrix("linalg.inv", A, square=True)
     return inv_raw(A)
 
 
@@ -126,7 +131,7 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     >>> solve(tensor([[2.0, 0.0], [0.0, 4.0]]), tensor([1.0, 1.0]))
     tensor([0.5000, 0.2500])
     """
-    require_matrix("linalg.solve", A, square=True, real=False)
+    require_matrix("linalg.solve", A, square=True)
     _same_dtype("linalg.solve", A, B)
     a, b = shape_of(A), shape_of(B)
     vector = _is_vector(a, b)
@@ -150,7 +155,7 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
     tensor([[0.5000],
             [1.0000]])
     """
-    require_matrix("linalg.solve_triangular", A, square=True, real=False)
+    require_matrix("linalg.solve_triangular", A, square=True)
     _same_dtype("linalg.solve_triangular", A, B)
     _fit("linalg.solve_triangular", shape_of(A), shape_of(B), left)
     return _solved_triangular(A, B, upper, left, unitriangular)
@@ -176,7 +181,7 @@ def _least_squares(a: Any, b: Any, rcond: float, vector: bool, residuals: bool) 
     right = expand_dims(b, -1) if vector else b
     found = matmul(pinv_raw(a, rtol=rcond), right)
     away = subtract(matmul(a, found), right)
-    squares = sum_of(multiply(away, away), -2)
+    squares = real_part(sum_of(multiply(conjugated(away), away), -2))
     left = squares if residuals else getitem(reshape(squares, (-1,)), slice(0, 0))
     return (squeeze(found, -1) if vector else found), left
 
@@ -227,7 +232,7 @@ def det(A: Any) -> Any:
     >>> det(tensor([[2.0, 0.0], [0.0, 4.0]]))
     tensor(8.)
     """
-    require_matrix("linalg.det", A, square=True, real=False)
+    require_matrix("linalg.det", A, square=True)
     return det_raw(A)
 
 
@@ -245,7 +250,7 @@ def slogdet(A: Any) -> Any:
     sign=tensor(-1.),
     logabsdet=tensor(0.))
     """
-    require_matrix("linalg.slogdet", A, square=True, real=False)
+    require_matrix("linalg.slogdet", A, square=True)
     return SlogdetResult(*_sign_and_log(A))
 
 
@@ -255,7 +260,7 @@ def slogdet(A: Any) -> Any:
 def triangle_of(a: Any, upper: bool) -> Any:
     """The Cholesky factor as a lower or an upper triangle."""
     factor = cholesky_raw(from_triangle(a, upper=upper))
-    return transposed(factor) if upper else factor
+    return adjoint(factor) if upper else factor
 
 
 _cholesky_of = recorded_as("LinalgCholeskyExBackward0")(triangle_of)
@@ -276,7 +281,7 @@ def cholesky(A: Any, *, upper: bool = False) -> Any:
 @recorded_as("LinalgEighBackward0")
 def _eigen(a: Any, upper: bool) -> tuple[Any, Any]:
     packed = eigh_packed(from_triangle(a, upper=upper), upper=upper)
-    return getitem(packed, (Ellipsis, 0, slice(None))), rows(packed, 1, None)
+    return real_part(getitem(packed, (Ellipsis, 0, slice(None)))), rows(packed, 1, None)
 
 
 def eigh(A: Any, UPLO: str = "L") -> Any:
@@ -363,5 +368,5 @@ def matrix_exp(A: Any) -> Any:
     tensor([[1., 1.],
             [0., 1.]])
     """
-    require_matrix("linalg.matrix_exp", A, square=True, real=False)
+    require_matrix("linalg.matrix_exp", A, square=True)
     return matrix_exp_raw(A)

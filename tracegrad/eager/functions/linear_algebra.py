@@ -15,11 +15,11 @@ from tracegrad.eager.functions import shapes
 from tracegrad.eager.functions.arguments import named_result
 from tracegrad.eager.functions.decompositions import require_matrix, triangle_of
 from tracegrad.errors import ShapeError
-from tracegrad.ops.complexes import is_complex
+from tracegrad.ops.complexes import conj, is_complex
 from tracegrad.ops.linalg import stretched
 from tracegrad.ops.maps import add, log, select
+from tracegrad.ops.matrices import adjoint
 from tracegrad.ops.matrices import solve_triangular as solve_triangular_raw
-from tracegrad.ops.matrices import transposed
 
 __all__ = [
     "cholesky",
@@ -79,7 +79,7 @@ def logdet(input: Any) -> Any:
     >>> logdet(tensor([[1.0, 0.0], [0.0, 1.0]]))
     tensor(0.)
     """
-    require_matrix("logdet", input, square=True, real=False)
+    require_matrix("logdet", input, square=True)
     sign, size = linalg.slogdet(input)
     if is_complex(sign):
         return add(log(sign), size)
@@ -137,9 +137,9 @@ def cholesky(input: Any, upper: bool = False) -> Any:
 
 def _both_sides(factor: Any, right: Any, upper: bool) -> Any:
     """L⁻ᵀ L⁻¹ b."""
-    lower = transposed(factor) if upper else factor
+    lower = adjoint(factor) if upper else factor
     half = solve_triangular_raw(*stretched(lower, right), upper=False, unitriangular=False)
-    return solve_triangular_raw(*stretched(transposed(lower), half), upper=True, unitriangular=False)
+    return solve_triangular_raw(*stretched(adjoint(lower), half), upper=True, unitriangular=False)
 
 
 _cholesky_solved = recorded_as("CholeskySolveBackward0")(_both_sides)
@@ -190,7 +190,8 @@ def svd(input: Any, some: bool = True) -> Any:
     tensor([2., 1.])
     """
     u, s, vh = linalg.svd(input, full_matrices=not some)
-    return SvdResult(u, s, shapes.transpose(vh, -2, -1))
+    v = shapes.transpose(vh, -2, -1)
+    return SvdResult(u, s, conj(v) if is_complex(v) else v)
 
 
 def qr(input: Any, some: bool = True) -> Any:
