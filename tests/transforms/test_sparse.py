@@ -69,11 +69,22 @@ def test_so_are_those_of_later_calls_of_compiled_functions(f, colours):
 
 @pytest.mark.parametrize(
     ("f", "at_once"),
-    [(tridiagonal, True), (np.sin, True), (padded, True), (lambda x: x[0] * x, False), (lambda x: np.sum(x**2), False)],
+    [
+        (tridiagonal, True),
+        (np.sin, True),
+        (padded, True),
+        (assigned, True),
+        (tg.grad(rosenbrock), True),
+        (lambda x: x[0] * x, False),
+        (lambda x: np.sum(x**2), False),
+        (lambda x: x.reshape(3, 4)[1:, 1:] * x.reshape(3, 4)[:-1, :-1] + x.reshape(3, 4)[1:, :-1] ** 3, True),
+    ],
 )
 def test_rows_that_are_much_alike_are_computed_element_by_element(f, at_once):
     jacobian = tg.sparse_jacobian(tg.jit(f))
-    jacobian(X)
+    dense = tg.jacfwd(f)(X).reshape(-1, X.size)
+    for _ in range(2):
+        np.testing.assert_allclose(jacobian(X).toarray(), dense, rtol=1e-13)
     [(made, _)] = jacobian._ahead.values()
     assert (made.__name__ == "holding") is at_once
 

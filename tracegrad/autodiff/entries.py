@@ -8,6 +8,8 @@ picking the elements 17 more.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -125,9 +127,24 @@ class _Entries:
         return made
 
 
+def _groups(found: list[_Entry]) -> list[list[_Entry]]:
+    """Entries to be added up: they are with respect to the same elements wherever both are there, and zero elsewhere."""
+    groups: list[tuple[np.ndarray[Any, Any], list[_Entry]]] = []
+    for entry in found:
+        for k, (columns, group) in enumerate(groups):
+            both = (entry.columns > 0) & (columns > 0)
+            if both.any() and np.array_equal(entry.columns[both], columns[both]):
+                groups[k] = np.maximum(entry.columns, columns), [*group, entry]
+                break
+        else:
+            groups.append((entry.columns, [entry]))
+    return [group for _, group in groups]
+
+
 def _in_rows(found: list[_Entry], recorder: Recorder, structure: Any) -> Sym | None:
     """The values of entries row by row, each row in the order of its columns."""
-    columns = np.stack([entry.columns.reshape(-1) for entry in found])
+    groups = _groups(found)
+    columns = np.stack([np.max([entry.columns.reshape(-1) for entry in group], axis=0) for group in groups])
     order = np.argsort(np.where(columns, columns, np.iinfo(np.int64).max), axis=0, kind="stable")
     ordered = np.take_along_axis(columns, order, axis=0)
     there = ordered > 0
@@ -138,12 +155,18 @@ def _in_rows(found: list[_Entry], recorder: Recorder, structure: Any) -> Sym | N
     starts = [0, *(np.flatnonzero((signature[:, 1:] != signature[:, :-1]).any(axis=0)) + 1), columns.shape[1]]
     if len(starts) - 1 > RUNS or not counts.any():
         return None
-    flat = [reshape(Sym(recorder, entry.value), (-1,)) for entry in found]
     pieces = []
-    for first, end in pairwise(starts):
-        own = [flat[k][int(first) : int(end)] for k in signature[:, first] if k >= 0]
+    for first, end in pairwise(int(k) for k in starts):
+        own = [_rows(groups[k], first, end, recorder) for k in signature[:, first] if k >= 0]
         if own:
             pieces.append(own[0] if len(own) == 1 else reshape(stack(own, axis=1), (-1,)))
     result = concatenate(pieces)
     assert isinstance(result, Sym)
     return result
+
+
+def _rows(group: list[_Entry], first: int, end: int, recorder: Recorder) -> Any:
+    """The sum of those entries that some of the rows have, for these rows only."""
+    there = [entry for entry in group if entry.columns.reshape(-1)[first:end].any()]
+    values = [reshape(Sym(recorder, entry.value), (-1,))[first:end] for entry in there]
+    return functools.reduce(operator.add, values)

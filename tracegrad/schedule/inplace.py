@@ -96,8 +96,8 @@ class _Assembled:
             for node in kernel.reads:
                 self.readers[node].add(number)
             if kernel.part is not None and not kernel.part.axes and len(kernel.part.loops) == 1:
-                assembled = [n for n in kernel.part.nodes if _parts(self.graph, n) is not None]
-                self.candidates |= dict.fromkeys(assembled, number)
+                self.candidates |= {n: number for n in kernel.part.nodes if self.graph[n].op.kind is Kind.VIEW}
+        self.candidates = {n: k for n, k in self.candidates.items() if _parts(self.graph, self._whole(n)[0]) is not None}
 
     def hosts(self) -> list[_Host]:
         """Those of the candidates of which some part is computed, and the rest can be copied; fewer where they share parts."""
@@ -127,7 +127,7 @@ class _Assembled:
     def _host(self, node: int) -> _Host | None:
         computed: dict[int, list[Placed]] = defaultdict(list)
         copied: dict[int, list[Placed]] = defaultdict(list)
-        for part, where in self._leaves(node, Placed(node, axes_of(self.graph[node].aval.shape))):
+        for part, where in self._leaves(*self._whole(node)):
             source, there = self._source(part, where)
             if self._stores(source, there):
                 computed[source].append(there)
@@ -136,9 +136,20 @@ class _Assembled:
             else:
                 copied[part].append(where)
         own = {made.shape for n in computed if (made := self.program.kernels[self.home[n]].part) is not None}
-        if not computed or len({squeeze(self.graph[n].aval.shape) for n in copied} - own) > MOST_COPIES:
+        pays = computed or self._divides(node)
+        if not pays or len({squeeze(self.graph[n].aval.shape) for n in copied} - own) > MOST_COPIES:
             return None
         return _Host(node, self.candidates[node], _closed(computed), _closed(copied))
+
+    def _whole(self, node: int) -> tuple[int, Placed]:
+        """What a kernel's view shows with other axes, and where that lies in it."""
+        return self._source(node, Placed(node, axes_of(self.graph[node].aval.shape)))
+
+    def _divides(self, node: int) -> bool:
+        """Whether the array, put together element by element, takes divisions to find them: 12 ns for each element."""
+        stored = frozenset(n for n in self.home if self.graph[n].op.kind is Kind.VIEW) - {node}
+        found = places(self.graph, node, axes_of(self.graph[node].aval.shape), held=stored)
+        return any(not index.is_affine for place in found for index in place.index)
 
     def _leaves(self, node: int, where: Placed) -> Iterator[tuple[int, Placed]]:
         """The parts of an assembled array, and of those that are assembled in turn; ``where`` is where it lies itself."""
@@ -157,7 +168,7 @@ class _Assembled:
         graph, shape = self.graph, self.graph[part].aval.shape
         index = axes_of(shape)
         found = part
-        for node, at in self._views_behind(part, index):
+        for node, at in self._views_behind(part, index, where.host):
             own = graph[node].aval.shape
             if own and graph[node].aval.size == graph[part].aval.size and flatten_index(at, own) == flatten_index(index, shape):
                 found = node
@@ -168,12 +179,12 @@ class _Assembled:
         own = graph[found].aval.shape
         return found, where.seen_by(unflatten_index(flatten_index(axes_of(own), own), shape))
 
-    def _views_behind(self, part: int, index: tuple[Index, ...]) -> Iterator[tuple[int, tuple[Index, ...]]]:
-        """The nodes that a view shows at one place each, from the nearest, and the index there."""
+    def _views_behind(self, part: int, index: tuple[Index, ...], host: int) -> Iterator[tuple[int, tuple[Index, ...]]]:
+        """The nodes that a view shows at one place each, from the nearest, and the index there; none behind other kernels'."""
         while True:
             yield part, index
             n = self.graph[part]
-            if n.op.kind is not Kind.VIEW or part in self.home:
+            if n.op.kind is not Kind.VIEW or (part in self.home and part != host):
                 return
             reads = n.op.reads(index, tuple(self.graph[i].aval for i in n.inputs), n.params)
             live = [read for read in reads if not any(guard.never for guard in read.guards)]

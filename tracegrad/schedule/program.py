@@ -193,6 +193,11 @@ class Program:
     unfused: tuple[Unfused, ...]
     placed: Mapping[int, tuple[Placed, ...]] = field(default_factory=dict)
 
+    @property
+    def assembled(self) -> frozenset[int]:
+        """The arrays that no kernel computes, since other values are stored inside of them."""
+        return frozenset(place.host for where in self.placed.values() for place in where)
+
     def needs(self, kernel: Kernel) -> frozenset[int]:
         """What a kernel reads, and the values that lie inside of what it reads."""
         if not self.placed:

@@ -20,7 +20,8 @@ from tracegrad.core.op import Kind
 from tracegrad.core.source import user_frame
 from tracegrad.core.tree import flatten
 from tracegrad.errors import DifferentiationError, TraceError
-from tracegrad.pipeline import compile_graph
+from tracegrad.pipeline import compile_graph, kernels_made
+from tracegrad.schedule.program import Program
 from tracegrad.symbolic import Recorder, Sym, current_recorder
 from tracegrad.trace.draws import drawn
 from tracegrad.trace.inline import emit_again, inline, prune
@@ -71,6 +72,11 @@ class LinearMap:
             if given or any(i in linear for i in node.inputs):
                 linear[node.id] = node.aval.size
         return max(linear.values(), default=0)
+
+
+def _is_written(program: Program, node: int) -> bool:
+    """Whether a result is stored by the kernels that compute it, or its parts."""
+    return node in program.assembled or program.graph[node].op.kind is not Kind.VIEW
 
 
 def widened(graph: Graph, residuals: int, mapped: Sequence[int], size: int) -> Graph:
@@ -330,6 +336,13 @@ class Linearised:
             found = entries_in_rows(part, given, recorder, structure)
             if found is None:
                 return None
-            return compiled(prune(both.freeze(()), [found.id], len(graph.inputs))[0]).run
+            whole = prune(both.freeze(()), [found.id], len(graph.inputs))[0]
+            made = compile_graph(whole, native=False, threads=self.options.threads)
+            for stage in kernels_made(made):
+                made = stage
+                # a view put together element by element takes eight times as long as to pick the elements
+                if stage.program is not None and not all(_is_written(stage.program, i) for i in stage.program.results):
+                    return None
+            return made.run
 
         return _Program(traced, outputs, first, len(residuals), part, run_second, of_all, at_once, entries)
