@@ -143,7 +143,7 @@ class Call:
             return complex
         if isinstance(leaf, Sym):
             self.recorder = leaf.recorder
-            return leaf.dtype, leaf.shape, leaf.weak
+            return leaf.dtype, leaf.shape, leaf.weak, leaf.boxed and not leaf.shape
         if isinstance(leaf, (np.ndarray, np.generic)):
             return kind, leaf.dtype, leaf.shape
         if is_generator(leaf):
@@ -254,7 +254,7 @@ def _entry(leaf: Any, path: str) -> Leaf:
     if isinstance(leaf, Marked):
         return Static(leaf.value)
     if isinstance(leaf, Sym):
-        return Argument(path, leaf.aval, leaf.weak)
+        return Argument(path, leaf.aval, leaf.weak, boxed=leaf.boxed)
     if means_otherwise(type(leaf)):
         raise DtypeError(
             f"{path} is a {type(leaf).__name__}, whose operations are not those of an array",
@@ -265,7 +265,8 @@ def _entry(leaf: Any, path: str) -> Leaf:
         try:
             # a NumPy int or bool may be structure like one of Python; an array with one never is
             value = leaf if isinstance(leaf, (np.integer, np.bool_)) else None
-            return Argument(path, Aval(leaf.shape, supported(leaf.dtype, VALUES)), value=value)
+            aval = Aval(leaf.shape, supported(leaf.dtype, VALUES))
+            return Argument(path, aval, value=value, boxed=isinstance(leaf, np.ndarray))
         except DtypeError as error:
             raise DtypeError(f"{path}: {error.message}", fix=error.fix, where=user_frame()) from None
     if type(leaf) in (float, complex):

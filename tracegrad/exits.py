@@ -38,6 +38,9 @@ CONDITIONS = (
 """What to write instead, by what stands in the user's line (a pattern): the first that fits comes before the rest."""
 
 
+LOOKS = frozenset(dis.opmap[name] for name in ("LOAD_ATTR", "LOAD_METHOD", "MATCH_CLASS") if name in dis.opmap)
+"""The instructions by which a line looks at the class of a value itself."""
+
 FOREIGN = (
     "its code is not traced: call it outside of the traced function, with what tg.grad and tg.jacobian give it, or write what "
     "it does with NumPy's functions; on the dynamic graph primitive and defvjp of tracegrad.compat.extend give it a derivative"
@@ -68,6 +71,14 @@ class Exits:
     weak: bool
     boxed: bool
     _id: int
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """To ``x.__class__`` and ``case`` in a traced function, whose globals are a twin's, NumPy's; to all else our own."""
+        frame = sys._getframe(1)
+        if type(frame.f_globals) is dict or frame.f_code.co_code[frame.f_lasti] not in LOOKS:
+            return type(self)
+        return self.recorder.seen_type(self)
 
     def _leave(self, what: str, fix: str) -> Any:
         """The concrete value, if there is one; else the escape is noted and raised."""
@@ -161,6 +172,8 @@ class Exits:
 
     def __hash__(self) -> int:
         if self.shape or self.boxed or self.recorder.closed:
+            if type(sys._getframe(1).f_globals) is not dict:  # a line of a traced function
+                raise TypeError("unhashable type: 'numpy.ndarray'")
             return object.__hash__(self)
         known = self.recorder.concrete(self.id)  # an int as a key of a dict is structure
         if known is None:

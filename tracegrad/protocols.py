@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from tracegrad.core.op import Op
+from tracegrad.core.source import user_frame
 from tracegrad.core.tree import flatten
-from tracegrad.errors import EscapeError, TracegradError
+from tracegrad.errors import DtypeError, EscapeError, TracegradError
 from tracegrad.functional import folds
 from tracegrad.namespaces import (
     BOXED,
@@ -94,7 +96,9 @@ class Protocols:
             args = (self.array(args[0]), *args[1:])
         if function in OF_ARRAYS:
             count = len(args) if function is np.meshgrid else 2
-            args = (*(self.array(a) if isinstance(a, (list, tuple)) else a for a in args[:count]), *args[count:])
+            args = (*(self.array(a) if isinstance(a, LISTED) else a for a in args[:count]), *args[count:])
+        if kwargs.get("where", True) is None:
+            refuse(function, f"{name_of(function)} with where=None takes no element: NumPy takes it for False")
         if args and function in JOINING and isinstance(args[0], (list, tuple)):
             args = ([self._part(part) for part in args[0]], *args[1:])
         elif function is np.append:
@@ -140,6 +144,9 @@ class Protocols:
 
     def _ufunc(self, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         whole = {"axis": None} if kwargs.get("axis", 0) is None else {}
+        _check_operands(name_of(ufunc), inputs if method == "__call__" else inputs[:1])
+        if kwargs.get("where", True) is None:
+            refuse(ufunc, f"{name_of(ufunc)} with where=None computes nothing: NumPy takes it for False")
         kwargs = {k: v for k, v in kwargs.items() if v is not None} | whole
         outs = kwargs.pop("out", (None,))
         if len(outs) != 1:
@@ -249,3 +256,20 @@ def owned(result: Any) -> Any:
         parts = [owned(r) for r in result]
         return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
     return result
+
+
+LISTED = (list, tuple, range, int, float, complex)
+"""What is made an array of where a function takes arrays."""
+NO_ARRAYS = (dict, set, frozenset, slice, bytes, type(...), type, FunctionType, ModuleType)
+"""What NumPy would make an array of one object of."""
+
+
+def _check_operands(name: str, operands: Iterable[Any]) -> None:
+    """Refuse what is neither a number nor an array nor a list of them."""
+    wrong = next((x for x in operands if isinstance(x, NO_ARRAYS) or type(x) is object), None)
+    if wrong is not None:
+        raise DtypeError(
+            f"{name} of a {type(wrong).__name__}, which is neither a number nor an array",
+            fix="give numbers, arrays, or lists of numbers",
+            where=user_frame(),
+        )

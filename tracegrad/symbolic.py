@@ -74,6 +74,8 @@ class Recorder:
         self.graph = graph
         self.locate = locate
         self.protocols = protocols
+        self.seen_type: Callable[[Any], Any] = type
+        """Gives the class that a traced value has to the traced function, whose globals are a twin's."""
         self.adopt = adopt
         self.flexible = flexible
         self.inherit = inherit

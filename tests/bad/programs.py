@@ -222,6 +222,27 @@ np.zeros((2, z))
 """
 
 KINDS = """
+scipy.stats.gamma.pdf(..., z + 0.5)
+scipy.stats.halfcauchy.logpdf(w, loc=z / 4 - 0.1, scale=b'')
+scipy.stats.lognorm.logsf((lambda k: k), w + 0.3, loc=z / 4 - 0.1, scale=1.2)
+scipy.stats.uniform.sf(np.array(['a']), loc=z / 4 - 0.1, scale=1.2)
+scipy.stats.exponnorm.logpdf(1j, w + 0.5)
+scipy.stats.betabinom.logpmf({}, 4, z + 1, 2.0)
+scipy.stats.kurtosis(x, axis=2.5)
+scipy.stats.moment(x, np.zeros((0,)))
+scipy.special.bdtri(slice(1), np.int64(5), p)
+scipy.special.betaln(object(), q)
+scipy.special.diric(v, n)
+scipy.special.j1(x, where=None)
+scipy.linalg.toeplitz(x.T)
+np.exp(c, where=None)
+np.prod(t, axis=(0, -1), keepdims=True, where=None)
+np.subtract(x, y, where=None)
+np.array_split(v, 10**30)
+np.logspace(z, z, {'a': x})
+np.full_like(x, x.shape)
+np.meshgrid(range(3), w)
+np.meshgrid(np.nan, w)
 x + None
 None * x
 x + 'a'

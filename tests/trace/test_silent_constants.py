@@ -303,6 +303,29 @@ def matched(x):
             return x
 
 
+def matched_scalar(x):
+    match x[0]:
+        case int():
+            return x
+        case float():
+            return x * 2
+    return x * 3
+
+
+def matched_class(x):
+    match x[0]:
+        case np.float64():
+            return x * 2
+    return x
+
+
+def unhashable(x):
+    try:
+        return x * len({x})
+    except TypeError:
+        return x * 3
+
+
 def copied(x):
     y, z = copy.copy(x), copy.deepcopy({"x": x})
     y[0] = 5.0
@@ -341,6 +364,13 @@ TYPES = {
     "sequence": lambda x: x * (2.0 if isinstance(x, collections.abc.Sequence) else 1.0),
     "len of an element": lambda x: x * quietly(lambda: len(x[0]), 3),
     "match": matched,
+    "match of an element": matched_scalar,
+    "match of an element's class": matched_class,
+    "__class__": lambda x: x * (2.0 if x.__class__ is np.ndarray else 1.0),
+    "__class__ of an element": lambda x: x * (2.0 if x[0].__class__ is np.float64 else 1.0),
+    "the name of __class__": lambda x: x * len(x.__class__.__name__),
+    "the name of a type": lambda x: x * len(type(x).__name__) * len(type(x[0]).__name__),
+    "the hash of an array": unhashable,
     "singledispatch": lambda x: dispatched(x),
     "singledispatchmethod": lambda x: DISPATCHING.by(x),
     "copies": copied,
@@ -367,6 +397,57 @@ def test_right_at_every_call(name):
 def same(found, expected):
     assert np.asarray(found).dtype == np.asarray(expected).dtype
     np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def stored(x):
+    y = x.copy()
+    z = y
+    y += 1
+    y[...] = y * 2
+    y[()] = y + x
+    return z * 1.0
+
+
+def taken_by_kind(x):
+    return x * (2.0 if isinstance(x, np.ndarray) else 3.0) * (5.0 if isinstance(x, (float, np.generic)) else 7.0)
+
+
+WITHOUT_AXES = {
+    "isinstance": taken_by_kind,
+    "isscalar": lambda x: x * (2.0 if np.isscalar(x) else 3.0),
+    "type": lambda x: x * (2.0 if type(x) is np.ndarray else 3.0),
+    "__class__": lambda x: x * (2.0 if x.__class__ is np.ndarray else 3.0),
+    "stored": stored,
+    "out": lambda x: np.exp(x, out=x.copy()) * 1.0,
+    "the shape": lambda x: x.reshape(1) * len(x.shape + (1,)) + x.ndim + x.size,
+}
+"""What an array without axes does otherwise than a scalar."""
+
+
+@pytest.mark.parametrize("name", WITHOUT_AXES)
+def test_an_array_without_axes_is_an_array(name):
+    function = WITHOUT_AXES[name]
+    compiled = tg.jit(function, compile="never")
+    for x in (np.array(3.0), np.array(0.5, np.float32), np.float64(2.0), np.array(4.0)):
+        if isinstance(x, np.ndarray) or name not in ("stored", "out"):
+            same(compiled(x), function(x))
+    point = np.array(0.5)
+    expected = (function(np.array(0.5 + 1e-6)) - function(np.array(0.5 - 1e-6))) / 2e-6
+    np.testing.assert_allclose(tg.grad(lambda x: np.sum(function(x)))(point), np.sum(expected), rtol=1e-8)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: tg.jit(f, compile="never"), tg.grad])
+def test_an_argument_without_axes_is_not_written_to(wrap):
+    def f(x):
+        x += 1.0
+        return x
+
+    given = np.array(3.0)
+    with pytest.raises(TracegradError, match="x is an argument") as caught:
+        wrap(f)(given)
+    assert caught.value.where.line == f.__code__.co_firstlineno + 1
+    assert given == 3.0
+    assert wrap(f)(np.float64(3.0)) in (4.0, 1.0)
 
 
 INTS = {

@@ -131,6 +131,7 @@ def _as_variable(recorder: Recorder, value: Any, path: str) -> Sym:
         raise no_derivative(path, getattr(value, "dtype", type(value).__name__))
     made: Sym = variable(operand, number=len(recorder.graph))
     made.storage.guard = f"{path} is an argument, and arguments are never written to"
+    made.boxed = operand.boxed or isinstance(value, np.ndarray)
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -140,7 +141,7 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
 
 def resize(a: Any, new_shape: int | Sequence[int]) -> Any:
     """``np.resize``: the elements, repeated as often as it takes."""
-    shape = tuple(int(n) for n in np.atleast_1d(new_shape))
+    shape = tuple(operator.index(n) for n in np.atleast_1d(new_shape))
     wanted, size = math.prod(shape), math.prod(shape_of(a))
     if not size:
         raise ShapeError("np.resize of an empty array", fix="make an array of zeros instead: np.zeros(shape)")

@@ -132,12 +132,18 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     return array_split(x, sections, axis)
 
 
+MOST_PARTS = 65536
+"""How many parts ``np.array_split`` makes of fewer elements: the list of empty arrays is in memory."""
+
+
 def array_split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """``np.array_split``."""
     place = normalise_axis(axis, len(shape_of(x)))
     size = shape_of(x)[place]
     parts = one_int(sections)
     if parts is not None:
+        if parts > max(size, MOST_PARTS):
+            raise ShapeError(f"np.array_split of {size} elements into {parts} parts", fix="leave out those that are empty")
         each, extra = divmod(size, parts)
         ends = [k * each + min(k, extra) for k in range(parts + 1)]
     else:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.aval import shape_of
-from tracegrad.errors import TraceError
+from tracegrad.errors import DtypeError, TraceError
 from tracegrad.ops import maps, special
 from tracegrad.ops import special_families as families
 from tracegrad.ops.broadcasting import reduce_sum
@@ -87,6 +87,11 @@ class Counts:
 
 def _double(x: Any) -> Any:
     x = as_operand(x)
+    if x.dtype.kind not in "biuf":
+        raise DtypeError(
+            f"a distribution is given values of dtype {x.dtype}, which are no real numbers",
+            fix="give its quantiles and parameters as numbers and arrays of real numbers",
+        )
     return x if x.dtype == np.float64 else x.astype(np.float64)
 
 

@@ -178,8 +178,15 @@ def block_diag(*arrs: Any) -> Any:
     return concatenate(lines, 0)
 
 
+def _check_lines(name: str, *lines: Any) -> None:
+    """Refuse several columns or rows at once, which other versions of SciPy take for one long one."""
+    if any(line is not None and len(shape_of(as_operand(line))) > 1 for line in lines):
+        raise ShapeError(f"scipy.linalg.{name} takes one column and one row", fix=f"map it: tg.vmap(scipy.linalg.{name})(c)")
+
+
 def toeplitz(c: Any, r: Any = None) -> Any:
     """``scipy.linalg.toeplitz``: constant along diagonals, from the first column and row, which is its conjugate by default."""
+    _check_lines("toeplitz", c, r)
     c = reshape(as_operand(c), -1)
     r = conjugated(c) if r is None else reshape(as_operand(r), -1)
     rows, columns = shape_of(c)[0], shape_of(r)[0]
@@ -189,6 +196,7 @@ def toeplitz(c: Any, r: Any = None) -> Any:
 
 def hankel(c: Any, r: Any = None) -> Any:
     """``scipy.linalg.hankel``: constant along anti-diagonals, from the first column and last row."""
+    _check_lines("hankel", c, r)
     c = reshape(as_operand(c), -1)
     r = np.zeros(shape_of(c), c.dtype) if r is None else reshape(as_operand(r), -1)
     line = concatenate([c, getitem(r, slice(1, None))], 0)

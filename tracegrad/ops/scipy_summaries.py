@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tracegrad.core.aval import shape_of
+from tracegrad.core.aval import normalise_axes, shape_of
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops import reductions
 from tracegrad.ops.comparisons import logical_and
@@ -42,7 +42,7 @@ def _mean(a: Any, axis: Axis, keepdims: bool = False) -> Any:
 
 
 def _count(a: Any, axis: Axis) -> int:
-    axes = range(len(shape_of(a))) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = range(len(shape_of(a))) if axis is None else normalise_axes(axis, len(shape_of(a)))
     return int(np.prod([shape_of(a)[k] for k in axes]))
 
 
@@ -191,7 +191,7 @@ def moment(
     np.float64(1.0)
     """
     a, axis = _sample(a, axis, nan_policy)
-    if order < 0 or int(order) != order:
+    if np.ndim(order) or order < 0 or int(order) != order:
         raise TraceError("moment is traced with one whole order", fix="call it once for each order")
     if order == 0:
         return _mean(a * 0.0 + 1.0, axis, keepdims)

@@ -19,7 +19,7 @@ import scipy.special
 from tracegrad.core import capsules
 from tracegrad.core.aval import shape_of
 from tracegrad.core.op import FLAT, MISSING, Op, Sample, Values
-from tracegrad.errors import DtypeError
+from tracegrad.errors import DtypeError, ShapeError
 from tracegrad.ops import maps
 from tracegrad.ops import special_quadrature as quadrature
 from tracegrad.ops.broadcasting import reduce_sum
@@ -752,6 +752,8 @@ def diric(x: Any, n: Any) -> Any:
     """
     x = as_operand(x)
     x = x.astype(np.float64)
+    if shape_of(n):
+        raise ShapeError("diric is traced with one n, as its polynomial has", fix="call it once for each n")
     n = operator.index(n)
     if n <= 0:
         return x * math.nan

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Callable, Mapping
 from types import MethodType, ModuleType
 from typing import Any, NoReturn
@@ -139,7 +140,7 @@ class Creation:
                 raise ShapeError(f"np.full of shape {shape}", fix="give sizes of 0 and more", where=user_frame())
         if not is_traced(fill_value):
             value = np.asarray(fill_value, dtype)
-            target = np.broadcast_to(value, shape)
+            target = _stretched(value, shape)
             if value.shape or value.dtype not in VALUES:
                 return self.made(np.array(target))
             return _laid_out(Sym(self.recorder, self._filled(value, target), boxed=True), order)
@@ -202,7 +203,7 @@ class Creation:
         device: Any = None,
     ) -> Any:
         """``np.linspace``, between traced ends too."""
-        return self._between(np.linspace, start, stop, num.__index__(), endpoint, retstep=retstep, dtype=dtype, axis=axis)
+        return self._between(np.linspace, start, stop, operator.index(num), endpoint, retstep=retstep, dtype=dtype, axis=axis)
 
     def logspace(
         self,
@@ -215,11 +216,11 @@ class Creation:
         axis: int = 0,
     ) -> Any:
         """``np.logspace``, likewise."""
-        return self._between(np.logspace, start, stop, num.__index__(), endpoint, base=base, dtype=dtype, axis=axis)
+        return self._between(np.logspace, start, stop, operator.index(num), endpoint, base=base, dtype=dtype, axis=axis)
 
     def geomspace(self, start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
         """``np.geomspace``, likewise."""
-        return self._between(np.geomspace, start, stop, num.__index__(), endpoint, dtype=dtype, axis=axis)
+        return self._between(np.geomspace, start, stop, operator.index(num), endpoint, dtype=dtype, axis=axis)
 
     def _between(self, function: Any, start: Any, stop: Any, *args: Any, **kwargs: Any) -> Any:
         if not is_traced((start, stop, kwargs.get("base"))):
@@ -275,6 +276,15 @@ def _no_others(function: str, keywords: Mapping[str, Any]) -> None:
         raise TypeError(f"{function}() got an unexpected keyword argument {wrong[0]!r}")
 
 
+def _stretched(value: Any, shape: Any) -> np.ndarray[Any, Any]:
+    """An array of a shape with this value, in NumPy's words where it does not fit."""
+    try:
+        return np.broadcast_to(value, shape)
+    except ValueError:
+        theirs = np.shape(value)
+        raise ValueError(f"could not broadcast input array from shape {theirs} into shape {shape}".replace(", ", ",")) from None
+
+
 # -- stand-ins ---------------------------------------------------------------------------------------------------------
 
 
@@ -296,6 +306,9 @@ class ArrayStandIn(metaclass=_ArrayClass):
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Refuse as tracing does."""
         return refuse(np.ndarray, "np.ndarray(...) is not traced; np.zeros and np.empty make arrays")
+
+
+ArrayStandIn.__name__, ArrayStandIn.__qualname__, ArrayStandIn.__module__ = "ndarray", "ndarray", "numpy"
 
 
 class Stacked:

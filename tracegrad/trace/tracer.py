@@ -42,6 +42,7 @@ from tracegrad.trace.inline import prune
 from tracegrad.trace.places import Place
 from tracegrad.trace.prints import Print
 from tracegrad.trace.reads import Capture, Guard, Read, Reads
+from tracegrad.trace.seen import seen_type
 from tracegrad.trace.twins import Echo, Twins
 
 
@@ -57,6 +58,8 @@ class Argument:
     aval: Aval
     weak: bool = False
     value: int | np.integer[Any] | np.bool_ | None = None
+    boxed: bool = False
+    """Whether it is an array although it has no axes; other values of shape () are scalars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,7 @@ class _Attempt:
             inherit=lambda reads, captured: self.reads.inherit(reads, captured, self.twins.seen_from_here),
             most=most,
         )
+        self.recorder.seen_type = seen_type
         creation = Creation(self.recorder)
         self.recorder.protocols = Protocols(self.recorder, creation.functions)
         self.twins = Twins(self.recorder, self.reads, creation, echo)
@@ -220,7 +224,7 @@ class _Attempt:
             return leaf.value
         number = self.inputs.index(position)
         node = self.graph.emit(input_op, (), {"position": number, "aval": leaf.aval, "name": leaf.path})
-        sym = Sym(self.recorder, node, weak=leaf.weak)
+        sym = Sym(self.recorder, node, weak=leaf.weak, boxed=leaf.boxed)
         sym.storage.guard = f"{leaf.path} is an argument, and arguments are never written to"
         return sym
 
