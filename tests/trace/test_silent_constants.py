@@ -204,7 +204,7 @@ REFUSED = {
     "solve_ivp": lambda x: scipy.integrate.solve_ivp(lambda t, y: -y * x[0], (0, 1), [1.0]).y[0, -1] * x,
     "spline": lambda x: SPLINE(x),
     "spline made of it": lambda x: scipy.interpolate.CubicSpline([0.0, 1.0, 2.0], x)(0.5),
-    "ndimage": lambda x: scipy.ndimage.gaussian_filter(x, 1.0),
+    "ndimage": lambda x: scipy.ndimage.distance_transform_edt(x),
     "sparse made of it": lambda x: scipy.sparse.csr_array(x[None, :]).toarray() * 2,
     # exceptions that are swallowed
     "except": lambda x: x * quietly(lambda: float(x[0]), 1.0),
