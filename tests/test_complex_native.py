@@ -97,6 +97,20 @@ def test_quotients_and_powers_over_hard_values(dtype):
         np.testing.assert_allclose(mine, want, rtol=40 * np.finfo(dtype).eps)
 
 
+def test_quotients_of_infinities_and_nothing_have_their_nans_where_numpy_has_them():
+    parts = [0.0, -0.0, 1.0, -2.0, np.inf, -np.inf, np.nan]
+    line = np.array([complex(x, y) for x in parts for y in parts])
+    z, w = (grid.ravel() for grid in np.meshgrid(line, line))
+
+    def functions(z, w):
+        return z * w, z / w, z.real / w, 1 / w
+
+    with np.errstate(all="ignore"):
+        for mine, want in zip(tg.jit(functions)(z, w), functions(z, w), strict=True):
+            for found, wanted in ((mine.real, want.real), (mine.imag, want.imag)):
+                np.testing.assert_array_equal(found, wanted)
+
+
 @pytest.mark.parametrize(("function", "arguments"), PROGRAMS, ids=[function.__name__ for function, _ in PROGRAMS])
 def test_the_graph_of_planes_means_the_same(function, arguments):
     argnums = tuple(range(len(arguments)))

@@ -59,14 +59,16 @@ def _quotient(x: Pair, y: Pair) -> Pair:
         return (None if b is None else b / d), (None if a is None else -(a / d))
     flat = abs(c) >= abs(d)
     most, least = select(flat, c, d), select(flat, d, c)
-    nothing = most == 0
+    nothing = (c == 0) & (d == 0)
     ratio = select(nothing, 0.0, least / select(nothing, 1.0, most))
     factor = 1.0 / select(nothing, abs(most), most + least * ratio)
     zero = 0.0
     a, b = (zero if a is None else a), (zero if b is None else b)
     first, second = (select(flat, a, b), select(flat, b, a)) if not (a is zero and b is zero) else (zero, zero)
-    im = (second - first * ratio) * factor
-    return (first + second * ratio) * factor, select(flat, im, -im)
+    # over nothing each part is divided by itself, also an infinite one, which times the ratio of 0 has no value
+    cross, along = (select(nothing, 0.0, part) * ratio for part in (second, first))
+    im = (second - along) * factor
+    return (first + cross) * factor, select(flat, im, -im)
 
 
 def _size(z: Pair) -> Any:

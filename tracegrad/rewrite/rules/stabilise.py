@@ -8,7 +8,7 @@ import numpy as np
 
 from tracegrad.core.aval import Shape
 from tracegrad.ops.broadcasting import broadcast, reduce_sum, reshape_to
-from tracegrad.ops.maps import absolute, exp, expm1, log, log1p, minimum, power, scale, sigmoid, sqrt
+from tracegrad.ops.maps import absolute, exp, expm1, hypot, log, log1p, minimum, power, scale, sigmoid, sqrt
 from tracegrad.ops.views import permute, reverse
 from tracegrad.rewrite.pattern import Rule, example, number, parameter, rule
 from tracegrad.rewrite.rules.algebra import repeats, unrepeated
@@ -67,6 +67,8 @@ LOGARITHMS: tuple[Rule, ...] = (
 
 POWERS: tuple[Rule, ...] = (
     rule("power-two", "stabilise", lambda x: power(x, 2), lambda x: x * x),
+    # |z|² without the root that is squared again, and without its care for what the square cannot hold
+    rule("hypotenuse-squared", "stabilise", lambda x, y: hypot(x, y) * hypot(x, y), lambda x, y: x * x + y * y),
     rule("power-three", "stabilise", lambda x: power(x, 3), lambda x: x * x * x),
     rule("power-four", "stabilise", lambda x: power(x, 4), lambda x: (x * x) * (x * x)),
     rule("power-minus-one", "stabilise", lambda x: power(x, -1), lambda x: 1 / x, when=_float),
