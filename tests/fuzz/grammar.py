@@ -660,7 +660,7 @@ np.vectorize(lambda v: v)(3) * {x}
 math.sqrt(2.0) * {x} + math.pi
 max(2, 3) * {x}
 {x} if np.ndim({x}) > 1 else {x} * 2
-(not isinstance({x}, np.ndarray)) * {y} + {y}
+isinstance({x} * np.ones(1), np.ndarray) * {y} + {y}
 twice({x})
 shifted({x}, {y})
 shifted({x}, by={s})

@@ -28,6 +28,9 @@ FOUND = {
     "asfortranarray of a transpose": ((MATRIX,), ("v1 = a0 * 1", "v2 = np.asfortranarray(v1.T)", "v2[0] = 9")),
     "asfortranarray, which copies": ((MATRIX,), ("v1 = a0 * 1", "v2 = np.asfortranarray(v1)", "v2[0] = 9")),
     "what asfortranarray copied": ((MATRIX,), ("v1 = np.asfortranarray(a0 * 1)", "v2 = v1.reshape(-1)", "v2[0] = 9")),
+    "outer of numbers": (("np.float32(0.5)", "3"), ("v1 = np.outer(a0, a1)", "v2 = np.outer(2, 3.0) * a0")),
+    "vdot with a number": (("-1.25", "0.75"), ("v1 = np.vdot(a0, a1)", "v2 = np.vdot(2.0, a1)")),
+    "isclose of truths": ((TRUTHS,), ("v1 = np.isclose(a0, a0[::-1])", "v2 = np.isclose(a0, 1.0, atol=2.0)")),
     # views of the parts
     "np.real is a view": ((MATRIX,), ("v1 = a0 * 1j", "v2 = np.real(v1)", "v2[0] = 9")),
     "np.imag is a view": ((MATRIX,), ("v1 = a0 * 1j", "v2 = np.imag(v1)", "v2[0] = 9")),

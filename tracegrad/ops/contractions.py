@@ -16,6 +16,7 @@ from tracegrad.core.op import Mapped, Op, Sample, Values, bilinear
 from tracegrad.errors import ShapeError
 from tracegrad.ops.complexes import conj, is_complex
 from tracegrad.ops.maps import multiply
+from tracegrad.ops.reductions import as_operand
 from tracegrad.ops.views import broadcast_to, permute, reshape, transpose
 
 
@@ -153,7 +154,7 @@ def dot(x: Any, y: Any) -> Any:
 
 def vdot(x: Any, y: Any) -> Any:
     """``np.vdot``: the product of two arrays as flat vectors, the first one conjugated."""
-    flat_x, flat_y = _flat(x), _flat(y)
+    flat_x, flat_y = _flat(as_operand(x)), _flat(as_operand(y))
     _check_inner("vdot", shape_of(flat_x), shape_of(flat_y), 0, 0)
     return matmul(conj(flat_x) if is_complex(flat_x) else flat_x, flat_y)
 
@@ -169,6 +170,7 @@ def inner(x: Any, y: Any) -> Any:
 
 def outer(x: Any, y: Any) -> Any:
     """``np.outer``: every element of ``x`` times every element of ``y``, both as flat vectors."""
+    x, y = as_operand(x), as_operand(y)
     return multiply(reshape(x, (_product(shape_of(x)), 1)), reshape(y, (1, _product(shape_of(y)))))
 
 

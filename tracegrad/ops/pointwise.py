@@ -204,6 +204,7 @@ def isneginf(x: Any) -> Any:
 
 def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
     """``np.isclose``."""
+    a, b = (cast(v, dtype=np.dtype(np.float64)) if v.dtype.kind == "b" else v for v in (as_operand(a), as_operand(b)))
     near = logical_and(maps.absolute(a - b) <= atol + rtol * maps.absolute(b), isfinite(b))
     near = logical_or(near, a == b)
     return logical_or(near, logical_and(isnan(a), isnan(b))) if equal_nan else near
