@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import scipy.integrate
 import scipy.linalg
 import scipy.ndimage
 import scipy.signal
@@ -37,6 +38,7 @@ TITLES = {
     "scipy_signal": "`scipy.signal`",
     "scipy_stats": "`scipy.stats`",
     "scipy_spatial": "`scipy.spatial`",
+    "scipy_integrate": "`scipy.integrate`",
     "scipy_ndimage": "`scipy.ndimage`",
 }
 CREATION = Creation(Recorder(Graph(), lambda: None)).functions

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import scipy.integrate
 import scipy.linalg
 import scipy.ndimage
 import scipy.signal
