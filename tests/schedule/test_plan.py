@@ -8,6 +8,7 @@ import pytest
 from tests.support import static
 from tracegrad.autodiff.reverse import differentiate
 from tracegrad.functional import cross_entropy
+from tracegrad.ops.maps import sqrt, tanh
 from tracegrad.rewrite.engine import rewrite
 from tracegrad.schedule.cost import node_flops
 from tracegrad.schedule.plan import schedule, verify_program
@@ -27,6 +28,19 @@ def test_programs_can_run_in_their_order():
     program = gradient_program(two_layers, np.ones((4, 4)), np.ones((3, 4)))
     assert verify_program(program) is program
     assert len(program.kernels) > 2
+
+
+@pytest.mark.parametrize(("depth", "most"), [(40, 2000), (110, 300)])
+def test_long_chains_of_maps_are_cut_and_shorter_ones_are_one_kernel(depth, most):
+    def loss(x):
+        for _ in range(depth):
+            x = sqrt(tanh(x) * x + 1.0)
+        return x.sum()
+
+    program = gradient_program(loss, np.ones(5))
+    sizes = [len(kernel.nodes) for kernel in program.kernels]
+    assert max(sizes) <= most
+    assert len(sizes) == max(1, -(-sum(sizes) // most))  # time to compile is linear in the pieces, and each is full
 
 
 def test_a_kernel_that_runs_too_early_is_found():

@@ -47,12 +47,12 @@ LEAVES = (Kind.INPUT, Kind.CONSTANT, Kind.IOTA, *TEMPLATES)
 """Kinds that are in a buffer, or need none, whatever is fused."""
 SHORT_STRIDE = 4
 """Strides up to this one are those of coordinates; they stand in the text of kernels."""
-WHOLE_LIMIT = 2000
+WHOLE_LIMIT = 900
 """Nodes of a graph that may be one group.
 
-The gradient of 100 maps, 900 nodes, compiles in 1.2 s as one kernel, runs in 22 ms and keeps nothing; cut at 300 nodes it
-took 1.4 s, 23 ms and 80 arrays. At 2,000 nodes one kernel compiles in 7.7 s where pieces take 4.8, at 3,000 in 13 s where they
-take 6.5.
+The gradient of 100 maps compiles in 1.2 s as one kernel, runs in 22 ms and keeps nothing; cut at 300 nodes it took 1.4 s,
+23 ms and 80 arrays. At 1,000 nodes, in both versions of gradients, one kernel compiles in 7.6 s where pieces of 300 nodes take
+4.6 and those of 500 7.9, at 2,000 in 19 s where pieces take 10.8.
 """
 GROUP_LIMIT = 300
 """Nodes of one group of a larger graph: the time to compile grows faster than the kernel beyond it."""
