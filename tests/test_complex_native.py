@@ -174,6 +174,20 @@ def test_matrices_are_embedded():
     np.testing.assert_allclose(product, a @ b, rtol=1e-13)
 
 
+def test_checkpointed_functions_and_matrices_without_elements():
+    def total(z, inner):
+        return np.sum(np.abs(inner(inner(z))) ** 2)
+
+    def inner(z):
+        return np.tanh(z) * np.exp(1j * z.real)
+
+    marked = tg.checkpoint(inner)
+    found = tg.grad_compile(lambda z: total(z, marked)).grad(Z)
+    np.testing.assert_allclose(found, tg.grad(lambda z: total(z, inner))(Z), rtol=1e-12)
+    det, sign, size = tg.jit(lambda a: (np.linalg.det(a), *np.linalg.slogdet(a)))(np.zeros((0, 0), complex))
+    assert (det, sign, size) == (1.0, 1.0, 0.0)
+
+
 def test_what_has_no_planes_is_named():
     with pytest.raises(CompileError, match="balance of complex numbers has no native code") as caught:
         tg.grad_compile(lambda z: np.sum(np.abs(scipy.linalg.matrix_balance(z)[0]))).grad(np.outer(Z, Z))

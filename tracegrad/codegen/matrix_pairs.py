@@ -27,7 +27,8 @@ def _text(
     *,
     strict: bool = False,
 ) -> Text:
-    return Text(letters, before, each, words, sizes, integers, numbers, 4 * work, strict, axes=3, pairs=True)
+    held = max(numbers, 1) if "space" in each else 0  # matrices without elements name it, too
+    return Text(letters, before, each, words, sizes, integers, held, 4 * work, strict, axes=3, pairs=True)
 
 
 # the Hermitian part of a matrix, or what is read of any one, with columns together in ``space``

@@ -121,7 +121,7 @@ def _pivots(x: Planes) -> tuple[Planes, Any]:
 def _det(x: Planes) -> Pair:
     diagonal, turns = _pivots(x)
     re, im = reduced_product(diagonal, axes=(len(diagonal.aval.shape) - 1,))
-    return times_planes(re, turns), times_planes(im, turns)
+    return times_planes(turns, re), times_planes(turns, im)
 
 
 def _slogdet(x: Planes) -> Pair:
@@ -132,8 +132,8 @@ def _slogdet(x: Planes) -> Pair:
     below = select(size == 0, 1.0, size)
     re, im = reduced_product(Planes(a / below, b / below, diagonal.aval), axes=(last,))
     total = reductions.sum(maps.log(size) + float(np.log(2.0)), last)
-    ends = [expand_dims(re * turns, -1), expand_dims(total, -1)]
-    other = expand_dims(im * turns if im is not None else turns * 0.0, -1)
+    ends = [expand_dims(turns * re, -1), expand_dims(total, -1)]
+    other = expand_dims(turns * im if im is not None else turns * 0.0, -1)
     return concatenate(ends, -1), concatenate([other, other * 0.0], -1)
 
 
@@ -253,3 +253,15 @@ MATRICES: Mapping[Op, Callable[..., Any]] = MappingProxyType(
     }
 )
 """Of each op: the planes of its complex operands, and its real operands, to the planes of its result."""
+
+REFUSALS: Mapping[str, Callable[[str, int], matrices.LinAlgError]] = MappingProxyType(
+    {
+        cholesky_pairs.name: decompositions.no_factor,
+        eigh_pairs.name: decompositions.no_eigenvalues,
+        svd_pairs.name: matrices.no_singular_values,
+        schur_pairs.name: matrix_factors.no_schur,
+        eig_pairs.name: eigenvalues.no_eigenvectors,
+        eig_reals.name: eigenvalues.no_eigenvectors,
+    }
+)
+"""The errors of matrices that LAPACK refuses, for native code."""

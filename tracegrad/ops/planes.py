@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tracegrad.core.op import Kind, Linear, Op, Sample, Values, next_axis
-from tracegrad.ops import comparisons, complexes, fourier, maps, phases, reductions, scans
+from tracegrad.ops import comparisons, complexes, fourier, maps, marks, phases, reductions, scans
 from tracegrad.ops.complexes import PARTS, WHOLES
 from tracegrad.ops.fourier_planes import dft_pairs, dft_reals, dft_to_reals
 from tracegrad.ops.indexing import getitem
@@ -381,6 +381,8 @@ FORMULAS: Mapping[Op, Formula] = MappingProxyType(
         maps.cast: _cast,
         maps.copy: _plane_wise(maps.copy),
         maps.stop_gradient: _plane_wise(maps.stop_gradient),
+        marks.begin: _plane_wise(marks.begin),
+        marks.end: _plane_wise(marks.end),
         maps.negative: lambda x: (minus_plane(x.re), minus_plane(x.im)),
         maps.add: lambda x, y: (sum_planes(x.re, y.re), sum_planes(x.im, y.im)),
         maps.subtract: lambda x, y: (less_planes(x.re, y.re), less_planes(x.im, y.im)),

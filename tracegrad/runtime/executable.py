@@ -16,6 +16,7 @@ from tracegrad.ops import checks
 from tracegrad.ops.decompositions import REFUSALS
 from tracegrad.ops.matrices import element_text
 from tracegrad.ops.matrix_factors import REFUSALS as FACTORS
+from tracegrad.ops.matrix_planes import REFUSALS as PAIRS
 from tracegrad.runtime.arena import ArenaPool, aligned
 from tracegrad.runtime.load import start_threads
 
@@ -173,7 +174,7 @@ class Executable:
         if not status:
             return
         name, where = self.places[status - 1]
-        refusal = REFUSALS.get(name) or FACTORS.get(name) or checks.REFUSALS.get(name)
+        refusal = REFUSALS.get(name) or FACTORS.get(name) or PAIRS.get(name) or checks.REFUSALS.get(name)
         if refusal is not None:
             element, info = (int(word) for word in arena[8:24].view(np.int64))
             raise refusal(element_text(element - 1) if element else "", info).at(where)
