@@ -30,6 +30,7 @@ from tracegrad.namespaces import (
     takes_sequence,
 )
 from tracegrad.ops import maps, positions, views
+from tracegrad.ops.aliasing import Copied
 from tracegrad.ops.selected import FOLDS as SELECTED_FOLDS
 from tracegrad.ops.selected import FUNCTIONS as SELECTED
 from tracegrad.ops.selection import Selection
@@ -112,6 +113,9 @@ class Protocols:
         if function in WINDOWS and isinstance(result, Sym):
             result = result.strong()
             result.storage.guard = f"what {name_of(function)} gives is a copy in a trace, and is not written to"
+            source = args[0] if args else kwargs.get("x")
+            if isinstance(source, Sym):
+                result.storage.copied = Copied(name_of(function), source.storage, source.storage.version)
             return result
         return result if function in VIEWS else owned(result)
 

@@ -238,6 +238,14 @@ class Sym(Exits, NumpyMethods, ArrayMethods):
     @property
     def id(self) -> int:
         """The node that holds its present value."""
+        copied = self.storage.copied
+        if copied is not None and copied.stale:
+            self.recorder.escape(
+                EscapeError(
+                    f"what {copied.function} gave is read after its array was written to: it is a copy of what was there",
+                    fix=f"call {copied.function} again after the write, or copy its result where the old values are meant",
+                )
+            )
         if self._version != self.storage.version:
             self._check_layout()
             node = self.storage.id

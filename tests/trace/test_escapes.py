@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tracegrad
+import tracegrad as tg
 from tracegrad.errors import ConditionError, DtypeError, EscapeError, ShapeError, TraceError
 
 X = np.array([0.5, -1.0, 2.0])
@@ -341,3 +342,36 @@ def test_repr(tool):
     tool.trace(f, X)
     (text,) = shown
     assert re.fullmatch(rf"<traced float64\[3\] from {re.escape(__file__)}:{line_of(f, 'append')}>", text)
+
+
+def stale_windows(x):
+    work = x.copy()
+    windows = np.lib.stride_tricks.sliding_window_view(work, 2)
+    work[0] = 10.0
+    return windows[0] * 2.0  # here
+
+
+def stale_strides(x):
+    work = x.copy()
+    windows = np.lib.stride_tricks.as_strided(x=work, shape=(2, 2), strides=(work.strides[0], work.strides[0]))
+    work += 1.0
+    return np.sum(windows)  # here
+
+
+@pytest.mark.parametrize("function", [stale_windows, stale_strides])
+def test_windows_of_what_was_written_to_since(tool, function):
+    with pytest.raises(EscapeError, match="is read after its array was written to") as caught:
+        tool.trace(function, X)
+    assert caught.value.where.line == line_of(function, "# here")
+    assert "again after the write" in caught.value.fix
+
+
+def test_windows_that_were_used_before_the_write(tool):
+    def fine(x):
+        work = x.copy()
+        windows = np.lib.stride_tricks.sliding_window_view(work, 2)
+        means, kept = np.mean(windows, axis=1), windows.copy()
+        work[0] = 10.0
+        return means + np.sum(kept, axis=1) + np.mean(np.lib.stride_tricks.sliding_window_view(work, 2), axis=1)
+
+    np.testing.assert_array_equal(tg.jit(fine, compile="never")(X), fine(X))

@@ -23,12 +23,27 @@ from tracegrad.ops.views import permute, reverse, strided_slice, update
 Emit = Callable[[Op, tuple[Any, ...], Mapping[str, Any]], Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What stands for a view and is a copy: the function that made it, and what it was copied from, at which version."""
+
+    function: str
+    storage: Storage
+    version: int
+
+    @property
+    def stale(self) -> bool:
+        """Whether what it was copied from has been written to since."""
+        return self.storage.version != self.version
+
+
 @dataclass(slots=True)
 class Storage:
     """The memory that some Syms share: its present value, how often it was written, and why it must not be written.
 
     ``outside`` says that it is an array from outside the trace: a write to it is an escape. ``rows`` says whether its elements
-    lie row by row; None where that is to be seen from the node ``first`` that it began with.
+    lie row by row; None where that is to be seen from the node ``first`` that it began with. ``copied`` says what it copies
+    where NumPy gives a view of it.
     """
 
     id: int
@@ -37,6 +52,7 @@ class Storage:
     outside: bool = False
     rows: bool | None = None
     first: int = -1
+    copied: Copied | None = None
 
     def __post_init__(self) -> None:
         self.first = self.id
