@@ -256,6 +256,13 @@ def test_numbers_are_counted_where_their_bins_are_known():
         run(np.bincount, n)
 
 
+def test_no_factors_lead_from_one_sign_to_the_other():
+    with np.errstate(invalid="ignore"):
+        wanted = np.geomspace(-1.0, 2.0, 5)
+        np.testing.assert_array_equal(run(lambda x: np.geomspace(-x, 2.0, 5), 1.0), wanted)
+        np.testing.assert_array_equal(run(lambda x: np.geomspace(-1.0, x, 5), 2.0), wanted)
+
+
 def test_histograms_have_numpys_bins():
     draw = np.random.default_rng(1)
     x = np.concatenate([draw.normal(size=200).round(1), [-1.0, 1.0, 0.3, np.nextafter(0.3, 0)]])
@@ -263,6 +270,8 @@ def test_histograms_have_numpys_bins():
         (10, {}),
         (7, {"range": (-1, 1)}),
         ([-1.0, -0.5, 0.25, 1.0], {}),
+        ([], {}),
+        ([0.5], {}),
         (20, {"range": (-1, 1), "density": True}),
         (5, {"weights": draw.uniform(size=204)}),
     ):

@@ -135,6 +135,8 @@ def histogram(
     flat = reshape(a, (-1,))
     edges, ends = _edges(flat, bins, range)
     size = shape_of(edges)[0] - 1
+    if size < 1:
+        return np.zeros(0, np.float64 if density else _INT if weights is None else weights.dtype), edges
     inside = (flat >= getitem(edges, 0)) & (flat <= getitem(edges, size))
     if ends is None:
         places = search(edges, flat, right=True) - 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tracegrad.core.aval import normalise_axis, shape_of
+from tracegrad.core.aval import VALUES, normalise_axis, shape_of, supported
 from tracegrad.errors import ShapeError, TraceError
 from tracegrad.ops import maps, reductions
 from tracegrad.ops.assembly import diagonal as diagonal_of
@@ -272,6 +272,7 @@ def _vector(name: str, x: Any) -> Any:
         raise ShapeError(f"np.{name} of an array of shape {shape_of(x)}", fix="give vectors with one element or more")
     if x.dtype.kind == "c":
         raise TraceError(f"np.{name} of complex numbers is not traced", fix="combine the real and imaginary parts")
+    supported(x.dtype, VALUES)
     return reshape(x, (-1,))
 
 

@@ -79,6 +79,7 @@ def solve_continuous_lyapunov(a: Any, q: Any) -> Any:
     array([[0.5]])
     """
     a = _float(a)
+    check_square("linalg.solve_continuous_lyapunov", shape_of(a))
     return solve_sylvester(a, adjoint(a), q)
 
 

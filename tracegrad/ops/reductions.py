@@ -14,7 +14,7 @@ import numpy as np
 
 from tracegrad.core.aval import VALUES, normalise_axes, shape_of, supported
 from tracegrad.core.op import Op, Reducer, Sample, Values, reduction
-from tracegrad.errors import ShapeError, TraceError
+from tracegrad.errors import DtypeError, ShapeError, TraceError
 from tracegrad.ops.broadcasting import broadcast_back, reduce_sum
 from tracegrad.ops.comparisons import logical_not
 from tracegrad.ops.complexes import imag, is_complex, real
@@ -127,8 +127,13 @@ reduce_all = reduction(
 
 
 def as_operand(x: Any) -> Any:
-    """The value itself, or the array of a list or a Python number."""
-    return x if hasattr(x, "dtype") else np.asarray(x)
+    """The value itself, or the array of a list or a Python number; DtypeError for what makes no array of numbers."""
+    if hasattr(x, "dtype"):
+        return x
+    array = np.asarray(x)
+    if array.dtype.hasobject:
+        raise DtypeError(f"{x!r}, of type {type(x).__name__}, in place of an array", fix="give an array or a number")
+    return array
 
 
 def _reduce(op: Op, x: Any, axis: Axes, keepdims: bool) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tracegrad.core.aval import Shape, normalise_axes, shape_of
+from tracegrad.core.aval import Shape, normalise_axes, shape_of, whole
 from tracegrad.core.op import Kind, Op
 from tracegrad.core.source import user_frame
 from tracegrad.errors import TraceError
@@ -158,7 +158,8 @@ class Selection(Operators):
         if not isinstance(step, int) or step < 1:
             self.refuse("what comes of them from behind")
         rank = self._counted() - 1
-        start, stop = (None if end is None else end + self.count if end < 0 else end for end in (key.start, key.stop))
+        ends = (None if end is None else whole(end, "the end of a slice") for end in (key.start, key.stop))
+        start, stop = (end if end is None or end >= 0 else end + self.count for end in ends)
         start = None if start is None else maximum(start, 0)
         kept = reshape(self.mask, (-1,))
         kept = kept if start is None else kept & (rank >= start)

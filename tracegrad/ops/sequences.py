@@ -81,7 +81,7 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
     if any(np.any(np.asarray(end) == 0) for end in known):
         raise ShapeError("geomspace from or to 0", fix="give ends that are not 0: no factor leads there")
     turned = sign(first)
-    found = logspace(log10(absolute(first)), log10(absolute(last)), num, endpoint) * turned
+    found = logspace(log10(absolute(first)), log10(last * turned), num, endpoint) * turned  # NaN where the signs differ
     rank = len(shape_of(found)) - 1
     places = reshape(running_index(num, first, last), (num,) + (1,) * rank)
     found = select(places == 0, first, found)

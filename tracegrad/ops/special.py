@@ -18,7 +18,7 @@ import numpy as np
 import scipy.special
 
 from tracegrad.core import capsules
-from tracegrad.core.aval import broadcast_shapes, shape_of
+from tracegrad.core.aval import broadcast_shapes, shape_of, whole
 from tracegrad.core.expr import call
 from tracegrad.core.op import MISSING, Op, Partial, Sample, Values, by_ufunc, elementwise
 from tracegrad.errors import DtypeError, ShapeError
@@ -473,7 +473,9 @@ def multigammaln(a: Any, d: int) -> Any:
     >>> multigammaln(3.0, 1).round(4)
     np.float64(0.6931)
     """
-    a = as_operand(a)
+    a, d = as_operand(a), whole(d, "d")
+    if d < 1:
+        raise ShapeError(f"multigammaln of {d} dimensions", fix="give a number of dimensions d of 1 or more")
     total = lgamma(a) + d * (d - 1) / 4 * math.log(math.pi)
     for k in range(1, d):
         total = total + lgamma(a - k / 2)

@@ -19,6 +19,9 @@ from tracegrad.ops.broadcasting import broadcast, reduce_sum, reshape_to
 
 Vector = tuple[Index, ...]
 
+LARGEST = np.iinfo(np.intp).max
+"""The largest size of an axis."""
+
 
 # -- transpose, flip --------------------------------------------------------------------------------------------------
 
@@ -401,6 +404,8 @@ def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
     target = (shape,) if isinstance(shape, int) else tuple(whole_size(n) for n in shape)
     if any(n < 0 for n in target):
         raise ShapeError(f"the shape {target} has a negative size", fix="give sizes of 0 and more")
+    if any(n > LARGEST for n in target):
+        raise ShapeError(f"a size of {max(target)}: no memory holds as many elements", fix="give smaller sizes")
     return x if shape_of(x) == target else broadcast(x, shape=target)
 
 
