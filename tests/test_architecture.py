@@ -66,6 +66,7 @@ LOADED_WHEN_ASKED = {
     ("ops.matrices", "scipy.linalg"),
     ("ops.matrix_factors", "scipy.linalg"),
     ("ops.scipy_factors", "scipy.linalg"),
+    ("ops.eigenvalues", "scipy.linalg"),
     ("ops.decompositions", "scipy.linalg"),
     ("transforms.operators", "scipy.sparse.linalg"),
     ("autodiff.pattern", "scipy.sparse"),

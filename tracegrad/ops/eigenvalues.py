@@ -9,6 +9,7 @@ A vector has length 1, and LAPACK turns it so that its largest element is real. 
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,7 +55,8 @@ def _eig_eager(x: Array) -> Array:
     if not np.isfinite(x).all():
         raise no_eigenvectors(batch_element(x, lambda m: not np.isfinite(m).all()))
     try:
-        values, vectors = np.linalg.eig(x)
+        # LAPACK leaves the sign open, and NumPy's differs from SciPy's in float32: native code calls SciPy's
+        values, vectors = importlib.import_module("scipy.linalg").eig(x) if x.size else np.linalg.eig(x)
     except np.linalg.LinAlgError:
         raise no_eigenvectors() from None
     return np.concatenate([values[..., None, :], vectors], axis=-2).astype(np.result_type(x.dtype, np.complex64))

@@ -135,6 +135,13 @@ def _pairs_of(z: Any) -> Any:
     return z[..., None].view(PARTS[z.dtype])
 
 
+def _joined(x: Any) -> Any:
+    """Complex numbers of pairs; of what a tape has kept the shape and dtype alone, those of the complex numbers."""
+    if isinstance(x, np.ndarray) or hasattr(x, "bind_rank"):
+        return from_pairs(x)
+    return Aval(x.shape[:-1], WHOLES[x.dtype])
+
+
 def of_pairs(
     base: Op,
     samples: tuple[Sample, ...],
@@ -163,8 +170,8 @@ def of_pairs(
 
         # a cotangent of pairs is that of the real and the imaginary part: the conjugate of a complex one
         def pull(g: Any, out: Any, *operands: Any, whole: Any, **params: Any) -> Any:
-            inputs = [x if reals else from_pairs(x) for x in operands]
-            found = partial.pull(conj(from_pairs(g)), from_pairs(out), *inputs, **params)
+            inputs = [x if reals else _joined(x) for x in operands]
+            found = partial.pull(conj(from_pairs(g)), _joined(out), *inputs, **params)
             return found if reals else as_pairs(conj(found))
 
         return Rule(pull)
