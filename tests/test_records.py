@@ -554,3 +554,24 @@ def test_two_rules_of_one_name_are_told_apart(name):
     text = RULE + f"f = tg.jit(Transform({{'function': lambda x: np.sum(x)}}, {RULES[name]}, 'scaled'))"
     found = [ran(each)(X) for each in (text, text.replace("2.0", "3.0"), text)]
     assert found[0] == found[2] != found[1]
+
+
+RATE = """
+START = 0.1
+def rate(step):
+    return START * np.where(step > 2, 0.5, 1.0)
+RULE = tg.optim.adam(rate)
+@tg.jit
+def f(x):
+    return RULE.update(2.0 * x, RULE.init(x), x)[0]
+"""
+
+
+def test_functions_that_an_optimiser_holds_are_recognised_with_what_they_name():
+    """They do not run as twins, so that what they read is part of how they are described."""
+    texts = (RATE, RATE, RATE.replace("0.1", "0.3"), RATE.replace("0.5", "0.25"))
+    found = [ran(text) for text in texts]
+    values = [f(X) for f in found]
+    assert [f.stats.recalls for f in found] == [0, 1, 0, 0]
+    np.testing.assert_array_equal(values[0], values[1])
+    np.testing.assert_allclose(X - values[2], 3.0 * (X - values[0]), rtol=1e-12)

@@ -192,6 +192,8 @@ class Describer:
     def __init__(self, by_shape: Iterable[int]) -> None:
         self.by_shape = frozenset(by_shape)
         self._met: dict[int, int] = {}
+        self._telling: list[FunctionType] = []
+        """Functions among them that are being described."""
         self._held = 0
         """How many objects and closures of ours hold what is being described: functions in them do not run as twins."""
         self._kept: list[Any] = []
@@ -263,20 +265,39 @@ class Describer:
         if name.partition(".")[0] in PURE and IMPURE.isdisjoint(name.split(".")):
             return ["module", name]
         file = getattr(module, "__file__", None)
-        if file and is_user_file(file) and not hasattr(module, "__getattr__"):
+        if file and is_user_file(file) and not hasattr(module, "__getattr__") and not self._held:
             return ["module", name]  # what is taken from it is a read of its own
         raise Indescribable(f"the module {name}")
 
     def _function(self, function: FunctionType) -> Description:
         if is_user_file(function.__code__.co_filename):
-            if self._held:
-                raise Indescribable(f"{function.__qualname__}, held by ours")  # its own reads are not seen
             if set(vars(function)) - {"__wrapped__"}:
                 raise Indescribable(f"{function.__qualname__} has attributes")
+            if self._held:
+                return self._held_function(function)
             return ["function", describe_code(function.__code__)]
         if function.__module__.partition(".")[0] == "tracegrad":
             return self._ours(function)
         return ["name", path_of(function)]
+
+    def _held_function(self, function: FunctionType) -> Description:
+        """A function that does not run as a twin, an optimiser's learning rate say, with all that it names.
+
+        What it reads is not seen, so that it has to be described here.
+        """
+        code = function.__code__
+        if function in self._telling:
+            return ["again", self._telling.index(function)]
+        check_pure(code)
+        names = sorted({name for part in codes_of(code) for name in part.co_names if name in function.__globals__})
+        self._telling.append(function)
+        try:
+            cells = [self(cell.cell_contents) for cell in function.__closure__ or ()]
+            defaults = [self(function.__defaults__), self(function.__kwdefaults__)]
+            named = [[name, self(function.__globals__[name])] for name in names]
+        finally:
+            self._telling.pop()
+        return ["held", describe_code(code), cells, defaults, named]
 
     @contextlib.contextmanager
     def _inside(self, more: int) -> Iterator[None]:
