@@ -267,3 +267,19 @@ def test_in_the_background():
     np.testing.assert_allclose(f.grad(Z), 8 * np.conj(Z), rtol=1e-14)
     assert "complex128" in f.source(Z)
     np.testing.assert_allclose(f.grad(Z), 8 * np.conj(Z), rtol=1e-14)
+
+
+def test_powers_of_which_a_plane_is_known_to_be_zero():
+    t, z = np.array([0.3, -0.7, 2.0]), np.array([0.3 + 1j, -0.7 - 0.2j, 2.0])
+
+    def functions(t, z):
+        return z**0, (1j * t) ** 0j, z ** (z * 0), (t + 0j) ** -2, (1j * t) ** (1j * t), z ** (1j * t), 2.0 ** (1j * t)
+
+    def loss(t, z):
+        return sum(np.sum(np.abs(each + z) ** 2) for each in functions(t, z))
+
+    for mine, want in zip(tg.jit(functions)(t, z), functions(t, z), strict=True):
+        np.testing.assert_allclose(mine, want, rtol=1e-14)
+    found = tg.grad_compile(loss, argnums=(0, 1)).grad(t, z)
+    for mine, want in zip(found, tg.grad(loss, (0, 1))(t, z), strict=True):
+        np.testing.assert_allclose(mine, want, rtol=1e-12)

@@ -40,6 +40,18 @@ FIXED = frozenset(("shape", "dtype", "T", "mT", "flat", "strides", "data", "ndim
 """Attributes of arrays, which a traced one's cannot be set."""
 
 
+REFLECTED: Mapping[np.ufunc, str] = {
+    np.add: "__radd__",
+    np.subtract: "__rsub__",
+    np.multiply: "__rmul__",
+    np.divide: "__rtruediv__",
+    np.power: "__rpow__",
+    np.bitwise_and: "__rand__",
+    np.bitwise_or: "__ror__",
+}
+"""The operators of a second operand, by what arrays call for theirs."""
+
+
 class Restart(BaseException):
     """Tells the tracer that ints it traced are structure and have to be concrete; no ``except Exception`` stops it."""
 
@@ -654,7 +666,10 @@ class Sym(Exits, NumpyMethods, ArrayMethods):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if self.recorder.protocols is None:
-            return NotImplemented
+            operator = REFLECTED.get(ufunc)
+            if operator is None or method != "__call__" or kwargs or not isinstance(inputs[1], Sym):
+                return NotImplemented
+            return getattr(inputs[1], operator)(inputs[0])  # an array before a traced value, in code of our own
         return self.recorder.protocols.ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -24,7 +24,17 @@ def with_vjp(function):
 
 def with_jvp(function):
     made = tg.custom_jvp(function)
-    made.defjvp(lambda primals, tangents: tg.jvp(function, primals, tangents))
+
+    def rule(primals, tangents):
+        moving = [k for k, primal in enumerate(primals) if np.result_type(primal).kind == "f"]  # not the steps, say
+
+        def moved(*values):
+            given = dict(zip(moving, values, strict=True))
+            return function(*(given.get(k, primal) for k, primal in enumerate(primals)))
+
+        return tg.jvp(moved, tuple(primals[k] for k in moving), tuple(tangents[k] for k in moving))
+
+    made.defjvp(rule)
     return made
 
 

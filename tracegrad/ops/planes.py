@@ -255,8 +255,8 @@ def _whole_power(x: Planes, n: int) -> Pair:
 
 
 def _power(x: Planes, y: Planes, exponent: Any) -> Pair:
-    if exponent is not None and exponent == int(exponent.real) and 0 < abs(exponent) < MOST_FACTORS:
-        return _whole_power(x, int(exponent.real))
+    if exponent is not None and exponent == int(exponent.real) and abs(exponent) < MOST_FACTORS:
+        return _whole_power(x, int(exponent.real)) if exponent else (np.ones(x.aval.shape, x.part), None)
     a, b = x.both
     nothing = (a == 0) & (b == 0)
     turn = _turn((a, b))
